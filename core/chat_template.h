@@ -1,0 +1,41 @@
+#pragma once
+// How a conversation is laid out in tokens. Forms are data: ChatML, Llama-2 chat, Zephyr. The model file names its form.
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+#include "core/tokenizer.h"
+#include "platform/status.h"
+
+namespace rill {
+
+/// One way to write turns. Texts here may spell special tokens, which count as such; what people say goes between them
+/// as plain text.
+struct ChatForm {
+  std::string_view name;            ///< "chatml", "llama2", "zephyr"
+  std::string_view recognised_by;   ///< a part of a Jinja template that only this form has
+  std::string_view system_begin;
+  std::string_view system_end;
+  std::string_view user_begin;      ///< before a user's turn
+  std::string_view first_user_begin;  ///< the same where a system text stands before it, if that differs; else empty
+  std::string_view user_end;        ///< up to where the reply begins
+  std::string_view reply_end;       ///< after a reply; the model's own end token comes first in it
+};
+
+/// Every form there is.
+std::span<const ChatForm> chat_forms();
+/// By name; nullptr if there is none.
+const ChatForm* find_chat_form(std::string_view name);
+/// The form whose mark a Jinja chat template carries; nullptr if none does.
+const ChatForm* recognise_chat_form(std::string_view jinja);
+
+/// The "chat" section as stored: "form: NAME\nsystem: TEXT" (the text to the section's end, may hold newlines).
+struct ChatSection {
+  const ChatForm* form = nullptr;
+  std::string_view default_system;  ///< borrowed from the section
+};
+/// kBadInput with the list of forms for one that is not known.
+Result<ChatSection> parse_chat_section(std::string_view section, const Text& where);
+
+}  // namespace rill

@@ -1,0 +1,124 @@
+#pragma once
+// The .rill file, version 1, byte by byte. Little-endian. The reader is core/model_file, the writer quant/model_writer.
+//
+//   offset 0          FileHeader            64 bytes
+//   64                SectionEntry[...]     one per section, 48 bytes each
+//   (64-aligned)      "config"              ConfigEntry[...]: every field of ModelConfig by name
+//   (64-aligned)      "tensors"             TensorEntry[...]
+//   (64-aligned)      "tokenizer"           core/tokenizer.h; absent when the model came without one
+//   (64-aligned)      "chat"                core/chat_template.h; absent when there is none
+//   (4096-aligned)    "weights"             tensors, each aligned to 64 bytes, in the order of their entries
+//
+// Sections lie in this order without overlap. "config" and "chat" are small and zlib-compressed; the others are used
+// where they lie in the mapping.
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "platform/size.h"
+
+namespace rill::format {
+
+static_assert(std::endian::native == std::endian::little, "the file is used where it lies: little-endian machines only");
+
+inline constexpr char kMagic[8] = {'R', 'I', 'L', 'L', '\r', '\n', '\x1a', '\n'};
+inline constexpr std::uint32_t kVersion = 1;
+inline constexpr std::size_t kAlignment = 64;
+inline constexpr std::size_t kWeightsAlignment = 4096;
+inline constexpr std::uint32_t kMaxSections = 16;
+
+struct FileHeader {
+  char magic[8];
+  std::uint32_t version;
+  std::uint32_t section_count;
+  std::uint64_t file_bytes;     ///< the whole file
+  std::uint32_t table_crc32;    ///< of the section table
+  std::uint32_t reserved[8];    ///< zero
+  std::uint32_t header_crc32;   ///< of the 60 bytes before it
+};
+static_assert(sizeof(FileHeader) == 64);
+
+enum class Encoding : std::uint32_t { kRaw = 0, kZlib = 1 };
+
+struct SectionEntry {
+  char name[16];               ///< padded with zeros
+  std::uint64_t offset;        ///< from the file's start
+  std::uint64_t stored_bytes;  ///< in the file
+  std::uint64_t raw_bytes;     ///< after decompression; equal to stored_bytes when raw
+  Encoding encoding;
+  std::uint32_t crc32;         ///< of the stored bytes
+};
+static_assert(sizeof(SectionEntry) == 48);
+
+struct ConfigEntry {
+  char name[24];       ///< padded with zeros
+  std::uint64_t bits;  ///< an integer field's value, or the bits of a double
+};
+static_assert(sizeof(ConfigEntry) == 32);
+
+enum class TensorFormat : std::uint32_t {
+  kFloat32 = 0,  ///< [rows, columns] row-major
+  kUint64 = 1,   ///< [rows, columns] row-major
+  kInt8Tiles = 2 ///< packed as below
+};
+
+struct TensorEntry {
+  char name[64];         ///< padded with zeros
+  TensorFormat format;
+  std::uint32_t group;   ///< kInt8Tiles: inputs per scale; else 0
+  std::uint64_t rows;
+  std::uint64_t columns;
+  std::uint64_t offset;  ///< from the file's start
+  std::uint64_t bytes;
+  std::uint32_t crc32;
+  std::uint32_t reserved;
+};
+static_assert(sizeof(TensorEntry) == 112);
+
+// kInt8Tiles: a matrix [rows, columns] as row blocks of 16 rows, rows and columns padded with zero weights, columns to a
+// multiple of the group. One row block, with C padded columns and C / group groups:
+//
+//   | tile 0: 16 rows x 4 inputs | tile 1 | ... | tile C/4 - 1 | scales: C/group x 16 binary16 | zeros to 64 bytes |
+//
+// In a tile, row r's four int8 weights are bytes 4 r .. 4 r + 3: one zmm, two ymm, four q registers, or 16 words.
+// Weight (r, c) is int8 times the scale of (r, c / group).
+inline constexpr std::size_t kTileRows = 16;
+inline constexpr std::size_t kTileColumns = 4;
+
+/// Where the parts of a packed matrix lie.
+struct TileShape {
+  std::size_t rows = 0;     ///< as the model has them
+  std::size_t columns = 0;
+  std::size_t group = 0;
+
+  constexpr std::size_t row_blocks() const { return (rows + kTileRows - 1) / kTileRows; }
+  constexpr std::size_t groups() const { return (columns + group - 1) / group; }
+  constexpr std::size_t padded_columns() const { return groups() * group; }
+  constexpr std::size_t scales_offset() const { return kTileRows * padded_columns(); }
+  constexpr std::size_t block_bytes() const {
+    return round_up(scales_offset() + kTileRows * sizeof(std::uint16_t) * groups(), kAlignment);
+  }
+};
+
+/// Bytes of a packed matrix; wraps if the shape is hostile.
+constexpr Size packed_bytes(std::uint64_t rows, std::uint64_t columns, std::uint64_t group) {
+  const Size groups = divide_up(Size(columns), group);
+  const Size block = round_up(groups * Size(group * kTileRows) + groups * Size(2 * kTileRows), kAlignment);
+  return divide_up(Size(rows), kTileRows) * block;
+}
+
+// Tensors by name. D hidden, H heads, G KV heads, d head size, F MLP width, V vocabulary; "{}" is the layer.
+inline constexpr std::string_view kEmbedding = "embedding";                     // [V, D] int8 tiles
+inline constexpr std::string_view kHead = "head";                               // [V, D] int8 tiles; absent when tied
+inline constexpr std::string_view kFinalNorm = "final_norm";                    // [1, D] float32
+inline constexpr std::string_view kRopeTurns = "rope_turns";                    // [1, d/2] uint64, turns times 2^64
+inline constexpr std::string_view kAttentionNorm = "layers.{}.attention_norm";  // [1, D] float32
+inline constexpr std::string_view kQkv = "layers.{}.qkv";                       // [(H + 2 G) d, D]: queries, keys, values
+inline constexpr std::string_view kAttentionOut = "layers.{}.out";              // [D, H d]
+inline constexpr std::string_view kMlpNorm = "layers.{}.mlp_norm";              // [1, D] float32
+inline constexpr std::string_view kGateUp = "layers.{}.gate_up";                // [2 F, D]: gates, then ups
+inline constexpr std::string_view kDown = "layers.{}.down";                     // [D, F]
+
+}  // namespace rill::format

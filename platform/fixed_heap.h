@@ -1,0 +1,50 @@
+#pragma once
+// The fixed heap: malloc and free over one block that never grows, for library code that must allocate
+// (libsentencepiece, PCRE2). A library that calls `operator new` is sent here by a Scope; see operator_new.cc.
+
+#include <cstddef>
+#include <span>
+
+namespace rill {
+
+/// A general-purpose heap over borrowed memory. Not thread-safe: one caller at a time.
+///
+///   block: | header, payload | header, payload (free) | header, payload | ... | end mark |
+///
+/// Neighbouring free blocks are always merged, so that a call which frees all it took leaves the heap as it found it:
+/// a heap that served a request once serves it for ever.
+class FixedHeap {
+ public:
+  /// @param block  borrowed, must outlive the heap; at least 64 bytes.
+  explicit FixedHeap(std::span<std::byte> block);
+  FixedHeap(const FixedHeap&) = delete;
+  FixedHeap& operator=(const FixedHeap&) = delete;
+
+  /// @returns memory aligned for any object (alignof(std::max_align_t)), or nullptr when no free block is large enough.
+  void* allocate(std::size_t bytes);
+  /// @param memory  from allocate() of this heap, or nullptr.
+  void release(void* memory);
+  /// True if the address lies in this heap's block.
+  bool owns(const void* memory) const;
+
+  std::size_t used_bytes() const { return used_bytes_; }  ///< now, with headers
+  std::size_t peak_bytes() const { return peak_bytes_; }  ///< the most there ever was
+  std::size_t capacity() const { return block_.size(); }
+
+  /// While it lives, this thread's `operator new` draws on the heap and throws std::bad_alloc when it is full, never
+  /// going to the system. `operator delete` needs no scope: it knows its block by the address. Scopes do not nest.
+  class Scope {
+   public:
+    explicit Scope(FixedHeap& heap);
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+    ~Scope();
+  };
+
+ private:
+  std::span<std::byte> block_;
+  std::size_t used_bytes_ = 0;
+  std::size_t peak_bytes_ = 0;
+};
+
+}  // namespace rill

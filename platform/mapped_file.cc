@@ -1,0 +1,71 @@
+#include "platform/mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+namespace rill {
+
+Result<MappedFile> MappedFile::open(std::string_view path, Prefault prefault) {
+  const Text where = text(path);
+  std::array<char, PATH_MAX> terminated{};
+  if (path.size() >= terminated.size()) {
+    return failed({.where = where, .what = text("the path has ", path.size(), " characters"),
+                   .expected = text("fewer than ", terminated.size()), .remedy = {}});
+  }
+  std::memcpy(terminated.data(), path.data(), path.size());
+
+  const int descriptor = ::open(terminated.data(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return system_failure(where, "opening the file", text("check the path and its permissions"));
+  struct Closer {
+    int descriptor;
+    ~Closer() { ::close(descriptor); }
+  } const closer{descriptor};
+
+  struct stat information {};
+  if (::fstat(descriptor, &information) != 0) return system_failure(where, "reading the file's size");
+  if (!S_ISREG(information.st_mode)) {
+    return failed({.where = where, .what = text("not a regular file"), .expected = {}, .remedy = text("give a file's path")});
+  }
+  const auto size = static_cast<std::uint64_t>(information.st_size);
+  if (size > PTRDIFF_MAX) {
+    return failed({.where = where, .what = text(size, " bytes do not fit this machine's address space"),
+                   .expected = {}, .remedy = text("use a 64-bit system or a smaller file")});
+  }
+
+  MappedFile file;
+  file.name_ = where;
+  if (size == 0) return file;
+  const int flags = MAP_SHARED | (prefault == Prefault::kYes ? MAP_POPULATE : 0);
+  void* address = ::mmap(nullptr, static_cast<std::size_t>(size), PROT_READ, flags, descriptor, 0);
+  if (address == MAP_FAILED) return system_failure(where, "mapping the file");
+  file.bytes_ = {static_cast<const std::byte*>(address), static_cast<std::size_t>(size)};
+  return file;
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : bytes_(std::exchange(other.bytes_, {})), name_(other.name_) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(bytes_, other.bytes_);
+  std::swap(name_, other.name_);
+  return *this;
+}
+
+MappedFile::~MappedFile() {
+  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+void MappedFile::forget_pages() const {
+  if (!bytes_.empty()) ::madvise(const_cast<std::byte*>(bytes_.data()), bytes_.size(), MADV_DONTNEED);
+}
+
+}  // namespace rill

@@ -1,0 +1,40 @@
+#pragma once
+// A file's bytes, read-only, without a copy.
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+#include "platform/status.h"
+
+namespace rill {
+
+/// Whether a mapping's pages are read when they are first touched, or all before open() returns.
+enum class Prefault : bool { kNo, kYes };
+
+/// A whole file mapped read-only. Owns the mapping; views of bytes() end with it.
+class MappedFile {
+ public:
+  /// kFailed with the system's reason if the file cannot be opened, is no regular file, or does not fit the address
+  /// space. An empty file maps to an empty span.
+  static Result<MappedFile> open(std::string_view path, Prefault prefault = Prefault::kNo);
+
+  MappedFile() = default;
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  ~MappedFile();
+
+  std::span<const std::byte> bytes() const { return bytes_; }
+  /// The path as given to open(), for messages; cut if it is very long.
+  std::string_view name() const { return name_.view(); }
+  /// Tells the system that these pages are not needed soon (a converter's way through a file larger than RAM).
+  void forget_pages() const;
+
+ private:
+  std::span<const std::byte> bytes_;
+  Text name_;
+};
+
+}  // namespace rill

@@ -1,0 +1,45 @@
+#pragma once
+// Files that are either whole or absent: written beside their name, flushed to the disk, then renamed.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "platform/status.h"
+
+namespace rill {
+
+/// A file being written. Until commit() returns Ok nothing stands under its name (or what stood there before still does);
+/// destroyed without commit(), it leaves nothing behind. Every error names the path and the system's reason.
+class OutputFile {
+ public:
+  /// Creates "PATH.partial-PID" beside the path.
+  static Result<OutputFile> create(std::string_view path);
+
+  OutputFile(OutputFile&& other) noexcept;
+  OutputFile& operator=(OutputFile&&) = delete;
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+  ~OutputFile();
+
+  /// Appends bytes.
+  Status write(std::span<const std::byte> bytes);
+  /// Overwrites bytes at an offset that lies in what has been written.
+  Status write_at(std::uint64_t offset, std::span<const std::byte> bytes);
+  /// Bytes appended so far.
+  std::uint64_t size() const { return size_; }
+  /// fsync, rename to the path, fsync of its folder. Call once, last.
+  Status commit();
+
+ private:
+  OutputFile(std::string path, std::string partial_path, int descriptor);
+
+  std::string path_;
+  std::string partial_path_;
+  int descriptor_;
+  std::uint64_t size_ = 0;
+};
+
+}  // namespace rill

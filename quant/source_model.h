@@ -1,0 +1,84 @@
+#pragma once
+// What every importer offers: a model's configuration, its tokenizer, and its tensors, row by row in float32, whatever the
+// file they come from. quant/quantizer turns one of these into a .rill file.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/model_config.h"
+#include "platform/status.h"
+
+namespace rill::quant {
+
+/// The part of the network that a tensor is. Fused parts of other families get their own value with their row order.
+enum class Part : std::uint8_t {
+  kEmbedding, kHead, kFinalNorm,
+  kAttentionNorm, kQuery, kKey, kValue, kAttentionOut, kMlpNorm, kGate, kUp, kDown,
+};
+
+/// How the rows of a query or key matrix lie in the file, against Rill's order (a head's first halves of the rotated
+/// pairs, then the second halves).
+enum class Rows : std::uint8_t { kAsTheyAre, kAdjacentPairs };
+
+/// One line of a format's table of names.
+struct TensorName {
+  std::string_view pattern;  ///< with "{}" for the layer
+  Part part;
+  Rows rows = Rows::kAsTheyAre;
+};
+
+/// A tensor as its file has it; [rows, columns], a vector is [1, n].
+struct SourceTensor {
+  std::string name;
+  std::uint64_t rows = 0;
+  std::uint64_t columns = 0;
+};
+
+/// How a vocabulary came: SentencePiece's own proto, or byte-level BPE's tables.
+struct SourceTokenizer {
+  enum class Kind : std::uint8_t { kNone, kSentencePiece, kByteLevelBpe };
+  Kind kind = Kind::kNone;
+  std::string sentencepiece_proto;          ///< a serialised ModelProto
+  std::vector<std::string> tokens;          ///< BPE: the bytes of each id; special tokens: their spelling
+  std::vector<std::pair<Token, Token>> merges;  ///< BPE: by rank; the merged token is the one with the joined bytes
+  std::vector<Token> special;               ///< control tokens: text only with SpecialTokens::kControl
+  std::vector<Token> added;                 ///< tokens found in any text before everything else
+  std::string pattern;                      ///< BPE: the pre-tokenizer as a PCRE2 pattern
+  Token beginning_of_text = kNoToken;
+  bool adds_beginning_of_text = false;
+  std::vector<Token> end_tokens;
+};
+
+/// A model open for import. Everything it says was checked against the file's size; nothing in it is trusted further.
+class SourceModel {
+ public:
+  virtual ~SourceModel() = default;
+
+  virtual const ModelConfig& config() const = 0;
+  virtual std::string_view family() const = 0;             ///< "llama"
+  virtual std::string_view format() const = 0;             ///< "GGUF", "Hugging Face directory", "llama2.c checkpoint"
+  virtual std::uint64_t bytes_in() const = 0;              ///< size of what is read
+  virtual std::span<const TensorName> names() const = 0;   ///< the format's table for this family
+  virtual const SourceTensor* find(std::string_view name) const = 0;  ///< nullptr if there is none
+  /// Rows [first, first + count) as float32, dequantised exactly.
+  /// @param out  [count, columns]
+  virtual Status read_rows(const SourceTensor& tensor, std::uint64_t first, std::uint64_t count,
+                           std::span<float> out) const = 0;
+  /// Rotations per position of each rotated pair, in turns (angle / 2 pi), any rope scaling applied. [head_size / 2]
+  virtual std::vector<double> rope_turns() const = 0;
+  virtual const SourceTokenizer& tokenizer() const = 0;
+  virtual std::string_view jinja_chat_template() const = 0;  ///< empty if the source has none
+};
+
+/// Opens whatever stands at the path: a GGUF file, a directory with config.json, or a llama2.c checkpoint.
+/// @param tokenizer_path  a SentencePiece model for a source without a tokenizer; empty if none was given.
+/// kBadInput says what the file is not, or names the field or tensor at fault and its offset.
+Result<std::unique_ptr<SourceModel>> open_source_model(const std::string& path, const std::string& tokenizer_path);
+
+}  // namespace rill::quant

@@ -1,0 +1,40 @@
+# Flags for every target of the project, and the helper that builds one kernel set.
+include_guard()
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+
+option(RILL_WARNINGS_AS_ERRORS "Treat compiler warnings as errors" ON)
+set(RILL_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize= takes them: address,undefined or thread")
+
+add_library(rill_flags INTERFACE)
+target_include_directories(rill_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(rill_flags INTERFACE
+  -Wall -Wextra -Wconversion -Wshadow -Wnon-virtual-dtor -Wold-style-cast
+  # A multiply-add is fused only where the source says so: otherwise bits would depend on the compiler (DESIGN 5).
+  -ffp-contract=off)
+if(RILL_WARNINGS_AS_ERRORS)
+  target_compile_options(rill_flags INTERFACE -Werror)
+endif()
+if(RILL_SANITIZE)
+  target_compile_options(rill_flags INTERFACE -fsanitize=${RILL_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(rill_flags INTERFACE -fsanitize=${RILL_SANITIZE})
+endif()
+
+# rill_kernels(NAME ARCHITECTURE FLAGS...): platform/kernels/NAME.cc, its flags, and its row in the table of kernel sets.
+# A set for another architecture than the target's is left out. ARCHITECTURE `any` is built everywhere.
+set_property(GLOBAL PROPERTY RILL_KERNEL_SETS "")
+function(rill_kernels name architecture)
+  if(NOT architecture STREQUAL "any" AND NOT CMAKE_SYSTEM_PROCESSOR MATCHES "^(${architecture})$")
+    return()
+  endif()
+  set_property(GLOBAL APPEND PROPERTY RILL_KERNEL_SETS ${name})
+  set_property(SOURCE ${CMAKE_SOURCE_DIR}/platform/kernels/${name}.cc
+               DIRECTORY ${CMAKE_SOURCE_DIR}/platform PROPERTY COMPILE_OPTIONS ${ARGN})
+endfunction()
