@@ -21,7 +21,8 @@
 
 namespace rill::format {
 
-static_assert(std::endian::native == std::endian::little, "the file is used where it lies: little-endian machines only");
+static_assert(std::endian::native == std::endian::little,
+              "the file is used where it lies: little-endian machines only");
 
 inline constexpr char kMagic[8] = {'R', 'I', 'L', 'L', '\r', '\n', '\x1a', '\n'};
 inline constexpr std::uint32_t kVersion = 1;
@@ -33,10 +34,10 @@ struct FileHeader {
   char magic[8];
   std::uint32_t version;
   std::uint32_t section_count;
-  std::uint64_t file_bytes;     ///< the whole file
-  std::uint32_t table_crc32;    ///< of the section table
-  std::uint32_t reserved[8];    ///< zero
-  std::uint32_t header_crc32;   ///< of the 60 bytes before it
+  std::uint64_t file_bytes;    ///< the whole file
+  std::uint32_t table_crc32;   ///< of the section table
+  std::uint32_t reserved[8];   ///< zero
+  std::uint32_t header_crc32;  ///< of the 60 bytes before it
 };
 static_assert(sizeof(FileHeader) == 64);
 
@@ -48,7 +49,7 @@ struct SectionEntry {
   std::uint64_t stored_bytes;  ///< in the file
   std::uint64_t raw_bytes;     ///< after decompression; equal to stored_bytes when raw
   Encoding encoding;
-  std::uint32_t crc32;         ///< of the stored bytes
+  std::uint32_t crc32;  ///< of the stored bytes
 };
 static_assert(sizeof(SectionEntry) == 48);
 
@@ -59,15 +60,15 @@ struct ConfigEntry {
 static_assert(sizeof(ConfigEntry) == 32);
 
 enum class TensorFormat : std::uint32_t {
-  kFloat32 = 0,  ///< [rows, columns] row-major
-  kUint64 = 1,   ///< [rows, columns] row-major
-  kInt8Tiles = 2 ///< packed as below
+  kFloat32 = 0,   ///< [rows, columns] row-major
+  kUint64 = 1,    ///< [rows, columns] row-major
+  kInt8Tiles = 2  ///< packed as below
 };
 
 struct TensorEntry {
-  char name[64];         ///< padded with zeros
+  char name[64];  ///< padded with zeros
   TensorFormat format;
-  std::uint32_t group;   ///< kInt8Tiles: inputs per scale; else 0
+  std::uint32_t group;  ///< kInt8Tiles: inputs per scale; else 0
   std::uint64_t rows;
   std::uint64_t columns;
   std::uint64_t offset;  ///< from the file's start
@@ -77,8 +78,8 @@ struct TensorEntry {
 };
 static_assert(sizeof(TensorEntry) == 112);
 
-// kInt8Tiles: a matrix [rows, columns] as row blocks of 16 rows, rows and columns padded with zero weights, columns to a
-// multiple of the group. One row block, with C padded columns and C / group groups:
+// kInt8Tiles: a matrix [rows, columns] as row blocks of 16 rows, rows and columns padded with zero weights, columns to
+// a multiple of the group. One row block, with C padded columns and C / group groups:
 //
 //   | tile 0: 16 rows x 4 inputs | tile 1 | ... | tile C/4 - 1 | scales: C/group x 16 binary16 | zeros to 64 bytes |
 //
@@ -89,7 +90,7 @@ inline constexpr std::size_t kTileColumns = 4;
 
 /// Where the parts of a packed matrix lie.
 struct TileShape {
-  std::size_t rows = 0;     ///< as the model has them
+  std::size_t rows = 0;  ///< as the model has them
   std::size_t columns = 0;
   std::size_t group = 0;
 
@@ -115,10 +116,10 @@ inline constexpr std::string_view kHead = "head";                               
 inline constexpr std::string_view kFinalNorm = "final_norm";                    // [1, D] float32
 inline constexpr std::string_view kRopeTurns = "rope_turns";                    // [1, d/2] uint64, turns times 2^64
 inline constexpr std::string_view kAttentionNorm = "layers.{}.attention_norm";  // [1, D] float32
-inline constexpr std::string_view kQkv = "layers.{}.qkv";                       // [(H + 2 G) d, D]: queries, keys, values
-inline constexpr std::string_view kAttentionOut = "layers.{}.out";              // [D, H d]
-inline constexpr std::string_view kMlpNorm = "layers.{}.mlp_norm";              // [1, D] float32
-inline constexpr std::string_view kGateUp = "layers.{}.gate_up";                // [2 F, D]: gates, then ups
-inline constexpr std::string_view kDown = "layers.{}.down";                     // [D, F]
+inline constexpr std::string_view kQkv = "layers.{}.qkv";           // [(H + 2 G) d, D]: queries, keys, values
+inline constexpr std::string_view kAttentionOut = "layers.{}.out";  // [D, H d]
+inline constexpr std::string_view kMlpNorm = "layers.{}.mlp_norm";  // [1, D] float32
+inline constexpr std::string_view kGateUp = "layers.{}.gate_up";    // [2 F, D]: gates, then ups
+inline constexpr std::string_view kDown = "layers.{}.down";         // [D, F]
 
 }  // namespace rill::format

@@ -15,9 +15,9 @@ struct CpuFeatures {
 
 namespace cpu_feature {
 inline constexpr CpuFeatures kNone{0};
-inline constexpr CpuFeatures kAvx2{1U << 0U};        ///< AVX2 with FMA and F16C, registers saved by the system
-inline constexpr CpuFeatures kAvxVnni{1U << 1U};     ///< 256-bit VNNI in VEX encoding
-inline constexpr CpuFeatures kAvx512{1U << 2U};      ///< AVX-512 F, BW, VL, DQ, registers saved by the system
+inline constexpr CpuFeatures kAvx2{1U << 0U};     ///< AVX2 with FMA and F16C, registers saved by the system
+inline constexpr CpuFeatures kAvxVnni{1U << 1U};  ///< 256-bit VNNI in VEX encoding
+inline constexpr CpuFeatures kAvx512{1U << 2U};   ///< AVX-512 F, BW, VL, DQ, registers saved by the system
 inline constexpr CpuFeatures kAvx512Vnni{1U << 3U};
 }  // namespace cpu_feature
 

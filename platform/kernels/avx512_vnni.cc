@@ -63,9 +63,7 @@ inline IntLanes load_int8(const std::int8_t* p) {
 #include "platform/kernels/lane_rules.h"
 
 /// 64 weights as unsigned bytes: shifted up by 128.
-inline __m512i load_unsigned(const void* p) {
-  return _mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(-128));
-}
+inline __m512i load_unsigned(const void* p) { return _mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(-128)); }
 /// Four int8 activations in every 32-bit lane.
 inline __m512i broadcast_four(const std::int8_t* p) {
   std::int32_t four;
@@ -103,7 +101,8 @@ inline void multiply_blocks(const std::byte* blocks, const TileShape& shape, con
       }
     }
     for (int b = 0; b < kBlocks; ++b) {
-      const auto* scales = reinterpret_cast<const __m256i*>(blocks + static_cast<std::size_t>(b) * block_bytes + scales_offset);
+      const auto* scales =
+          reinterpret_cast<const __m256i*>(blocks + static_cast<std::size_t>(b) * block_bytes + scales_offset);
       const __m512 w = _mm512_cvtph_ps(_mm256_loadu_si256(scales + g));
       for (int t = 0; t < kTokens; ++t) {
         const __m512 scale = _mm512_mul_ps(w, _mm512_set1_ps(x.scales[static_cast<std::size_t>(t) * x.groups + g]));
@@ -113,7 +112,8 @@ inline void multiply_blocks(const std::byte* blocks, const TileShape& shape, con
   }
   for (int t = 0; t < kTokens; ++t) {
     for (int b = 0; b < kBlocks; ++b) {
-      _mm512_storeu_ps(out + static_cast<std::size_t>(t) * out_stride + static_cast<std::size_t>(b) * kTileRows, y[b][t]);
+      _mm512_storeu_ps(out + static_cast<std::size_t>(t) * out_stride + static_cast<std::size_t>(b) * kTileRows,
+                       y[b][t]);
     }
   }
 }

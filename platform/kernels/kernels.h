@@ -4,8 +4,8 @@
 // Every set gives the same bits. That holds because the rules leave no freedom (DESIGN 5): a group's dot product is an
 // exact int32; groups are combined in ascending order, each with one multiply and one fused multiply-add; a sum over an
 // array runs in 16 lanes (lane = index mod 16) that are then added as a tree (8, 4, 2, 1); exp is our own polynomial.
-// What is float is written once, in lane_rules.h, over 16 lanes; a set says how its registers make 16 lanes, and does the
-// integer part its own way. Where to start reading: scalar.cc, a plain loop that the rest equals.
+// What is float is written once, in lane_rules.h, over 16 lanes; a set says how its registers make 16 lanes, and does
+// the integer part its own way. Where to start reading: scalar.cc, a plain loop that the rest equals.
 
 #include <cstddef>
 #include <cstdint>

@@ -1,9 +1,10 @@
-// The float half of every kernel set, written once over 16 lanes. A set's file defines, in an unnamed namespace, `Lanes`
-// (16 floats) and `IntLanes` (16 int32) with the operations named below, and then includes this file inside that same
-// unnamed namespace: so each set has its own copy, built with its own flags, and the linker can never hand code of one
-// set to another. No #pragma once: each set's file includes it exactly once.
+// The float half of every kernel set, written once over 16 lanes. A set's file defines, in an unnamed namespace,
+// `Lanes` (16 floats) and `IntLanes` (16 int32) with the operations named below, and then includes this file inside
+// that same unnamed namespace: so each set has its own copy, built with its own flags, and the linker can never hand
+// code of one set to another. No #pragma once: each set's file includes it exactly once.
 //
-//   Lanes:    load(p), load_part(p, n) (zeros behind), store(v, p), store_part(v, p, n), all(x), multiply, add, subtract,
+//   Lanes:    load(p), load_part(p, n) (zeros behind), store(v, p), store_part(v, p, n), all(x), multiply, add,
+//   subtract,
 //             divide, fma(a, b, c) = a b + c rounded once, larger(a, b) = a > b ? a : b, smaller, magnitude, sum_lanes,
 //             largest_lane
 //   IntLanes: round(v) to nearest even, to_float(i), power_of_two(i) = 2^i, sum_lanes, store_int8(i, p), load_int8(p)
@@ -14,7 +15,7 @@ inline Lanes exp_lanes(Lanes x) {
   x = smaller(larger(x, all(-87.0F)), all(88.0F));
   const IntLanes k = round(multiply(x, all(1.44269504F)));
   const Lanes kf = to_float(k);
-  Lanes r = fma(kf, all(-0.693359375F), x);      // ln 2 in two parts: the first has 9 bits, so k times it is exact
+  Lanes r = fma(kf, all(-0.693359375F), x);  // ln 2 in two parts: the first has 9 bits, so k times it is exact
   r = fma(kf, all(2.12194440e-4F), r);
   Lanes p = all(1.0F / 5040.0F);
   p = fma(p, r, all(1.0F / 720.0F));
@@ -89,9 +90,8 @@ inline void quantize(const float* x, std::size_t n, const Activations& out) {
     const std::size_t begin = g * group;
     const std::size_t end = begin + group < n ? begin + group : (n > begin ? n : begin);
     Lanes most = all(0.0F);
-    for_lanes(end - begin, [&](std::size_t i, std::size_t used) {
-      most = larger(most, magnitude(load_some(x + begin + i, used)));
-    });
+    for_lanes(end - begin,
+              [&](std::size_t i, std::size_t used) { most = larger(most, magnitude(load_some(x + begin + i, used))); });
     const float top = largest_lane(most);
     const bool is_zero = !(top >= kLeast);
     out.scales[g] = is_zero ? 0.0F : top / 127.0F;

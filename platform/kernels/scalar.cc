@@ -25,25 +25,41 @@ inline Lanes each(Function function) {
   return r;
 }
 
-inline Lanes load(const float* p) { return each([&](int i) { return p[i]; }); }
+inline Lanes load(const float* p) {
+  return each([&](int i) { return p[i]; });
+}
 inline Lanes load_part(const float* p, std::size_t n) {
   return each([&](int i) { return static_cast<std::size_t>(i) < n ? p[i] : 0.0F; });
 }
 inline void store(const Lanes& a, float* p) { std::copy_n(a.v, 16, p); }
 inline void store_part(const Lanes& a, float* p, std::size_t n) { std::copy_n(a.v, n, p); }
-inline Lanes all(float x) { return each([&](int) { return x; }); }
-inline Lanes multiply(const Lanes& a, const Lanes& b) { return each([&](int i) { return a.v[i] * b.v[i]; }); }
-inline Lanes add(const Lanes& a, const Lanes& b) { return each([&](int i) { return a.v[i] + b.v[i]; }); }
-inline Lanes subtract(const Lanes& a, const Lanes& b) { return each([&](int i) { return a.v[i] - b.v[i]; }); }
-inline Lanes divide(const Lanes& a, const Lanes& b) { return each([&](int i) { return a.v[i] / b.v[i]; }); }
+inline Lanes all(float x) {
+  return each([&](int) { return x; });
+}
+inline Lanes multiply(const Lanes& a, const Lanes& b) {
+  return each([&](int i) { return a.v[i] * b.v[i]; });
+}
+inline Lanes add(const Lanes& a, const Lanes& b) {
+  return each([&](int i) { return a.v[i] + b.v[i]; });
+}
+inline Lanes subtract(const Lanes& a, const Lanes& b) {
+  return each([&](int i) { return a.v[i] - b.v[i]; });
+}
+inline Lanes divide(const Lanes& a, const Lanes& b) {
+  return each([&](int i) { return a.v[i] / b.v[i]; });
+}
 inline Lanes fma(const Lanes& a, const Lanes& b, const Lanes& c) {
   return each([&](int i) { return std::fma(a.v[i], b.v[i], c.v[i]); });
 }
-inline Lanes larger(const Lanes& a, const Lanes& b) { return each([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; }); }
+inline Lanes larger(const Lanes& a, const Lanes& b) {
+  return each([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+}
 inline Lanes smaller(const Lanes& a, const Lanes& b) {
   return each([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
 }
-inline Lanes magnitude(const Lanes& a) { return each([&](int i) { return std::fabs(a.v[i]); }); }
+inline Lanes magnitude(const Lanes& a) {
+  return each([&](int i) { return std::fabs(a.v[i]); });
+}
 inline float sum_lanes(Lanes a) {
   for (int width = 8; width > 0; width /= 2) {
     for (int i = 0; i < width; ++i) a.v[i] += a.v[i + width];
@@ -59,8 +75,12 @@ inline IntLanes each_int(Function function) {
   return r;
 }
 
-inline IntLanes int_all(std::int32_t x) { return each_int([&](int) { return x; }); }
-inline IntLanes int_add(const IntLanes& a, const IntLanes& b) { return each_int([&](int i) { return a.v[i] + b.v[i]; }); }
+inline IntLanes int_all(std::int32_t x) {
+  return each_int([&](int) { return x; });
+}
+inline IntLanes int_add(const IntLanes& a, const IntLanes& b) {
+  return each_int([&](int i) { return a.v[i] + b.v[i]; });
+}
 inline std::int32_t int_sum_lanes(const IntLanes& a) {
   std::int32_t sum = 0;
   for (const std::int32_t x : a.v) sum += x;
@@ -69,16 +89,21 @@ inline std::int32_t int_sum_lanes(const IntLanes& a) {
 /// To nearest even for |x| < 2^22: adding 1.5 * 2^23 leaves the integer in the low bits of the sum.
 inline IntLanes round(const Lanes& a) {
   constexpr float kMagic = 12582912.0F;
-  return each_int([&](int i) { return std::bit_cast<std::int32_t>(a.v[i] + kMagic) - std::bit_cast<std::int32_t>(kMagic); });
+  return each_int(
+      [&](int i) { return std::bit_cast<std::int32_t>(a.v[i] + kMagic) - std::bit_cast<std::int32_t>(kMagic); });
 }
-inline Lanes to_float(const IntLanes& a) { return each([&](int i) { return static_cast<float>(a.v[i]); }); }
+inline Lanes to_float(const IntLanes& a) {
+  return each([&](int i) { return static_cast<float>(a.v[i]); });
+}
 inline Lanes power_of_two(const IntLanes& a) {
   return each([&](int i) { return std::bit_cast<float>((a.v[i] + 127) << 23); });
 }
 inline void store_int8(const IntLanes& a, std::int8_t* p) {
   for (int i = 0; i < 16; ++i) p[i] = static_cast<std::int8_t>(a.v[i]);
 }
-inline IntLanes load_int8(const std::int8_t* p) { return each_int([&](int i) { return std::int32_t{p[i]}; }); }
+inline IntLanes load_int8(const std::int8_t* p) {
+  return each_int([&](int i) { return std::int32_t{p[i]}; });
+}
 
 #include "platform/kernels/lane_rules.h"
 

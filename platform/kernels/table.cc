@@ -6,8 +6,8 @@
 namespace rill::kernels {
 
 // One declaration and one row per line of CMake's rill_kernels(): sets.inc is generated from them.
-#define RILL_KERNEL_SET(set) \
-  namespace set {            \
+#define RILL_KERNEL_SET(set)   \
+  namespace set {              \
   extern const KernelSet kSet; \
   }
 #include "platform/kernels/sets.inc"

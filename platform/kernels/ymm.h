@@ -1,5 +1,6 @@
 // What the two 256-bit sets share: 16 lanes as two ymm registers, and the matrix loops over a dot product of bytes that
-// each set defines as dot_bytes(sum, weights, x). To be included once, inside a set's unnamed namespace (see lane_rules.h).
+// each set defines as dot_bytes(sum, weights, x). To be included once, inside a set's unnamed namespace (see
+// lane_rules.h).
 
 struct Lanes {
   __m256 lo;
@@ -19,7 +20,8 @@ inline __m256i first_lanes(std::size_t n) {
 inline Lanes load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
 inline Lanes load_part(const float* p, std::size_t n) {
   const std::size_t high = n > 8 ? n - 8 : 0;
-  return {_mm256_maskload_ps(p, first_lanes(n)), high > 0 ? _mm256_maskload_ps(p + 8, first_lanes(high)) : _mm256_setzero_ps()};
+  return {_mm256_maskload_ps(p, first_lanes(n)),
+          high > 0 ? _mm256_maskload_ps(p + 8, first_lanes(high)) : _mm256_setzero_ps()};
 }
 inline void store(Lanes a, float* p) {
   _mm256_storeu_ps(p, a.lo);
@@ -34,7 +36,9 @@ inline Lanes multiply(Lanes a, Lanes b) { return {_mm256_mul_ps(a.lo, b.lo), _mm
 inline Lanes add(Lanes a, Lanes b) { return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)}; }
 inline Lanes subtract(Lanes a, Lanes b) { return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)}; }
 inline Lanes divide(Lanes a, Lanes b) { return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)}; }
-inline Lanes fma(Lanes a, Lanes b, Lanes c) { return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)}; }
+inline Lanes fma(Lanes a, Lanes b, Lanes c) {
+  return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
+}
 inline Lanes larger(Lanes a, Lanes b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
 inline Lanes smaller(Lanes a, Lanes b) { return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)}; }
 inline Lanes magnitude(Lanes a) {
@@ -101,7 +105,8 @@ inline void multiply_block(const std::byte* block, const TileShape& shape, const
   for (std::size_t g = 0; g < x.groups; ++g) {
     const std::byte* tiles = block + g * group * kTileRows;
     IntLanes sums[kTokens];
-    for (int t = 0; t < kTokens; ++t) sums[t] = int_all(first_sum(x.offsets[static_cast<std::size_t>(t) * x.groups + g]));
+    for (int t = 0; t < kTokens; ++t)
+      sums[t] = int_all(first_sum(x.offsets[static_cast<std::size_t>(t) * x.groups + g]));
     for (std::size_t c = 0; c < group; c += kTileColumns) {
       const __m256i lo = load_bytes(tiles + c * kTileRows);
       const __m256i hi = load_bytes(tiles + c * kTileRows + 32);
@@ -111,7 +116,8 @@ inline void multiply_block(const std::byte* block, const TileShape& shape, const
         sums[t].hi = dot_bytes(sums[t].hi, hi, a);
       }
     }
-    const Lanes w = {_mm256_cvtph_ps(_mm_loadu_si128(scales + 2 * g)), _mm256_cvtph_ps(_mm_loadu_si128(scales + 2 * g + 1))};
+    const Lanes w = {_mm256_cvtph_ps(_mm_loadu_si128(scales + 2 * g)),
+                     _mm256_cvtph_ps(_mm_loadu_si128(scales + 2 * g + 1))};
     for (int t = 0; t < kTokens; ++t) {
       const Lanes scale = multiply(w, all(x.scales[static_cast<std::size_t>(t) * x.groups + g]));
       y[t] = fma(to_float(sums[t]), scale, y[t]);
