@@ -1,6 +1,6 @@
 #pragma once
-// Text to tokens and back, behind one interface: SentencePiece (through libsentencepiece) and byte-level BPE. A tokenizer
-// draws every byte it needs from one fixed heap.
+// Text to tokens and back, behind one interface: SentencePiece (through libsentencepiece) and byte-level BPE. A
+// tokenizer draws every byte it needs from one fixed heap.
 
 #include <cstddef>
 #include <cstdint>
@@ -20,8 +20,8 @@ enum class SpecialTokens : bool { kText, kControl };
 /// Takes a run of tokens; borrowed for the call. An error ends the encoding and is handed through.
 using TokenSink = FunctionRef<Status(std::span<const Token>)>;
 
-/// The text that a fixed heap is sized for unless the caller asks for more: longer text is fed piece by piece, cut where
-/// no token can cross; only a single word longer than this is refused.
+/// The text that a fixed heap is sized for unless the caller asks for more: longer text is fed piece by piece, cut
+/// where no token can cross; only a single word longer than this is refused.
 inline constexpr std::size_t kTextPieceBytes = 16 * 1024;
 
 /// One vocabulary. Read-only after load(), but encode() uses the heap: one caller at a time.
@@ -34,7 +34,8 @@ class Tokenizer {
 
   /// Checks the section and builds what encoding needs.
   /// @param section  borrowed for the tokenizer's life.
-  /// @param heap     borrowed likewise; the object itself lives in it. nullptr never; kBadInput names what is wrong with
+  /// @param heap     borrowed likewise; the object itself lives in it. nullptr never; kBadInput names what is wrong
+  /// with
   ///                 the section by offset; kFailed if the heap is too small.
   static Result<Tokenizer*> load(std::span<const std::byte> section, FixedHeap& heap);
 
@@ -59,7 +60,7 @@ class Tokenizer {
   virtual std::string_view kind() const = 0;  ///< "sentencepiece" or "byte-level bpe"
 
   std::uint32_t vocabulary() const { return vocabulary_; }
-  Token beginning_of_text() const { return beginning_of_text_; }    ///< or kNoToken
+  Token beginning_of_text() const { return beginning_of_text_; }           ///< or kNoToken
   bool adds_beginning_of_text() const { return adds_beginning_of_text_; }  ///< put in front of every stream
   /// True for the tokens that end a reply.
   bool ends_text(Token token) const;
