@@ -1,0 +1,30 @@
+#pragma once
+// JSON out of untrusted files: parsed whole, within limits, and without an exception that leaves this file.
+
+#include <cstddef>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+
+#include "platform/status.h"
+
+namespace rill::quant {
+
+/// What a document may be. Text beyond it is refused before, or while, it is read: memory stays in proportion to bytes.
+struct JsonLimits {
+  std::size_t bytes = std::size_t{16} << 20U;
+  int depth = 16;  ///< objects and arrays inside one another, the outermost included
+};
+
+/// Parses a text. A key that stands twice in one object is refused: readers would differ in which one counts.
+/// @param where  what an error begins with: the file, and the part of it. Errors name the byte, counted from the text's
+///               beginning as 1.
+Result<nlohmann::json> parse_json(std::string_view document, const Text& where, const JsonLimits& limits = {});
+
+/// Maps and parses a file whose outermost value is an object. kFailed if it cannot be read.
+Result<nlohmann::json> read_json_object(const std::string& path);
+
+/// A name out of a file, fit for a message on a terminal: cut if long, control characters replaced.
+FixedText<80> legible(std::string_view name);
+
+}  // namespace rill::quant
