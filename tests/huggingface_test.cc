@@ -6,14 +6,12 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <numbers>
-#include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "quant/huggingface_importer.h"
-#include "tests/support/safetensors_builder.h"
-#include "tests/support/scratch_directory.h"
+#include "tests/support/huggingface_directory.h"
 #include "tests/support/shared_data.h"
 
 namespace rill::quant {
@@ -21,88 +19,8 @@ namespace {
 
 using nlohmann::json;
 
-/// Hidden 8, one layer, two heads of 4 on one KV head, MLP 12, vocabulary 5.
-json small_config() {
-  return {{"model_type", "llama"},    {"hidden_size", 8},        {"num_hidden_layers", 1}, {"num_attention_heads", 2},
-          {"num_key_value_heads", 1}, {"intermediate_size", 12}, {"vocab_size", 5},        {"rms_norm_eps", 1e-5},
-          {"rope_theta", 10000.0},    {"bos_token_id", 1},       {"eos_token_id", 2}};
-}
-
-struct Tensor {
-  std::string name;
-  std::vector<std::uint64_t> shape;
-  std::string dtype = "F32";
-};
-
-std::vector<Tensor> small_tensors() {
-  const std::string layer = "model.layers.0.";
-  return {{"model.embed_tokens.weight", {5, 8}},
-          {"lm_head.weight", {5, 8}},
-          {"model.norm.weight", {8}},
-          {layer + "input_layernorm.weight", {8}},
-          {layer + "self_attn.q_proj.weight", {8, 8}},
-          {layer + "self_attn.k_proj.weight", {4, 8}},
-          {layer + "self_attn.v_proj.weight", {4, 8}},
-          {layer + "self_attn.o_proj.weight", {8, 8}},
-          {layer + "post_attention_layernorm.weight", {8}},
-          {layer + "mlp.gate_proj.weight", {12, 8}},
-          {layer + "mlp.up_proj.weight", {12, 8}},
-          {layer + "mlp.down_proj.weight", {8, 12}}};
-}
-
-/// A file whose elements count up from 0 in each tensor: F32 and BF16 as numbers, other types as zero bytes.
-std::string weights(const std::vector<Tensor>& tensors) {
-  SafetensorsBuilder builder;
-  for (const Tensor& tensor : tensors) {
-    std::uint64_t elements = 1;
-    for (const std::uint64_t extent : tensor.shape) elements *= extent;
-    std::string data;
-    for (std::uint64_t i = 0; i < elements; ++i) {
-      const std::string number = bytes_of(static_cast<float>(i));
-      data += tensor.dtype == "F32" ? number : tensor.dtype == "BF16" ? number.substr(2) : std::string(1, '\0');
-    }
-    builder.add(tensor.name, tensor.dtype, tensor.shape, data);
-  }
-  return builder.file();
-}
-
-/// A directory that can be imported; tests then spoil a part of it.
-class Directory {
- public:
-  Directory() {
-    write("config.json", small_config().dump());
-    write("model.safetensors", weights(small_tensors()));
-  }
-  void write(const std::string& name, std::string_view bytes) const { write_file(scratch_.file(name), bytes); }
-  void remove(const std::string& name) const { std::filesystem::remove(scratch_.file(name)); }
-  /// config.json with some keys replaced; a key that is null is taken away.
-  void configure(const json& patch) const {
-    json config = small_config();
-    config.merge_patch(patch);
-    write("config.json", config.dump());
-  }
-  auto open() const { return open_huggingface_model(scratch_.path(), ""); }
-
-  /// Expects that the directory cannot be opened, and why.
-  void expect_refused(std::string_view part_of_the_sentence) const {
-    const auto model = open();
-    ASSERT_FALSE(model.ok()) << "opened; should have said " << part_of_the_sentence;
-    EXPECT_EQ(model.status().code(), Code::kBadInput) << model.status().message();
-    EXPECT_NE(model.status().message().find(part_of_the_sentence), std::string_view::npos) << model.status().message();
-  }
-
- private:
-  ScratchDirectory scratch_;
-};
-
-std::unique_ptr<SourceModel> opened(const Directory& directory) {
-  auto model = directory.open();
-  EXPECT_TRUE(model.ok()) << model.status().message();
-  return model.ok() ? std::move(model).value() : nullptr;
-}
-
 TEST(HuggingfaceImporter, ReadsConfigurationAndTensors) {
-  const Directory directory;
+  const HuggingfaceDirectory directory;
   const auto model = opened(directory);
   ASSERT_NE(model, nullptr);
   EXPECT_EQ(model->family(), "llama");
@@ -130,9 +48,9 @@ TEST(HuggingfaceImporter, ReadsConfigurationAndTensors) {
 }
 
 TEST(HuggingfaceImporter, FillsInWhatLlamaLeavesOut) {
-  const Directory directory;
+  const HuggingfaceDirectory directory;
   directory.configure({{"num_key_value_heads", nullptr}, {"rms_norm_eps", nullptr}, {"rope_theta", nullptr}});
-  std::vector<Tensor> tensors = small_tensors();
+  std::vector<TensorToWrite> tensors = small_tensors();
   tensors[5].shape = tensors[6].shape = {8, 8};  // as many KV heads as heads
   directory.write("model.safetensors", weights(tensors));
   const auto model = opened(directory);
@@ -144,9 +62,9 @@ TEST(HuggingfaceImporter, FillsInWhatLlamaLeavesOut) {
 }
 
 TEST(HuggingfaceImporter, TakesAHeadSizeThatIsNotHiddenOverHeads) {
-  const Directory directory;
+  const HuggingfaceDirectory directory;
   directory.configure({{"head_dim", 6}});
-  std::vector<Tensor> tensors = small_tensors();
+  std::vector<TensorToWrite> tensors = small_tensors();
   tensors[4].shape = {12, 8};
   tensors[5].shape = tensors[6].shape = {6, 8};
   tensors[7].shape = {8, 12};
@@ -158,9 +76,9 @@ TEST(HuggingfaceImporter, TakesAHeadSizeThatIsNotHiddenOverHeads) {
 }
 
 TEST(HuggingfaceImporter, IgnoresTheHeadOfATiedModelAndDerivedTables) {
-  const Directory directory;
+  const HuggingfaceDirectory directory;
   directory.configure({{"tie_word_embeddings", true}});
-  std::vector<Tensor> tensors = small_tensors();
+  std::vector<TensorToWrite> tensors = small_tensors();
   tensors.push_back({"model.layers.0.self_attn.rotary_emb.inv_freq", {2}});
   directory.write("model.safetensors", weights(tensors));
   const auto model = opened(directory);
@@ -171,9 +89,9 @@ TEST(HuggingfaceImporter, IgnoresTheHeadOfATiedModelAndDerivedTables) {
 }
 
 TEST(HuggingfaceImporter, ReadsBfloat16) {
-  const Directory directory;
-  std::vector<Tensor> tensors = small_tensors();
-  for (Tensor& tensor : tensors) tensor.dtype = "BF16";
+  const HuggingfaceDirectory directory;
+  std::vector<TensorToWrite> tensors = small_tensors();
+  for (TensorToWrite& tensor : tensors) tensor.dtype = "BF16";
   directory.write("model.safetensors", weights(tensors));
   const auto model = opened(directory);
   ASSERT_NE(model, nullptr);
@@ -184,7 +102,7 @@ TEST(HuggingfaceImporter, ReadsBfloat16) {
 
 // Turns per position: theta^(-2 i / d) / 2 pi, here with d = 4.
 TEST(HuggingfaceImporter, ReadsBothFormsOfTheRopeConfiguration) {
-  const Directory directory;
+  const HuggingfaceDirectory directory;
   const json forms[] = {
       {{"rope_theta", 400.0}, {"rope_scaling", {{"type", "linear"}, {"factor", 2}}}},
       {{"rope_theta", 400.0}, {"rope_scaling", {{"rope_type", "linear"}, {"type", "ignored"}, {"factor", 2.0}}}},
@@ -203,7 +121,7 @@ TEST(HuggingfaceImporter, ReadsBothFormsOfTheRopeConfiguration) {
 }
 
 TEST(HuggingfaceImporter, ReadsHowTheMakersSampleAndEveryEndToken) {
-  const Directory directory;
+  const HuggingfaceDirectory directory;
   directory.write("generation_config.json",
                   R"({"do_sample": true, "temperature": 0.6, "top_p": 0.9, "top_k": 50, "eos_token_id": [2, 3]})");
   auto model = opened(directory);
@@ -222,7 +140,7 @@ TEST(HuggingfaceImporter, ReadsHowTheMakersSampleAndEveryEndToken) {
 }
 
 TEST(HuggingfaceImporter, FindsTheChatTemplateInEveryPlaceItMayHave) {
-  const Directory directory;
+  const HuggingfaceDirectory directory;
   directory.write("tokenizer_config.json", R"({"chat_template": "one"})");
   EXPECT_EQ(opened(directory)->jinja_chat_template(), "one");
   directory.write("tokenizer_config.json",
@@ -239,88 +157,8 @@ TEST(HuggingfaceImporter, FindsTheChatTemplateInEveryPlaceItMayHave) {
   EXPECT_EQ(opened(directory)->jinja_chat_template(), "");
 }
 
-struct Variant {
-  const char* claim;
-  json patch;
-  const char* says;
-};
-void PrintTo(const Variant& variant, std::ostream* out) { *out << variant.claim; }
-
-json scaling(const json& fields) {
-  json llama3 = {{"rope_type", "llama3"},
-                 {"factor", 8.0},
-                 {"low_freq_factor", 1.0},
-                 {"high_freq_factor", 4.0},
-                 {"original_max_position_embeddings", 64}};
-  llama3.merge_patch(fields);
-  return {{"rope_scaling", llama3}};
-}
-
-const Variant kVariants[] = {
-    {"NoModelType", {{"model_type", nullptr}}, "key model_type: \"\" is not known, expected one of: llama"},
-    {"OtherModelType", {{"model_type", "bloom"}}, "key model_type: \"bloom\" is not known, expected one of: llama"},
-    {"ModelTypeOfAnotherKind", {{"model_type", 1}}, "key model_type: 1"},
-    {"NoHiddenSize", {{"hidden_size", nullptr}}, "key hidden_size: absent"},
-    {"HiddenSizeOfAnotherKind", {{"hidden_size", "8"}}, "key hidden_size: \"8\""},
-    {"HiddenSizeNegative", {{"hidden_size", -8}}, "key hidden_size: -8"},
-    {"HiddenSizeHuge", {{"hidden_size", 4294967304}}, "key hidden_size: 4294967304"},
-    {"HiddenSizeFractional", {{"hidden_size", 8.5}}, "key hidden_size: 8.5, expected a whole number"},
-    {"HiddenSizeNoMultipleOfHeads", {{"hidden_size", 9}}, "key hidden_size: 9 and no head_dim"},
-    {"NoLayers", {{"num_hidden_layers", nullptr}}, "key num_hidden_layers: absent"},
-    {"ZeroLayers", {{"num_hidden_layers", 0}}, "key num_hidden_layers: 0"},
-    {"BillionsOfLayers", {{"num_hidden_layers", 4000000000U}}, "key num_hidden_layers"},
-    {"NoHeads", {{"num_attention_heads", nullptr}}, "key num_attention_heads: absent"},
-    {"ZeroHeads", {{"num_attention_heads", 0}}, "key num_attention_heads: 0"},
-    {"ZeroKvHeads", {{"num_key_value_heads", 0}}, "key num_key_value_heads: 0"},
-    {"KvHeadsDoNotDivideHeads", {{"num_key_value_heads", 3}}, "kv_heads"},
-    {"OddHeadSize", {{"head_dim", 3}}, "head_size"},
-    {"HeadSizeHuge", {{"head_dim", 1000000}}, "key head_dim"},
-    {"NoMlpWidth", {{"intermediate_size", nullptr}}, "key intermediate_size: absent"},
-    {"MlpWidthAnArray", {{"intermediate_size", {1, 2}}}, "key intermediate_size: a JSON array"},
-    {"NoVocabulary", {{"vocab_size", nullptr}}, "key vocab_size: absent"},
-    {"VocabularyHuge", {{"vocab_size", 1e18}}, "key vocab_size"},
-    {"ContextNegative", {{"max_position_embeddings", -1}}, "key max_position_embeddings: -1"},
-    {"EpsilonNegative", {{"rms_norm_eps", -1e-5}}, "key rms_norm_eps"},
-    {"ThetaZero", {{"rope_theta", 0}}, "key rope_theta: 0"},
-    {"ThetaNoNumber", {{"rope_theta", true}}, "key rope_theta: true"},
-    {"TiedNoFlag", {{"tie_word_embeddings", 1}}, "key tie_word_embeddings: 1, expected true or false"},
-    {"AttentionBias", {{"attention_bias", true}}, "key attention_bias: true"},
-    {"MlpBias", {{"mlp_bias", true}}, "key mlp_bias: true"},
-    {"OtherActivation", {{"hidden_act", "gelu"}}, "key hidden_act: \"gelu\", expected \"silu\""},
-    {"PartialRotation", {{"partial_rotary_factor", 0.5}}, "key partial_rotary_factor: 0.5"},
-    {"Quantised", {{"quantization_config", {{"bits", 4}}}}, "key quantization_config"},
-    {"EndTokenOutOfRange", {{"eos_token_id", 5}}, "key eos_token_id: 5"},
-    {"EndTokenNoInteger", {{"eos_token_id", {2, "x"}}}, "key eos_token_id: \"x\""},
-    {"FirstTokenNegative", {{"bos_token_id", -1}}, "key bos_token_id: -1"},
-    {"ScalingNoObject", {{"rope_scaling", 2}}, "key rope_scaling: 2, expected an object"},
-    {"ParametersNoObject", {{"rope_parameters", "x"}}, "key rope_parameters: \"x\""},
-    {"UnknownScaling", {{"rope_scaling", {{"type", "yarn"}, {"factor", 2}}}}, "the rope scaling \"yarn\" is not known"},
-    {"ScalingTypeNoString", {{"rope_scaling", {{"type", 3}}}}, "key type: 3"},
-    {"LinearWithoutFactor", {{"rope_scaling", {{"type", "linear"}}}}, "key factor: absent"},
-    {"LinearFactorZero", {{"rope_scaling", {{"type", "linear"}, {"factor", 0}}}}, "key factor: 0"},
-    {"Llama3WithoutFactor", scaling({{"factor", nullptr}}), "key factor: absent"},
-    {"Llama3WithoutLow", scaling({{"low_freq_factor", nullptr}}), "key low_freq_factor: absent"},
-    {"Llama3WithoutHigh", scaling({{"high_freq_factor", nullptr}}), "key high_freq_factor: absent"},
-    {"Llama3WithoutContext", scaling({{"original_max_position_embeddings", nullptr}}),
-     "original_max_position_embeddings"},
-    {"Llama3BandsCoincide", scaling({{"high_freq_factor", 1.0}}), "key high_freq_factor: 1, expected more than low"},
-    {"PartialRotationInParameters",
-     {{"rope_parameters", {{"partial_rotary_factor", 0.25}}}},
-     "partial_rotary_factor: 0.25"},
-};
-
-class HostileConfig : public testing::TestWithParam<Variant> {};
-INSTANTIATE_TEST_SUITE_P(Keys, HostileConfig, testing::ValuesIn(kVariants),
-                         [](const auto& test) { return std::string(test.param.claim); });
-
-TEST_P(HostileConfig, IsRefusedByItsKey) {
-  const Directory directory;
-  directory.configure(GetParam().patch);
-  directory.expect_refused(GetParam().says);
-}
-
 TEST(HuggingfaceImporter, RefusesAConfigurationThatIsNoJsonObject) {
-  const Directory directory;
+  const HuggingfaceDirectory directory;
   for (const auto& [bytes, says] : {std::pair("", "config.json: not JSON at byte 1"),
                                     {"[1]", "a JSON array"},
                                     {R"({"model_type": "llama")", "not JSON at byte"},
@@ -337,9 +175,9 @@ TEST(HuggingfaceImporter, RefusesAConfigurationThatIsNoJsonObject) {
 }
 
 TEST(HuggingfaceImporter, RefusesATensorThatIsMissing) {
-  const Directory directory;
+  const HuggingfaceDirectory directory;
   for (std::size_t i = 0; i < small_tensors().size(); ++i) {
-    std::vector<Tensor> tensors = small_tensors();
+    std::vector<TensorToWrite> tensors = small_tensors();
     const std::string name = tensors[i].name;
     tensors.erase(tensors.begin() + static_cast<std::ptrdiff_t>(i));
     directory.write("model.safetensors", weights(tensors));
@@ -348,9 +186,9 @@ TEST(HuggingfaceImporter, RefusesATensorThatIsMissing) {
 }
 
 TEST(HuggingfaceImporter, RefusesATensorOfAnotherShapeOrType) {
-  const Directory directory;
+  const HuggingfaceDirectory directory;
   for (std::size_t i = 0; i < small_tensors().size(); ++i) {
-    std::vector<Tensor> tensors = small_tensors();
+    std::vector<TensorToWrite> tensors = small_tensors();
     ++tensors[i].shape.back();
     directory.write("model.safetensors", weights(tensors));
     directory.expect_refused("tensor " + tensors[i].name + " at offset ");
@@ -366,10 +204,10 @@ TEST(HuggingfaceImporter, RefusesATensorOfAnotherShapeOrType) {
 }
 
 TEST(HuggingfaceImporter, RefusesATensorThatTheNetworkWouldLeaveOut) {
-  const Directory directory;
+  const HuggingfaceDirectory directory;
   for (const char* name : {"model.layers.0.self_attn.q_proj.bias", "model.layers.1.input_layernorm.weight",
                            "model.layers.0.self_attn.q_norm.weight"}) {
-    std::vector<Tensor> tensors = small_tensors();
+    std::vector<TensorToWrite> tensors = small_tensors();
     tensors.push_back({name, {8}});
     directory.write("model.safetensors", weights(tensors));
     directory.expect_refused("not a part of the llama network");
@@ -378,15 +216,15 @@ TEST(HuggingfaceImporter, RefusesATensorThatTheNetworkWouldLeaveOut) {
 
 /// The small model in two shards, and its index.
 struct Sharded {
-  Directory directory;
+  HuggingfaceDirectory directory;
   json index;
 
   Sharded() {
-    std::vector<Tensor> tensors = small_tensors();
-    const std::vector<Tensor> second(tensors.begin() + 6, tensors.end());
+    std::vector<TensorToWrite> tensors = small_tensors();
+    const std::vector<TensorToWrite> second(tensors.begin() + 6, tensors.end());
     tensors.resize(6);
-    for (const Tensor& tensor : tensors) index["weight_map"][tensor.name] = "a.safetensors";
-    for (const Tensor& tensor : second) index["weight_map"][tensor.name] = "b.safetensors";
+    for (const TensorToWrite& tensor : tensors) index["weight_map"][tensor.name] = "a.safetensors";
+    for (const TensorToWrite& tensor : second) index["weight_map"][tensor.name] = "b.safetensors";
     directory.remove("model.safetensors");
     directory.write("a.safetensors", weights(tensors));
     directory.write("b.safetensors", weights(second));

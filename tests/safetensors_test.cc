@@ -94,6 +94,12 @@ void PrintTo(const Hostile& hostile, std::ostream* out) { *out << hostile.claim;
 /// A file of one tensor "t" with eight bytes of data and these fields.
 std::string with_fields(const std::string& fields) { return safetensors_bytes("{\"t\":{" + fields + "}}", "12345678"); }
 
+std::string long_text(std::size_t size) {
+  std::string out;
+  out.resize(size, ' ');
+  return out;
+}
+
 std::vector<Hostile> hostile_files() {
   const std::string good = R"("dtype":"F32","shape":[2],"data_offsets":[0,8])";
   return {
@@ -101,7 +107,7 @@ std::vector<Hostile> hostile_files() {
       {"ShorterThanItsLength", "1234567", "7 bytes"},
       {"LengthPastTheEnd", bytes_of(std::uint64_t{3}) + "{}", "header length at offset 0: 3, expected at most 2"},
       {"LengthThatWraps", bytes_of(~std::uint64_t{0}) + "{}", "18446744073709551615"},
-      {"LengthBeyondTheLimit", bytes_of(std::uint64_t{0x1000001}) + std::string(0x1000010, ' '), "at most 16777216"},
+      {"LengthBeyondTheLimit", bytes_of(std::uint64_t{16777217}) + long_text(16777232), "at most 16777216"},
       {"NoObject", safetensors_bytes("[]", ""), "begin with a brace"},
       {"NothingAtAll", safetensors_bytes("", ""), "begin with a brace"},
       {"NotJson", safetensors_bytes("{\"t\"", ""), "not JSON at byte"},
