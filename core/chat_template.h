@@ -1,5 +1,6 @@
 #pragma once
-// How a conversation is laid out in tokens. Forms are data: ChatML, Llama-2 chat, Zephyr. The model file names its form.
+// How a conversation is laid out in tokens. Forms are data: ChatML, Llama-2 chat, Zephyr. The model file names its
+// form.
 
 #include <cstddef>
 #include <span>
@@ -13,14 +14,15 @@ namespace rill {
 /// One way to write turns. Texts here may spell special tokens, which count as such; what people say goes between them
 /// as plain text.
 struct ChatForm {
-  std::string_view name;            ///< "chatml", "llama2", "zephyr"
-  std::string_view recognised_by;   ///< a part of a Jinja template that only this form has
+  std::string_view name;           ///< "chatml", "llama2", "zephyr"
+  std::string_view recognised_by;  ///< a part of a Jinja template that only this form has
   std::string_view system_begin;
   std::string_view system_end;
-  std::string_view user_begin;      ///< before a user's turn
-  std::string_view first_user_begin;  ///< the same where a system text stands before it, if that differs; else empty
-  std::string_view user_end;        ///< up to where the reply begins
-  std::string_view reply_end;       ///< after a reply; the model's own end token comes first in it
+  std::string_view first_user_begin;         ///< before a user's turn that begins the stream
+  std::string_view user_begin_after_system;  ///< before the one that follows the system text
+  std::string_view user_begin;               ///< before every later one
+  std::string_view user_end;                 ///< up to where the reply begins
+  std::string_view reply_end;                ///< after a reply, the token with which the model ends it included
 };
 
 /// Every form there is.
@@ -29,6 +31,9 @@ std::span<const ChatForm> chat_forms();
 const ChatForm* find_chat_form(std::string_view name);
 /// The form whose mark a Jinja chat template carries; nullptr if none does.
 const ChatForm* recognise_chat_form(std::string_view jinja);
+
+/// The names of all forms, for messages: "chatml, llama2, zephyr".
+Text chat_form_names();
 
 /// The "chat" section as stored: "form: NAME\nsystem: TEXT" (the text to the section's end, may hold newlines).
 struct ChatSection {

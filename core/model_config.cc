@@ -6,7 +6,9 @@ namespace rill {
 namespace {
 
 Status conflict(const Text& where, const Text& what, const Text& expected) {
-  return bad_input({.where = where, .what = what, .expected = expected,
+  return bad_input({.where = where,
+                    .what = what,
+                    .expected = expected,
                     .remedy = text("make the model file anew with `rill quantize`")});
 }
 

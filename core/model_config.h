@@ -1,6 +1,6 @@
 #pragma once
-// What a model is, in numbers. The fields are listed once, in for_each_field(): the writer, the reader, its range checks
-// and `rill inspect` all walk that list.
+// What a model is, in numbers. The fields are listed once, in for_each_field(): the writer, the reader, its range
+// checks and `rill inspect` all walk that list.
 
 #include <array>
 #include <cstddef>
@@ -19,7 +19,7 @@ inline constexpr Token kNoToken = 0xffffffffU;
 
 /// Dimensions and constants of one model. Plain data; read-only once loaded.
 struct ModelConfig {
-  std::uint32_t hidden = 0;          ///< D, width of the residual stream
+  std::uint32_t hidden = 0;  ///< D, width of the residual stream
   std::uint32_t layers = 0;
   std::uint32_t heads = 0;           ///< H, query heads
   std::uint32_t kv_heads = 0;        ///< G, key and value heads; divides H
@@ -30,10 +30,10 @@ struct ModelConfig {
   std::uint32_t group = 32;          ///< inputs that share one weight scale and one activation scale
   std::uint32_t tied_head = 0;       ///< 1: the head is the embedding
   double norm_epsilon = 1e-5;
-  double rope_theta = 10000.0;       ///< for people; the exact phases are in the tensor rope_turns
-  double temperature = 0.7;          ///< the model's own sampling, where its makers name one
+  double rope_theta = 10000.0;  ///< for people; the exact phases are in the tensor rope_turns
+  double temperature = 0.7;     ///< the model's own sampling, where its makers name one
   double top_p = 1.0;
-  std::uint32_t top_k = 0;           ///< 0: no limit
+  std::uint32_t top_k = 0;  ///< 0: no limit
 
   friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
 };

@@ -9,34 +9,38 @@
 //   (64-aligned)      "chat"                core/chat_template.h; absent when there is none
 //   (4096-aligned)    "weights"             tensors, each aligned to 64 bytes, in the order of their entries
 //
-// Sections lie in this order without overlap. "config" and "chat" are small and zlib-compressed; the others are used
-// where they lie in the mapping.
+// Sections lie in this order, each at the first aligned offset after the one before it; tensors likewise inside
+// "weights", which ends the file. What lies between is zero, so that every byte of a file is accounted for. "config"
+// and "chat" are small and zlib-compressed; the others are used where they lie in the mapping.
 
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <string_view>
 
+#include "platform/kernels/tiles.h"
 #include "platform/size.h"
 
 namespace rill::format {
 
-static_assert(std::endian::native == std::endian::little, "the file is used where it lies: little-endian machines only");
+static_assert(std::endian::native == std::endian::little,
+              "the file is used where it lies: little-endian machines only");
 
 inline constexpr char kMagic[8] = {'R', 'I', 'L', 'L', '\r', '\n', '\x1a', '\n'};
 inline constexpr std::uint32_t kVersion = 1;
-inline constexpr std::size_t kAlignment = 64;
+using kernels::kAlignment;  // of sections and tensors: 64 bytes
 inline constexpr std::size_t kWeightsAlignment = 4096;
-inline constexpr std::uint32_t kMaxSections = 16;
 
 struct FileHeader {
   char magic[8];
   std::uint32_t version;
   std::uint32_t section_count;
-  std::uint64_t file_bytes;     ///< the whole file
-  std::uint32_t table_crc32;    ///< of the section table
-  std::uint32_t reserved[8];    ///< zero
-  std::uint32_t header_crc32;   ///< of the 60 bytes before it
+  std::uint64_t file_bytes;    ///< the whole file
+  std::uint32_t table_crc32;   ///< of the section table
+  char family[16];             ///< "llama", for people; small letters, digits and '_', padded with zeros
+  std::uint32_t reserved[4];   ///< zero
+  std::uint32_t header_crc32;  ///< of the 60 bytes before it
 };
 static_assert(sizeof(FileHeader) == 64);
 
@@ -48,9 +52,49 @@ struct SectionEntry {
   std::uint64_t stored_bytes;  ///< in the file
   std::uint64_t raw_bytes;     ///< after decompression; equal to stored_bytes when raw
   Encoding encoding;
-  std::uint32_t crc32;         ///< of the stored bytes
+  std::uint32_t crc32;  ///< of the stored bytes
 };
 static_assert(sizeof(SectionEntry) == 48);
+
+/// What the format says about a section, whatever the file.
+struct SectionRule {
+  std::string_view name;
+  Encoding encoding;
+  std::size_t alignment;
+  bool required;
+  std::uint64_t most_raw_bytes;  ///< of a compressed section: what a reader is willing to inflate
+};
+
+/// Every section, in the file's order; the values of Section are its indices.
+inline constexpr SectionRule kSections[] = {
+    {"config", Encoding::kZlib, kAlignment, true, 8 * 1024},
+    {"tensors", Encoding::kRaw, kAlignment, true, UINT64_MAX},
+    {"tokenizer", Encoding::kRaw, kAlignment, false, UINT64_MAX},
+    {"chat", Encoding::kZlib, kAlignment, false, 64 * 1024},
+    {"weights", Encoding::kRaw, kWeightsAlignment, true, UINT64_MAX},
+};
+enum class Section : std::uint8_t { kConfig, kTensors, kTokenizer, kChat, kWeights };
+inline constexpr std::size_t kSectionKinds = std::size(kSections);
+
+/// A name of a fixed field up to its first zero.
+template <std::size_t kCapacity>
+constexpr std::string_view name_of(const char (&field)[kCapacity]) {
+  const std::string_view whole(field, kCapacity);
+  return whole.substr(0, whole.find('\0'));
+}
+
+/// True if the field holds the name and zeros behind it.
+template <std::size_t kCapacity>
+constexpr bool is_named(const char (&field)[kCapacity], std::string_view name) {
+  const std::string_view whole(field, kCapacity);
+  return whole.starts_with(name) && whole.find_first_not_of('\0', name.size()) == std::string_view::npos;
+}
+
+/// Puts a name into a fixed field of zeros. The name is shorter than the field.
+template <std::size_t kCapacity>
+constexpr void put_name(char (&field)[kCapacity], std::string_view name) {
+  name.copy(field, kCapacity);
+}
 
 struct ConfigEntry {
   char name[24];       ///< padded with zeros
@@ -59,15 +103,15 @@ struct ConfigEntry {
 static_assert(sizeof(ConfigEntry) == 32);
 
 enum class TensorFormat : std::uint32_t {
-  kFloat32 = 0,  ///< [rows, columns] row-major
-  kUint64 = 1,   ///< [rows, columns] row-major
-  kInt8Tiles = 2 ///< packed as below
+  kFloat32 = 0,   ///< [rows, columns] row-major
+  kUint64 = 1,    ///< [rows, columns] row-major
+  kInt8Tiles = 2  ///< packed as below
 };
 
 struct TensorEntry {
-  char name[64];         ///< padded with zeros
+  char name[64];  ///< padded with zeros
   TensorFormat format;
-  std::uint32_t group;   ///< kInt8Tiles: inputs per scale; else 0
+  std::uint32_t group;  ///< kInt8Tiles: inputs per scale; else 0
   std::uint64_t rows;
   std::uint64_t columns;
   std::uint64_t offset;  ///< from the file's start
@@ -77,30 +121,10 @@ struct TensorEntry {
 };
 static_assert(sizeof(TensorEntry) == 112);
 
-// kInt8Tiles: a matrix [rows, columns] as row blocks of 16 rows, rows and columns padded with zero weights, columns to a
-// multiple of the group. One row block, with C padded columns and C / group groups:
-//
-//   | tile 0: 16 rows x 4 inputs | tile 1 | ... | tile C/4 - 1 | scales: C/group x 16 binary16 | zeros to 64 bytes |
-//
-// In a tile, row r's four int8 weights are bytes 4 r .. 4 r + 3: one zmm, two ymm, four q registers, or 16 words.
-// Weight (r, c) is int8 times the scale of (r, c / group).
-inline constexpr std::size_t kTileRows = 16;
-inline constexpr std::size_t kTileColumns = 4;
-
-/// Where the parts of a packed matrix lie.
-struct TileShape {
-  std::size_t rows = 0;     ///< as the model has them
-  std::size_t columns = 0;
-  std::size_t group = 0;
-
-  constexpr std::size_t row_blocks() const { return (rows + kTileRows - 1) / kTileRows; }
-  constexpr std::size_t groups() const { return (columns + group - 1) / group; }
-  constexpr std::size_t padded_columns() const { return groups() * group; }
-  constexpr std::size_t scales_offset() const { return kTileRows * padded_columns(); }
-  constexpr std::size_t block_bytes() const {
-    return round_up(scales_offset() + kTileRows * sizeof(std::uint16_t) * groups(), kAlignment);
-  }
-};
+// kInt8Tiles: the layout of platform/kernels/tiles.h.
+using kernels::kTileColumns;
+using kernels::kTileRows;
+using kernels::TileShape;
 
 /// Bytes of a packed matrix; wraps if the shape is hostile.
 constexpr Size packed_bytes(std::uint64_t rows, std::uint64_t columns, std::uint64_t group) {
@@ -109,16 +133,17 @@ constexpr Size packed_bytes(std::uint64_t rows, std::uint64_t columns, std::uint
   return divide_up(Size(rows), kTileRows) * block;
 }
 
-// Tensors by name. D hidden, H heads, G KV heads, d head size, F MLP width, V vocabulary; "{}" is the layer.
+// Tensors by name; which of them a model has, and in which order, says core/model_tensors.h.
+// D hidden, H heads, G KV heads, d head size, F MLP width, V vocabulary; "{}" is the layer.
 inline constexpr std::string_view kEmbedding = "embedding";                     // [V, D] int8 tiles
 inline constexpr std::string_view kHead = "head";                               // [V, D] int8 tiles; absent when tied
 inline constexpr std::string_view kFinalNorm = "final_norm";                    // [1, D] float32
 inline constexpr std::string_view kRopeTurns = "rope_turns";                    // [1, d/2] uint64, turns times 2^64
 inline constexpr std::string_view kAttentionNorm = "layers.{}.attention_norm";  // [1, D] float32
-inline constexpr std::string_view kQkv = "layers.{}.qkv";                       // [(H + 2 G) d, D]: queries, keys, values
-inline constexpr std::string_view kAttentionOut = "layers.{}.out";              // [D, H d]
-inline constexpr std::string_view kMlpNorm = "layers.{}.mlp_norm";              // [1, D] float32
-inline constexpr std::string_view kGateUp = "layers.{}.gate_up";                // [2 F, D]: gates, then ups
-inline constexpr std::string_view kDown = "layers.{}.down";                     // [D, F]
+inline constexpr std::string_view kQkv = "layers.{}.qkv";           // [(H + 2 G) d, D]: queries, keys, values
+inline constexpr std::string_view kAttentionOut = "layers.{}.out";  // [D, H d]
+inline constexpr std::string_view kMlpNorm = "layers.{}.mlp_norm";  // [1, D] float32
+inline constexpr std::string_view kGateUp = "layers.{}.gate_up";    // [2 F, D]: gates, then ups
+inline constexpr std::string_view kDown = "layers.{}.down";         // [D, F]
 
 }  // namespace rill::format

@@ -1,6 +1,6 @@
 #pragma once
-// Text to tokens and back, behind one interface: SentencePiece (through libsentencepiece) and byte-level BPE. A tokenizer
-// draws every byte it needs from one fixed heap.
+// Text to tokens and back, behind one interface: SentencePiece (through libsentencepiece) and byte-level BPE. A
+// tokenizer draws every byte it needs from one fixed heap.
 
 #include <cstddef>
 #include <cstdint>
@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "core/model_config.h"
+#include "core/tokenizer_section.h"
 #include "platform/fixed_heap.h"
 #include "platform/function_ref.h"
 #include "platform/status.h"
@@ -20,55 +21,79 @@ enum class SpecialTokens : bool { kText, kControl };
 /// Takes a run of tokens; borrowed for the call. An error ends the encoding and is handed through.
 using TokenSink = FunctionRef<Status(std::span<const Token>)>;
 
-/// The text that a fixed heap is sized for unless the caller asks for more: longer text is fed piece by piece, cut where
-/// no token can cross; only a single word longer than this is refused.
+/// The text that a fixed heap is sized for unless the caller asks for more: longer text is fed piece by piece, cut
+/// where no token can cross; only a single word longer than this is refused.
 inline constexpr std::size_t kTextPieceBytes = 16 * 1024;
 
 /// One vocabulary. Read-only after load(), but encode() uses the heap: one caller at a time.
 class Tokenizer {
  public:
   /// Bytes of heap that load() and encode() need.
-  /// @param section     the "tokenizer" section, checked or not; hostile bytes give kBadInput.
+  /// @param section     the "tokenizer" section; hostile bytes give kBadInput.
   /// @param text_bytes  the longest piece of text between two places where it may be cut.
   static Result<std::size_t> heap_bytes(std::span<const std::byte> section, std::size_t text_bytes = kTextPieceBytes);
 
   /// Checks the section and builds what encoding needs.
-  /// @param section  borrowed for the tokenizer's life.
-  /// @param heap     borrowed likewise; the object itself lives in it. nullptr never; kBadInput names what is wrong with
-  ///                 the section by offset; kFailed if the heap is too small.
-  static Result<Tokenizer*> load(std::span<const std::byte> section, FixedHeap& heap);
+  /// @param section     borrowed for the tokenizer's life; 8-aligned.
+  /// @param heap        borrowed likewise; the object itself lives in it, and is destroyed by its owner.
+  /// @param text_bytes  what the heap was sized for.
+  /// kBadInput names what is wrong with the section; kFailed says that the heap is too small.
+  static Result<Tokenizer*> load(std::span<const std::byte> section, FixedHeap& heap,
+                                 std::size_t text_bytes = kTextPieceBytes);
 
+  Tokenizer(const Tokenizer&) = delete;
+  Tokenizer& operator=(const Tokenizer&) = delete;
   virtual ~Tokenizer() = default;
 
   /// Encodes UTF-8 text of any length; what is not UTF-8 counts as U+FFFD, one per maximal part as Unicode recommends.
-  /// No beginning-of-text token is added. The same tokens as the model's own tokenizer.
-  /// @param sink  is called with runs of at most 4,096 tokens, in order.
+  /// No beginning-of-text token is added. The same tokens as the model's own tokenizer gives.
+  /// @param sink  is called with runs of tokens, in order; from outside the heap's scope.
   /// kBadInput if one word is longer than the heap was sized for; tokens before it have been handed out then.
   /// Cost: O(n log n) in a word's bytes, O(n) in words; no allocation outside the heap, which is as before afterwards.
-  virtual Status encode(std::string_view text, SpecialTokens special, TokenSink sink) = 0;
+  Status encode(std::string_view text, SpecialTokens special, TokenSink sink);
 
-  /// The bytes a token stands for, empty for control tokens; may be a part of a UTF-8 character. Borrowed.
-  /// The very first token of a text loses the space that SentencePiece puts in front: see strips_first_space().
-  virtual std::string_view bytes_of(Token token) const = 0;
+  /// The bytes a token stands for, empty for control tokens and ids out of range; may be a part of a UTF-8 character.
+  std::string_view bytes_of(Token token) const;
   /// A control token's spelling ("<|im_end|>"); empty for others.
-  virtual std::string_view special_spelling(Token token) const = 0;
+  std::string_view special_spelling(Token token) const;
   /// The token with this exact spelling among the special ones, or kNoToken.
-  virtual Token find_special(std::string_view spelling) const = 0;
+  Token find_special(std::string_view spelling) const;
   /// True if a decoded text begins with a space that was not in the original (SentencePiece's dummy prefix).
-  virtual bool strips_first_space() const = 0;
+  bool strips_first_space() const;
   virtual std::string_view kind() const = 0;  ///< "sentencepiece" or "byte-level bpe"
 
-  std::uint32_t vocabulary() const { return vocabulary_; }
-  Token beginning_of_text() const { return beginning_of_text_; }    ///< or kNoToken
-  bool adds_beginning_of_text() const { return adds_beginning_of_text_; }  ///< put in front of every stream
+  std::uint32_t vocabulary() const { return section_.header().vocabulary; }
+  Token beginning_of_text() const { return section_.header().beginning_of_text; }  ///< or kNoToken
+  bool adds_beginning_of_text() const;                                             ///< put in front of every stream
   /// True for the tokens that end a reply.
   bool ends_text(Token token) const;
 
  protected:
-  std::uint32_t vocabulary_ = 0;
-  Token beginning_of_text_ = kNoToken;
-  bool adds_beginning_of_text_ = false;
-  std::span<const Token> end_tokens_;
+  Tokenizer(const TokenizerSection& section, FixedHeap& heap, std::size_t text_bytes);
+
+  /// Encodes the front of a text that has no special tokens left in it.
+  /// @param window    valid UTF-8, not empty
+  /// @param is_first  the window begins the text
+  /// @param is_last   the text ends with the window
+  /// @returns bytes consumed: all if is_last, else up to where no later byte can change a token; 0 if there is no such
+  ///          place. May throw std::bad_alloc when the heap is full.
+  virtual Result<std::size_t> encode_window(std::string_view window, bool is_first, bool is_last, TokenSink sink) = 0;
+
+  FixedHeap& heap() { return *heap_; }
+  const TokenizerSection& section() const { return section_; }
+
+ private:
+  struct Match {
+    std::size_t begin = 0;
+    std::size_t end = 0;
+    Token token = kNoToken;
+  };
+  Match find_spelling(std::string_view text, SpecialTokens special) const;
+  Status encode_fragment(std::string_view text, TokenSink sink);
+
+  TokenizerSection section_;
+  FixedHeap* heap_;
+  std::size_t text_bytes_;
 };
 
 /// Puts decoded tokens together again without ever giving out a part of a character.

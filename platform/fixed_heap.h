@@ -2,21 +2,25 @@
 // The fixed heap: malloc and free over one block that never grows, for library code that must allocate
 // (libsentencepiece, PCRE2). A library that calls `operator new` is sent here by a Scope; see operator_new.cc.
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 namespace rill {
 
 /// A general-purpose heap over borrowed memory. Not thread-safe: one caller at a time.
 ///
-///   block: | header, payload | header, payload (free) | header, payload | ... | end mark |
+///   memory: | header, payload | header, payload (free) | header, payload | ... | end mark |
 ///
-/// Neighbouring free blocks are always merged, so that a call which frees all it took leaves the heap as it found it:
-/// a heap that served a request once serves it for ever.
+/// Free blocks are kept in bins by size and neighbouring ones are always merged, so that a call which frees all it took
+/// leaves the heap as it found it: a heap that served a request once serves it for ever.
 class FixedHeap {
  public:
   /// @param block  borrowed, must outlive the heap; at least 64 bytes.
   explicit FixedHeap(std::span<std::byte> block);
+  /// What is still in use goes with the block.
+  ~FixedHeap();
   FixedHeap(const FixedHeap&) = delete;
   FixedHeap& operator=(const FixedHeap&) = delete;
 
@@ -29,6 +33,7 @@ class FixedHeap {
 
   std::size_t used_bytes() const { return used_bytes_; }  ///< now, with headers
   std::size_t peak_bytes() const { return peak_bytes_; }  ///< the most there ever was
+  void forget_peak() { peak_bytes_ = used_bytes_; }       ///< begins the peak anew
   std::size_t capacity() const { return block_.size(); }
 
   /// While it lives, this thread's `operator new` draws on the heap and throws std::bad_alloc when it is full, never
@@ -42,7 +47,18 @@ class FixedHeap {
   };
 
  private:
+  struct Block;
+  static constexpr std::size_t kBins =
+      64;  // four to each power of two, from 32 bytes to 2 MiB; the last takes the rest
+
+  static std::size_t bin_of(std::size_t size);
+  void insert(Block* block);
+  void remove(Block* block);
+  Block* find(std::size_t size) const;
+
   std::span<std::byte> block_;
+  std::array<Block*, kBins> bins_{};
+  std::uint64_t used_bins_ = 0;  ///< a bit per bin that is not empty
   std::size_t used_bytes_ = 0;
   std::size_t peak_bytes_ = 0;
 };

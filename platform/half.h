@@ -26,7 +26,8 @@ constexpr std::uint16_t float_to_half(float value) {
   if (magnitude >= 0x477ff000U) return static_cast<std::uint16_t>(sign | 0x7c00U);
   if (magnitude < 0x38800000U) {  // below 2^-14: adding one half puts the multiple of 2^-24 into the low bits, rounded
     const float shifted = std::bit_cast<float>(magnitude) + 0.5F;
-    return static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - std::bit_cast<std::uint32_t>(0.5F)));
+    return static_cast<std::uint16_t>(sign |
+                                      (std::bit_cast<std::uint32_t>(shifted) - std::bit_cast<std::uint32_t>(0.5F)));
   }
   const std::uint32_t rounded = magnitude + 0xfffU + ((magnitude >> 13U) & 1U);
   return static_cast<std::uint16_t>(sign | ((rounded - (112U << 23U)) >> 13U));

@@ -18,8 +18,10 @@ Result<MappedFile> MappedFile::open(std::string_view path, Prefault prefault) {
   const Text where = text(path);
   std::array<char, PATH_MAX> terminated{};
   if (path.size() >= terminated.size()) {
-    return failed({.where = where, .what = text("the path has ", path.size(), " characters"),
-                   .expected = text("fewer than ", terminated.size()), .remedy = {}});
+    return failed({.where = where,
+                   .what = text("the path has ", path.size(), " characters"),
+                   .expected = text("fewer than ", terminated.size()),
+                   .remedy = {}});
   }
   std::memcpy(terminated.data(), path.data(), path.size());
 
@@ -33,12 +35,15 @@ Result<MappedFile> MappedFile::open(std::string_view path, Prefault prefault) {
   struct stat information {};
   if (::fstat(descriptor, &information) != 0) return system_failure(where, "reading the file's size");
   if (!S_ISREG(information.st_mode)) {
-    return failed({.where = where, .what = text("not a regular file"), .expected = {}, .remedy = text("give a file's path")});
+    return failed(
+        {.where = where, .what = text("not a regular file"), .expected = {}, .remedy = text("give a file's path")});
   }
   const auto size = static_cast<std::uint64_t>(information.st_size);
   if (size > PTRDIFF_MAX) {
-    return failed({.where = where, .what = text(size, " bytes do not fit this machine's address space"),
-                   .expected = {}, .remedy = text("use a 64-bit system or a smaller file")});
+    return failed({.where = where,
+                   .what = text(size, " bytes do not fit this machine's address space"),
+                   .expected = {},
+                   .remedy = text("use a 64-bit system or a smaller file")});
   }
 
   MappedFile file;
@@ -51,8 +56,7 @@ Result<MappedFile> MappedFile::open(std::string_view path, Prefault prefault) {
   return file;
 }
 
-MappedFile::MappedFile(MappedFile&& other) noexcept
-    : bytes_(std::exchange(other.bytes_, {})), name_(other.name_) {}
+MappedFile::MappedFile(MappedFile&& other) noexcept : bytes_(std::exchange(other.bytes_, {})), name_(other.name_) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(bytes_, other.bytes_);

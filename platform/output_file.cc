@@ -43,7 +43,8 @@ Result<OutputFile> OutputFile::create(std::string_view path) {
   std::string partial_path = std::string(path) + ".partial-" + std::to_string(::getpid());
   const int descriptor = ::open(partial_path.c_str(), O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0644);
   if (descriptor < 0) {
-    return system_failure(text(partial_path), "creating the file", text("check that its folder exists and is writable"));
+    return system_failure(text(partial_path), "creating the file",
+                          text("check that its folder exists and is writable"));
   }
   return OutputFile(std::string(path), std::move(partial_path), descriptor);
 }

@@ -11,8 +11,8 @@
 
 namespace rill {
 
-/// A file being written. Until commit() returns Ok nothing stands under its name (or what stood there before still does);
-/// destroyed without commit(), it leaves nothing behind. Every error names the path and the system's reason.
+/// A file being written. Until commit() returns Ok nothing stands under its name (or what stood there before still
+/// does); destroyed without commit(), it leaves nothing behind. Every error names the path and the system's reason.
 class OutputFile {
  public:
   /// Creates "PATH.partial-PID" beside the path.

@@ -1,5 +1,6 @@
 #pragma once
-// Sizes that come from headers: arithmetic that remembers whether it wrapped. Write the formula as on paper, check once.
+// Sizes that come from headers: arithmetic that remembers whether it wrapped. Write the formula as on paper, check
+// once.
 
 #include <cstddef>
 #include <cstdint>

@@ -49,7 +49,7 @@ void append_part(Text& out, const FixedText<kCapacity>& part) {
   out.append(part.view());
 }
 template <typename Number>
-  requires std::integral<Number> || std::floating_point<Number>
+requires std::integral<Number> || std::floating_point<Number>
 void append_part(Text& out, Number number) {
   std::array<char, 40> digits;
   const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number);
@@ -99,8 +99,8 @@ Status system_failure(const Text& where, std::string_view what, const Text& reme
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}       // NOLINT(google-explicit-constructor): `return value;`
-  Result(const Status& status) : status_(status) {}   // NOLINT(google-explicit-constructor): `return bad_input(...);`
+  Result(T value) : value_(std::move(value)) {}      // NOLINT(google-explicit-constructor): `return value;`
+  Result(const Status& status) : status_(status) {}  // NOLINT(google-explicit-constructor): `return bad_input(...);`
 
   bool ok() const { return value_.has_value(); }
   explicit operator bool() const { return ok(); }
@@ -124,17 +124,18 @@ class [[nodiscard]] Result {
 }  // namespace rill
 
 /// Leaves the function with the status of `expression` if that is not ok.
-#define RILL_TRY(expression)                                               \
-  do {                                                                     \
-    if (::rill::Status rill_status = (expression); !rill_status.ok()) {    \
-      return rill_status;                                                  \
-    }                                                                      \
+#define RILL_TRY(expression)                                            \
+  do {                                                                  \
+    if (::rill::Status rill_status = (expression); !rill_status.ok()) { \
+      return rill_status;                                               \
+    }                                                                   \
   } while (false)
 
 #define RILL_JOIN_INNER(a, b) a##b
 #define RILL_JOIN(a, b) RILL_JOIN_INNER(a, b)
 /// `RILL_ASSIGN(auto file, MappedFile::open(path));` declares the value, or leaves the function with the status.
-#define RILL_ASSIGN(declaration, expression) RILL_ASSIGN_INNER(RILL_JOIN(rill_result_, __LINE__), declaration, expression)
+#define RILL_ASSIGN(declaration, expression) \
+  RILL_ASSIGN_INNER(RILL_JOIN(rill_result_, __LINE__), declaration, expression)
 #define RILL_ASSIGN_INNER(result, declaration, expression) \
   auto result = (expression);                              \
   if (!(result).ok()) return (result).status();            \

@@ -1,6 +1,6 @@
 #pragma once
-// What every importer offers: a model's configuration, its tokenizer, and its tensors, row by row in float32, whatever the
-// file they come from. quant/quantizer turns one of these into a .rill file.
+// What every importer offers: a model's configuration, its tokenizer, and its tensors, row by row in float32, whatever
+// the file they come from. quant/quantizer turns one of these into a .rill file.
 
 #include <cstdint>
 #include <map>
@@ -18,8 +18,18 @@ namespace rill::quant {
 
 /// The part of the network that a tensor is. Fused parts of other families get their own value with their row order.
 enum class Part : std::uint8_t {
-  kEmbedding, kHead, kFinalNorm,
-  kAttentionNorm, kQuery, kKey, kValue, kAttentionOut, kMlpNorm, kGate, kUp, kDown,
+  kEmbedding,
+  kHead,
+  kFinalNorm,
+  kAttentionNorm,
+  kQuery,
+  kKey,
+  kValue,
+  kAttentionOut,
+  kMlpNorm,
+  kGate,
+  kUp,
+  kDown,
 };
 
 /// How the rows of a query or key matrix lie in the file, against Rill's order (a head's first halves of the rotated
@@ -44,12 +54,12 @@ struct SourceTensor {
 struct SourceTokenizer {
   enum class Kind : std::uint8_t { kNone, kSentencePiece, kByteLevelBpe };
   Kind kind = Kind::kNone;
-  std::string sentencepiece_proto;          ///< a serialised ModelProto
-  std::vector<std::string> tokens;          ///< BPE: the bytes of each id; special tokens: their spelling
+  std::string sentencepiece_proto;              ///< a serialised ModelProto
+  std::vector<std::string> tokens;              ///< BPE: the bytes of each id; special tokens: their spelling
   std::vector<std::pair<Token, Token>> merges;  ///< BPE: by rank; the merged token is the one with the joined bytes
-  std::vector<Token> special;               ///< control tokens: text only with SpecialTokens::kControl
-  std::vector<Token> added;                 ///< tokens found in any text before everything else
-  std::string pattern;                      ///< BPE: the pre-tokenizer as a PCRE2 pattern
+  std::vector<Token> special;                   ///< control tokens: text only with SpecialTokens::kControl
+  std::vector<Token> added;                     ///< tokens found in any text before everything else
+  std::string pattern;                          ///< BPE: the pre-tokenizer as a PCRE2 pattern
   Token beginning_of_text = kNoToken;
   bool adds_beginning_of_text = false;
   std::vector<Token> end_tokens;
@@ -61,10 +71,10 @@ class SourceModel {
   virtual ~SourceModel() = default;
 
   virtual const ModelConfig& config() const = 0;
-  virtual std::string_view family() const = 0;             ///< "llama"
-  virtual std::string_view format() const = 0;             ///< "GGUF", "Hugging Face directory", "llama2.c checkpoint"
-  virtual std::uint64_t bytes_in() const = 0;              ///< size of what is read
-  virtual std::span<const TensorName> names() const = 0;   ///< the format's table for this family
+  virtual std::string_view family() const = 0;            ///< "llama"
+  virtual std::string_view format() const = 0;            ///< "GGUF", "Hugging Face directory", "llama2.c checkpoint"
+  virtual std::uint64_t bytes_in() const = 0;             ///< size of what is read
+  virtual std::span<const TensorName> names() const = 0;  ///< the format's table for this family
   virtual const SourceTensor* find(std::string_view name) const = 0;  ///< nullptr if there is none
   /// Rows [first, first + count) as float32, dequantised exactly.
   /// @param out  [count, columns]

@@ -1,49 +1,49 @@
-# Every library that Rill uses, checked here with the name of the Debian package that brings it.
+# Every library that Rill uses. One that is not found is reported with the package that brings it, which is looked up in
+# packages.txt by the library's name, so that packages are named in that file alone.
 include_guard()
 
-function(rill_missing what package)
-  message(FATAL_ERROR "${what} was not found. Install the package ${package} (on Debian: apt-get install ${package}), "
-                      "or run toolchains/install-packages.sh, which installs everything in toolchains/packages.txt.")
+function(rill_missing library)
+  file(STRINGS ${CMAKE_SOURCE_DIR}/toolchains/packages.txt line REGEX " ${library}:")
+  string(REGEX REPLACE "^[a-z]+ +([^ ]+) .*" "\\1" package "${line}")
+  message(FATAL_ERROR "${library} was not found. Install it (on Debian: apt-get install ${package}), or run "
+                      "toolchains/install-packages.sh, which installs everything that the build needs.")
+endfunction()
+
+# rill_find(LIBRARY VARIABLE HEADER NAME): for libraries that bring no CMake package. Sets VARIABLE_INCLUDE and
+# VARIABLE_LIBRARY.
+function(rill_find library variable header name)
+  find_path(${variable}_INCLUDE ${header})
+  find_library(${variable}_LIBRARY ${name})
+  mark_as_advanced(${variable}_INCLUDE ${variable}_LIBRARY)
+  if(NOT ${variable}_INCLUDE OR NOT ${variable}_LIBRARY)
+    rill_missing(${library})
+  endif()
 endfunction()
 
 find_package(Threads REQUIRED)
 
 find_package(ZLIB QUIET)
 if(NOT ZLIB_FOUND)
-  rill_missing(zlib zlib1g-dev)
+  rill_missing(zlib)
 endif()
 
-find_path(RILL_SENTENCEPIECE_INCLUDE sentencepiece_processor.h)
-find_library(RILL_SENTENCEPIECE_LIBRARY sentencepiece)
-if(NOT RILL_SENTENCEPIECE_INCLUDE OR NOT RILL_SENTENCEPIECE_LIBRARY)
-  rill_missing(libsentencepiece libsentencepiece-dev)
-endif()
-
-find_path(RILL_PCRE2_INCLUDE pcre2.h)
-find_library(RILL_PCRE2_LIBRARY pcre2-8)
-if(NOT RILL_PCRE2_INCLUDE OR NOT RILL_PCRE2_LIBRARY)
-  rill_missing(PCRE2 libpcre2-dev)
-endif()
+rill_find(SentencePiece RILL_SENTENCEPIECE sentencepiece_processor.h sentencepiece)
+rill_find(PCRE2 RILL_PCRE2 pcre2.h pcre2-8)
+rill_find(libedit RILL_LIBEDIT editline/readline.h edit)
 
 find_package(nlohmann_json QUIET)
 if(NOT nlohmann_json_FOUND)
-  rill_missing(nlohmann-json nlohmann-json3-dev)
+  rill_missing(nlohmann-json)
 endif()
 
 find_package(CLI11 QUIET)
 if(NOT CLI11_FOUND)
-  rill_missing(CLI11 libcli11-dev)
+  rill_missing(CLI11)
 endif()
 
-find_path(RILL_LIBEDIT_INCLUDE editline/readline.h)
-find_library(RILL_LIBEDIT_LIBRARY edit)
-if(NOT RILL_LIBEDIT_INCLUDE OR NOT RILL_LIBEDIT_LIBRARY)
-  rill_missing(libedit libedit-dev)
-endif()
-
-if(RILL_BUILD_TESTS OR NOT DEFINED RILL_BUILD_TESTS)
+if(RILL_BUILD_TESTS)
   find_package(GTest QUIET)
   if(NOT GTest_FOUND)
-    rill_missing(GoogleTest libgtest-dev)
+    rill_missing(GoogleTest)
   endif()
 endif()

@@ -1,0 +1,165 @@
+// rill chat: the assistant. On a terminal it edits lines; otherwise each line of standard input is a turn.
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "apps/chat_output.h"
+#include "apps/chat_terminal.h"
+#include "apps/command.h"
+#include "apps/model_options.h"
+#include "core/conversation.h"
+
+namespace rill::apps {
+namespace {
+
+struct ChatArguments {
+  ModelArguments model;
+  std::optional<std::string> prompt;
+  std::optional<std::string> system;
+  std::uint64_t most_tokens = 512;
+};
+
+/// Lines of standard input in one fixed buffer.
+class LineReader {
+ public:
+  static constexpr std::size_t kLongestLine = std::size_t{256} * 1024;
+
+  LineReader() : buffer_(kLongestLine) {}
+
+  enum class Outcome : std::uint8_t { kLine, kTooLong, kEnd };
+  /// The next line without its end; borrowed until the next call. Of one that is too long nothing is kept.
+  Outcome next(std::string_view& line) {
+    std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+    end_ -= begin_;
+    begin_ = 0;
+    bool too_long = false;
+    for (std::size_t looked_at = 0;;) {
+      const auto* const newline =
+          static_cast<const char*>(std::memchr(buffer_.data() + looked_at, '\n', end_ - looked_at));
+      if (newline != nullptr) {
+        const auto size = static_cast<std::size_t>(newline - buffer_.data());
+        begin_ = size + 1;
+        line = {buffer_.data(), size > 0 && buffer_[size - 1] == '\r' ? size - 1 : size};
+        return too_long ? Outcome::kTooLong : Outcome::kLine;
+      }
+      looked_at = end_;
+      if (end_ == buffer_.size()) {
+        too_long = true;
+        end_ = looked_at = 0;
+      }
+      const ssize_t size = ::read(STDIN_FILENO, buffer_.data() + end_, buffer_.size() - end_);
+      if (size < 0 && errno == EINTR) continue;
+      if (size <= 0) {
+        line = {buffer_.data(), end_};
+        begin_ = end_;
+        if (too_long) return Outcome::kTooLong;
+        return line.empty() ? Outcome::kEnd : Outcome::kLine;
+      }
+      end_ += static_cast<std::size_t>(size);
+    }
+  }
+
+ private:
+  std::vector<char> buffer_;
+  std::size_t begin_ = 0;
+  std::size_t end_ = 0;
+};
+
+Status say_and_print(ChatSetting& setting, std::string_view user, bool json) {
+  ReplyPrinter printer(json);
+  printer.begin();
+  const Result<Reply> reply = setting.conversation->say(user, setting.most_tokens, [&](std::string_view text) {
+    printer.add(text);
+    return std::ferror(stdout) == 0;
+  });
+  printer.end(reply);
+  if (std::ferror(stdout) != 0) return system_failure(text("standard output"), "writing the reply");
+  RILL_TRY(reply.status());
+  print_notes(*reply, setting.engine->plan().options.policy);
+  return {};
+}
+
+/// A turn that fails is said on standard error and the next line is read; the last failure is the program's.
+Status chat_in_pipe(ChatSetting& setting, LineReader& reader, bool json) {
+  Status last;
+  std::string_view line;
+  for (LineReader::Outcome outcome = reader.next(line); outcome != LineReader::Outcome::kEnd;
+       outcome = reader.next(line)) {
+    Status status;
+    if (outcome == LineReader::Outcome::kTooLong) {
+      status = bad_input({.where = text("standard input"),
+                          .what = text("a line longer than ", LineReader::kLongestLine, " bytes"),
+                          .expected = text("a turn a line"),
+                          .remedy = text("it was left out")});
+    } else if (line.find_first_not_of(" \t") != std::string_view::npos) {
+      status = say_and_print(setting, line, json);
+    }
+    if (!status.ok()) {
+      std::fprintf(stderr, "rill: %.*s\n", static_cast<int>(status.message().size()), status.message().data());
+      last = status;
+    }
+    if (std::ferror(stdout) != 0) break;
+  }
+  return last;
+}
+
+Status run_chat(const ChatArguments& arguments) {
+  RILL_ASSIGN(const ModelFile model, open_model(arguments.model));
+  if (model.chat_section().empty()) {
+    return bad_usage({.where = text(model.name()),
+                      .what = text("the model has no chat form"),
+                      .expected = {},
+                      .remedy = text("use `rill generate`, or import it with `rill quantize --chat-form NAME`")});
+  }
+  RILL_ASSIGN(const ChatSection chat, parse_chat_section(model.chat_section(), text(model.name())));
+  ChatSetting setting;
+  setting.system = arguments.system.value_or(std::string(chat.default_system));
+  setting.most_tokens = arguments.most_tokens;
+  StreamNeeds needs;
+  if (arguments.model.sinks == "system") {
+    RILL_ASSIGN(needs.system_tokens, count_system_tokens(model, *chat.form, setting.system));
+  }
+  RILL_ASSIGN(const EngineOptions options, engine_options(arguments.model, model.config(), needs));
+  RILL_ASSIGN(Engine engine, start_engine(model, options));
+  engine.session(0).set_sampling(sampling_options(arguments.model, model.config()));
+  RILL_ASSIGN(Conversation conversation, Conversation::open(engine, 0, *chat.form));
+  setting.engine = &engine;
+  setting.conversation = &conversation;
+
+  const bool json = arguments.model.json;
+  if (!arguments.prompt.has_value() && !json && ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1) {
+    RILL_TRY(conversation.begin(setting.system));
+    return chat_on_terminal(setting);
+  }
+  static std::vector<char> output(1U << 16U);
+  std::setvbuf(stdout, output.data(), _IOFBF, output.size());  // so that the first reply does not allocate one
+  LineReader reader;
+  RILL_TRY(conversation.begin(setting.system));
+  return arguments.prompt.has_value() ? say_and_print(setting, *arguments.prompt, json)
+                                      : chat_in_pipe(setting, reader, json);
+}
+
+}  // namespace
+
+void add_chat(CLI::App& app, Action& action) {
+  auto arguments = std::make_shared<ChatArguments>();
+  CLI::App& command = *app.add_subcommand("chat", "Talk with the assistant: on a terminal, from a pipe, or one answer");
+  add_model_arguments(command, arguments->model);
+  add_sampling_arguments(command, arguments->model);
+  command.add_option("-p,--prompt", arguments->prompt, "One turn, then exit");
+  command.add_option("--system", arguments->system, "The system prompt (default: the model's own); \"\" for none");
+  command.add_option("-n", arguments->most_tokens, "Most tokens of a reply")->capture_default_str();
+  command.footer(
+      "On a terminal /help lists commands. From a pipe each line is a turn; standard output holds replies only.\n"
+      "Example: rill chat smollm2.rill --sinks system --window 508 -p \"What is the capital of France?\"");
+  command.callback([arguments, &action] { action = [arguments] { return run_chat(*arguments); }; });
+}
+
+}  // namespace rill::apps

@@ -1,0 +1,89 @@
+#include "apps/chat_output.h"
+
+namespace rill::apps {
+namespace {
+
+/// A JSON string's inside. The text is whole UTF-8 characters, which JSON takes as they are.
+void print_escaped(std::string_view text) {
+  for (const char c : text) {
+    switch (c) {
+      case '"':
+        std::fputs("\\\"", stdout);
+        break;
+      case '\\':
+        std::fputs("\\\\", stdout);
+        break;
+      case '\n':
+        std::fputs("\\n", stdout);
+        break;
+      default:
+        if (static_cast<unsigned char>(c) < 0x20) {
+          std::printf("\\u%04x", static_cast<unsigned>(static_cast<unsigned char>(c)));
+        } else {
+          std::fputc(c, stdout);
+        }
+    }
+  }
+}
+
+std::string_view name_of(ReplyEnd end) {
+  switch (end) {
+    case ReplyEnd::kFinished:
+      return "finished";
+    case ReplyEnd::kLimit:
+      return "limit";
+    case ReplyEnd::kStopped:
+      return "stopped";
+    case ReplyEnd::kFull:
+      return "full";
+  }
+  return "";
+}
+
+}  // namespace
+
+void ReplyPrinter::begin() {
+  if (json_) std::fputs("{\"reply\":\"", stdout);
+}
+
+void ReplyPrinter::add(std::string_view text) {
+  if (json_) {
+    print_escaped(text);
+  } else {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fflush(stdout);
+  }
+}
+
+void ReplyPrinter::end(const Result<Reply>& reply) {
+  if (json_ && reply.ok()) {
+    std::printf(
+        "\",\"prompt_tokens\":%zu,\"reply_tokens\":%zu,\"seconds_to_first\":%.6f,\"tokens_per_s\":%.2f,\"end\":\"%s\"}"
+        "\n",
+        reply->prompt_tokens, reply->reply_tokens, reply->seconds_to_first, reply->tokens_per_second(),
+        name_of(reply->end).data());
+  } else if (json_) {
+    std::fputs("\",\"prompt_tokens\":0,\"reply_tokens\":0,\"seconds_to_first\":0,\"tokens_per_s\":0,\"error\":\"",
+               stdout);
+    print_escaped(reply.status().message());
+    std::fputs("\"}\n", stdout);
+  } else {
+    std::fputc('\n', stdout);
+  }
+  std::fflush(stdout);
+}
+
+void print_notes(const Reply& reply, const CachePolicy& policy) {
+  if (reply.prompt_left_window) {
+    std::fprintf(stderr,
+                 "rill: this turn has %zu tokens and the window %u: its beginning is out of the model's sight\n",
+                 reply.prompt_tokens, policy.window);
+  }
+  if (reply.end == ReplyEnd::kLimit)
+    std::fprintf(stderr, "rill: the reply was cut at %zu tokens (-n)\n", reply.reply_tokens);
+  if (reply.end == ReplyEnd::kFull) {
+    std::fprintf(stderr, "rill: the cache of %u tokens is full; --policy stream never is\n", policy.window);
+  }
+}
+
+}  // namespace rill::apps

@@ -1,0 +1,28 @@
+#pragma once
+// What a turn of chat prints, without an allocation: the token loop's text goes straight to standard output.
+
+#include <cstdio>
+#include <string_view>
+
+#include "core/conversation.h"
+
+namespace rill::apps {
+
+/// A turn's reply on standard output, as plain text or as one JSON object a turn.
+class ReplyPrinter {
+ public:
+  explicit ReplyPrinter(bool json) : json_(json) {}
+
+  void begin();
+  void add(std::string_view text);
+  /// @param status  why there is no reply, if there is none.
+  void end(const Result<Reply>& reply);
+
+ private:
+  bool json_;
+};
+
+/// What to tell a person about a turn besides its reply, on standard error: nothing in most cases.
+void print_notes(const Reply& reply, const CachePolicy& policy);
+
+}  // namespace rill::apps

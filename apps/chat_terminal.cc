@@ -1,0 +1,126 @@
+#include "apps/chat_terminal.h"
+
+#include <editline/readline.h>
+#include <unistd.h>
+
+#include <clocale>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string_view>
+
+#include "apps/chat_output.h"
+#include "apps/plan_report.h"
+#include "platform/process_memory.h"
+
+namespace rill::apps {
+namespace {
+
+volatile std::sig_atomic_t interrupted = 0;
+
+constexpr const char* kHelp =
+    "  /help            this list\n"
+    "  /reset           begin the conversation anew, with the same system prompt\n"
+    "  /system TEXT     begin anew with another system prompt; without TEXT: show it\n"
+    "  /stats           tokens, window and memory\n"
+    "  /quit            end (so does Ctrl-D); Ctrl-C stops a reply\n";
+
+void print_header(const ChatSetting& setting) {
+  const EnginePlan& plan = setting.engine->plan();
+  const CachePolicy& policy = plan.options.policy;
+  std::fprintf(stderr, "%.*s: %s of RAM granted, %.*s policy, %u sinks + window of %u tokens, %u thread%s, %.*s\n",
+               static_cast<int>(setting.engine->model().name().size()), setting.engine->model().name().data(),
+               human_bytes(plan.memory.total_bytes()).c_str(), static_cast<int>(policy.name.size()), policy.name.data(),
+               policy.sinks, policy.window, plan.options.threads, plan.options.threads == 1 ? "" : "s",
+               static_cast<int>(plan.options.kernels->name.size()), plan.options.kernels->name.data());
+  std::fprintf(stderr, "/help lists commands, Ctrl-C stops a reply, Ctrl-D ends.\n");
+}
+
+void print_stats(const ChatSetting& setting) {
+  const Session& session = setting.engine->session(0);
+  std::fprintf(stderr, "  %llu tokens since the conversation began, %zu of them in sight; RAM: plan %s, resident %s\n",
+               static_cast<unsigned long long>(session.position()), session.cached(),
+               human_bytes(setting.engine->plan().memory.total_bytes()).c_str(), human_bytes(resident_bytes()).c_str());
+}
+
+/// @returns false to end
+Result<bool> run_command(std::string_view line, ChatSetting& setting) {
+  const std::size_t space = line.find(' ');
+  const std::string_view command = line.substr(0, space);
+  const std::string_view rest = space == std::string_view::npos ? std::string_view() : line.substr(space + 1);
+  if (command == "/quit" || command == "/exit") return false;
+  if (command == "/help") {
+    std::fputs(kHelp, stderr);
+  } else if (command == "/stats") {
+    print_stats(setting);
+  } else if (command == "/system" && rest.empty()) {
+    std::fprintf(stderr, "  %s\n", setting.system.empty() ? "(no system prompt)" : setting.system.c_str());
+  } else if (command == "/reset" || command == "/system") {
+    if (command == "/system") setting.system = rest;
+    RILL_TRY(setting.conversation->begin(setting.system));
+    const Session& session = setting.engine->session(0);
+    std::fprintf(stderr, "  a new conversation\n");
+    if (setting.engine->plan().options.policy.sinks > 4 && session.position() > session.policy().sinks) {
+      std::fprintf(stderr, "  of the new system prompt's %llu tokens the first %u are pinned\n",
+                   static_cast<unsigned long long>(session.position()), session.policy().sinks);
+    }
+  } else {
+    std::fprintf(stderr, "  no such command: %.*s\n%s", static_cast<int>(command.size()), command.data(), kHelp);
+  }
+  return true;
+}
+
+}  // namespace
+
+bool take_interrupt() {
+  const bool was = interrupted != 0;
+  interrupted = 0;
+  return was;
+}
+
+void catch_interrupts() {
+  struct sigaction action {};
+  action.sa_handler = [](int) { interrupted = 1; };
+  ::sigaction(SIGINT, &action, nullptr);
+}
+
+Status chat_on_terminal(ChatSetting& setting) {
+  std::setlocale(LC_CTYPE, "");
+  print_header(setting);
+  catch_interrupts();
+  rl_initialize();
+  using_history();
+  stifle_history(200);
+  ReplyPrinter printer(/*json=*/false);
+  for (;;) {
+    const std::unique_ptr<char, void (*)(void*)> line(readline("> "), std::free);
+    if (line == nullptr) {
+      std::fputc('\n', stderr);
+      if (take_interrupt()) continue;
+      return {};
+    }
+    take_interrupt();
+    const std::string_view said(line.get());
+    if (said.find_first_not_of(" \t") == std::string_view::npos) continue;
+    add_history(line.get());
+    if (said.front() == '/') {
+      RILL_ASSIGN(const bool goes_on, run_command(said, setting));
+      if (!goes_on) return {};
+      continue;
+    }
+    const Result<Reply> reply = setting.conversation->say(said, setting.most_tokens, [&](std::string_view text) {
+      printer.add(text);
+      return interrupted == 0;
+    });
+    printer.end(reply);
+    if (reply.ok()) {
+      print_notes(*reply, setting.engine->plan().options.policy);
+    } else {
+      std::fprintf(stderr, "rill: %.*s\n", static_cast<int>(reply.status().message().size()),
+                   reply.status().message().data());
+    }
+  }
+}
+
+}  // namespace rill::apps

@@ -1,0 +1,27 @@
+#pragma once
+// The assistant on a terminal: line editing with history, commands, Ctrl-C for the reply and Ctrl-D for the end.
+
+#include <cstdint>
+#include <string>
+
+#include "core/conversation.h"
+
+namespace rill::apps {
+
+/// What the conversation is held with.
+struct ChatSetting {
+  Engine* engine = nullptr;
+  Conversation* conversation = nullptr;
+  std::string system;
+  std::uint64_t most_tokens = 0;
+};
+
+/// True once Ctrl-C was pressed since the last call; it ends a reply, not the program.
+bool take_interrupt();
+/// Makes Ctrl-C set that flag.
+void catch_interrupts();
+
+/// Talks until Ctrl-D or /quit. Line editing allocates; the model does not.
+Status chat_on_terminal(ChatSetting& setting);
+
+}  // namespace rill::apps

@@ -1,0 +1,26 @@
+#pragma once
+// What every command of `rill` is made of. A file registers its command with CLI11 and names what runs it.
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+#include "platform/status.h"
+
+namespace rill::apps {
+
+/// Runs a command once its command line has been read; its status is the process's exit code and sentence.
+using Action = std::function<Status()>;
+
+/// Adds a subcommand; when it was chosen, `action` is set to what runs it.
+void add_quantize(CLI::App& app, Action& action);
+void add_inspect(CLI::App& app, Action& action);
+void add_plan(CLI::App& app, Action& action);
+void add_chat(CLI::App& app, Action& action);
+void add_generate(CLI::App& app, Action& action);
+void add_tokenize(CLI::App& app, Action& action);
+void add_logits(CLI::App& app, Action& action);
+void add_perplexity(CLI::App& app, Action& action);
+void add_soak(CLI::App& app, Action& action);
+void add_kernels(CLI::App& app, Action& action);
+
+}  // namespace rill::apps

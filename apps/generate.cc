@@ -1,0 +1,95 @@
+// rill generate: a raw continuation, without a chat form.
+
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "apps/command.h"
+#include "apps/model_options.h"
+#include "apps/text_input.h"
+
+namespace rill::apps {
+namespace {
+
+struct GenerateArguments {
+  ModelArguments model;
+  std::string prompt;
+  std::string ids;
+  std::uint64_t tokens = 128;
+  bool special = false;
+};
+
+Status run_generate(const GenerateArguments& arguments) {
+  RILL_ASSIGN(const ModelFile model, open_model(arguments.model));
+  std::vector<Token> prompt;
+  if (!arguments.ids.empty()) {
+    RILL_ASSIGN(prompt, read_ids(arguments.ids, model.config().vocabulary));
+  } else {
+    RILL_ASSIGN(const TextTokenizer encoder, TextTokenizer::load(model, arguments.prompt.size()));
+    RILL_ASSIGN(prompt, encoder.encode(arguments.prompt,
+                                       arguments.special ? SpecialTokens::kControl : SpecialTokens::kText, true));
+  }
+  if (prompt.empty()) {
+    return bad_usage({.where = text("generate"),
+                      .what = text("an empty prompt"),
+                      .expected = text("at least one token"),
+                      .remedy = text("give -p TEXT or --ids FILE")});
+  }
+  const auto capacity =
+      static_cast<std::uint32_t>(std::min<std::uint64_t>(prompt.size() + arguments.tokens, 1U << 24U));
+  RILL_ASSIGN(const EngineOptions options,
+              engine_options(arguments.model, model.config(), {.dense_capacity = capacity}));
+  RILL_ASSIGN(Engine engine, start_engine(model, options));
+  Session& session = engine.session(0);
+  session.set_sampling(sampling_options(arguments.model, model.config()));
+
+  const Tokenizer* const tokenizer = engine.tokenizer();
+  Utf8Stream characters;
+  std::vector<char> buffer(4096);
+  std::string generated;
+  std::vector<Token> tokens;
+  const auto show = [&](std::string_view part) {
+    generated += part;
+    if (!arguments.model.json) {
+      std::fwrite(part.data(), 1, part.size(), stdout);
+      std::fflush(stdout);
+    }
+  };
+  std::span<const Token> waiting = prompt;
+  Token token = kNoToken;
+  while (tokens.size() < arguments.tokens) {
+    RILL_ASSIGN(const std::span<const float> logits, session.prefill(waiting));
+    token = session.sample(logits);
+    if (tokenizer != nullptr && tokenizer->ends_text(token)) break;
+    tokens.push_back(token);
+    if (tokenizer != nullptr) show(characters.add(tokenizer->bytes_of(token).substr(0, 1024), buffer));
+    waiting = {&token, 1};
+  }
+  show(characters.finish(buffer));
+  if (arguments.model.json) {
+    std::cout << nlohmann::ordered_json{{"text", generated}, {"tokens", tokens}}.dump() << '\n';
+  } else {
+    std::fputc('\n', stdout);
+  }
+  return {};
+}
+
+}  // namespace
+
+void add_generate(CLI::App& app, Action& action) {
+  auto arguments = std::make_shared<GenerateArguments>();
+  CLI::App& command = *app.add_subcommand("generate", "Continue a text as it is, without a chat form");
+  add_model_arguments(command, arguments->model);
+  add_sampling_arguments(command, arguments->model);
+  auto* prompt = command.add_option("-p,--prompt", arguments->prompt, "The text to continue");
+  command.add_option("--ids", arguments->ids, "A file with the prompt's ids instead")->excludes(prompt);
+  command.add_option("-n", arguments->tokens, "Most tokens to make")->capture_default_str();
+  command.add_flag("--special", arguments->special, "Special tokens spelt out in the prompt count as such");
+  command.footer("Example: rill generate stories260K.rill -p \"Once upon a time\" -n 100 --temp 0");
+  command.callback([arguments, &action] { action = [arguments] { return run_generate(*arguments); }; });
+}
+
+}  // namespace rill::apps

@@ -1,0 +1,47 @@
+// rill: one binary, one subcommand a file.
+
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "apps/command.h"
+
+int main(int argc, char** argv) {
+  using rill::Status;
+  std::signal(SIGPIPE, SIG_IGN);  // a reader that went away is an error of write(), with a sentence
+
+  CLI::App app{"Rill: a language model that lives in a fixed amount of RAM, for ever.", "rill"};
+  app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("rill ") + RILL_VERSION);
+  app.footer(
+      "Exit codes: 0 done, 1 failed while running, 2 wrong usage, 3 over budget, 4 bad input file.\n"
+      "Example: rill chat smollm2.rill -p \"What is the capital of France?\"\n"
+      "`rill COMMAND --help` says more.");
+  rill::apps::Action action;
+  rill::apps::add_chat(app, action);
+  rill::apps::add_plan(app, action);
+  rill::apps::add_quantize(app, action);
+  rill::apps::add_inspect(app, action);
+  rill::apps::add_generate(app, action);
+  rill::apps::add_tokenize(app, action);
+  rill::apps::add_logits(app, action);
+  rill::apps::add_perplexity(app, action);
+  rill::apps::add_soak(app, action);
+  rill::apps::add_kernels(app, action);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : static_cast<int>(rill::Code::kUsage);
+  }
+  try {
+    const Status status = action();
+    if (!status.ok()) {
+      std::fprintf(stderr, "rill: %.*s\n", static_cast<int>(status.message().size()), status.message().data());
+    }
+    return static_cast<int>(status.code());
+  } catch (const std::exception& error) {  // programs may allocate before the start, and so fail to
+    std::fprintf(stderr, "rill: %s\n", error.what());
+    return static_cast<int>(rill::Code::kFailed);
+  }
+}

@@ -1,0 +1,167 @@
+#include "apps/model_options.h"
+
+#include <charconv>
+#include <cstdio>
+#include <string>
+
+#include "apps/plan_report.h"
+#include "platform/kernels/kernels.h"
+
+namespace rill::apps {
+namespace {
+
+constexpr std::uint32_t kDefaultSinks = 4;
+constexpr std::uint32_t kDefaultWindow = 1020;
+
+Result<std::uint32_t> parse_sinks(const std::string& argument, std::uint32_t default_sinks,
+                                  std::uint32_t system_tokens) {
+  if (argument.empty()) return default_sinks;
+  if (argument == "system") return system_tokens;
+  std::uint32_t sinks = 0;
+  const char* end = argument.data() + argument.size();
+  const auto parsed = std::from_chars(argument.data(), end, sinks);
+  if (parsed.ec != std::errc() || parsed.ptr != end) {
+    return bad_usage(
+        {.where = text("--sinks"), .what = text(argument), .expected = text("a number, or \"system\""), .remedy = {}});
+  }
+  return sinks;
+}
+
+Result<CachePolicy> parse_policy(const ModelArguments& a, const ModelConfig& config, const StreamNeeds& needs) {
+  const auto window = [&](std::uint32_t otherwise) {
+    return a.window < 0 ? otherwise : static_cast<std::uint32_t>(std::min<std::int64_t>(a.window, UINT32_MAX));
+  };
+  if (a.policy == "stream") {
+    RILL_ASSIGN(const std::uint32_t sinks, parse_sinks(a.sinks, kDefaultSinks, needs.system_tokens));
+    return stream_policy(sinks, window(kDefaultWindow));
+  }
+  if (a.policy == "window" || a.policy == "dense") {
+    RILL_ASSIGN(const std::uint32_t sinks, parse_sinks(a.sinks, 0, 0));
+    if (sinks != 0) {
+      return bad_usage({.where = text("--sinks ", sinks),
+                        .what = text("policy ", a.policy, " has no sinks"),
+                        .expected = text("--sinks 0 or --policy stream"),
+                        .remedy = {}});
+    }
+    if (a.policy == "window") return window_policy(window(kDefaultWindow));
+    const std::uint32_t trained = config.context_length > 0 ? config.context_length : kDefaultWindow;
+    return dense_policy(window(needs.dense_capacity > 0 ? needs.dense_capacity : trained));
+  }
+  if (a.policy == "recompute") {
+    return bad_usage({.where = text("--policy recompute"),
+                      .what = text("this build has no sliding window with recomputation"),
+                      .expected = text("stream, dense or window"),
+                      .remedy = {}});
+  }
+  return bad_usage(
+      {.where = text("--policy"), .what = text(a.policy), .expected = text("stream, dense or window"), .remedy = {}});
+}
+
+}  // namespace
+
+void add_model_arguments(CLI::App& command, ModelArguments& a) {
+  command.add_option("MODEL", a.model, "A .rill model file (made by `rill quantize`)")->required();
+  command.add_option("--budget", a.budget,
+                     "Most RAM for the model, mapped weights included (64M, 512MiB); over it: refuse, exit 3");
+  command.add_option("--policy", a.policy, "Cache policy: stream, dense or window")->capture_default_str();
+  command.add_option("--sinks", a.sinks, "Pinned slots: a number, or `system` for the whole system prompt (default 4)");
+  command.add_option("--window", a.window, "Slots of the ring: the tokens before it that a token sees (default 1020)")
+      ->check(CLI::NonNegativeNumber);
+  command
+      .add_option("--chunk", a.chunk, "Prefill chunk; never changes a bit of the result (default: chosen by the plan)")
+      ->check(CLI::PositiveNumber);
+  command
+      .add_option("--threads", a.threads, "Worker threads, the caller included (default: physical cores, at most 8)")
+      ->check(CLI::PositiveNumber);
+  command.add_option("--kernels", a.kernels, "Force a kernel set; `rill kernels` lists them");
+  command.add_flag("--in-ram", a.in_ram, "Copy the weights into the arena instead of mapping the file");
+  command.add_flag("--json", a.json, "Print JSON on standard output");
+}
+
+void add_sampling_arguments(CLI::App& command, ModelArguments& a) {
+  command.add_option("--seed", a.seed, "Seed: the same seed gives the same text")->capture_default_str();
+  command.add_option("--temp", a.temperature, "Temperature; 0 is greedy (default: the model's own, else 0.7)")
+      ->check(CLI::NonNegativeNumber);
+  command.add_option("--top-k", a.top_k, "Sample from the k most probable tokens only; 0: all")
+      ->check(CLI::NonNegativeNumber);
+  command.add_option("--top-p", a.top_p, "Sample from the most probable tokens that together reach p")
+      ->check(CLI::Range(0.0, 1.0));
+  command.add_option("--min-p", a.min_p, "Drop tokens less probable than this share of the most probable")
+      ->check(CLI::Range(0.0, 1.0));
+  command.add_option("--repeat-penalty", a.repeat_penalty, "Makes the last 64 tokens less likely; 1 is off")
+      ->check(CLI::Range(0.01, 100.0));
+}
+
+Result<EngineOptions> engine_options(const ModelArguments& a, const ModelConfig& config, const StreamNeeds& needs) {
+  EngineOptions options;
+  RILL_ASSIGN(options.policy, parse_policy(a, config, needs));
+  options.chunk = a.chunk > 0 ? a.chunk : needs.default_chunk;
+  options.threads = a.threads;
+  options.in_ram = a.in_ram;
+  options.logits_rows = needs.logits_rows;
+  if (!a.kernels.empty()) {
+    options.kernels = kernels::find_kernel_set(a.kernels);
+    if (options.kernels == nullptr) {
+      return bad_usage({.where = text("--kernels"),
+                        .what = text("there is no kernel set ", a.kernels, " in this build"),
+                        .expected = {},
+                        .remedy = text("`rill kernels` lists them")});
+    }
+  }
+  if (!a.budget.empty()) {
+    RILL_ASSIGN(options.budget_bytes, parse_size(a.budget));
+  }
+  return options;
+}
+
+SamplingOptions sampling_options(const ModelArguments& a, const ModelConfig& config) {
+  return {.temperature = a.temperature >= 0 ? a.temperature : static_cast<float>(config.temperature),
+          .top_k = a.top_k >= 0 ? static_cast<std::uint32_t>(a.top_k) : config.top_k,
+          .top_p = a.top_p >= 0 ? a.top_p : static_cast<float>(config.top_p),
+          .min_p = a.min_p,
+          .repeat_penalty = a.repeat_penalty,
+          .seed = a.seed};
+}
+
+Result<std::uint64_t> parse_size(const std::string& written) {
+  struct Unit {
+    std::string_view name;
+    std::uint64_t bytes;
+  };
+  constexpr Unit kUnits[] = {{"", 1},
+                             {"K", 1000},
+                             {"M", 1000'000},
+                             {"G", 1000'000'000},
+                             {"KiB", 1ULL << 10U},
+                             {"MiB", 1ULL << 20U},
+                             {"GiB", 1ULL << 30U}};
+  std::uint64_t number = 0;
+  const char* end = written.data() + written.size();
+  const auto parsed = std::from_chars(written.data(), end, number);
+  if (parsed.ec == std::errc()) {
+    const std::string_view unit(parsed.ptr, static_cast<std::size_t>(end - parsed.ptr));
+    for (const Unit& known : kUnits) {
+      const Size bytes = Size(number) * Size(known.bytes);
+      if (known.name == unit && !bytes.wrapped && number > 0) return bytes.value;
+    }
+  }
+  return bad_usage({.where = text("size"),
+                    .what = text(written),
+                    .expected = text("a number with K, M, G, KiB, MiB or GiB"),
+                    .remedy = {}});
+}
+
+Result<ModelFile> open_model(const ModelArguments& a) {
+  return ModelFile::open(a.model, a.in_ram ? Prefault::kNo : Prefault::kYes);
+}
+
+Result<Engine> start_engine(const ModelFile& model, const EngineOptions& options) {
+  RILL_ASSIGN(const EnginePlan plan, plan_engine(model, options));
+  if (!plan.fits()) {
+    print_plan(stderr, plan);
+    print_ways_to_fit(stderr, model, options);
+  }
+  return Engine::start(model, options);
+}
+
+}  // namespace rill::apps

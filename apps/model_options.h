@@ -1,0 +1,62 @@
+#pragma once
+// The options that every command running a model takes (CLI.md), and what they make of a model.
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <string>
+
+#include "core/engine.h"
+#include "core/sampler.h"
+#include "platform/status.h"
+
+namespace rill::apps {
+
+/// The command line as written; turned into engine and sampling options once the model is open.
+struct ModelArguments {
+  std::string model;
+  std::string policy = "stream";
+  std::string sinks;  ///< a number, or "system": the whole system prompt; empty: the policy's default
+  std::int64_t window = -1;
+  std::uint32_t chunk = 0;
+  std::uint32_t threads = 0;
+  std::string kernels;
+  std::string budget;
+  bool in_ram = false;
+  bool json = false;
+
+  std::uint64_t seed = 1;
+  float temperature = -1;
+  std::int64_t top_k = -1;
+  float top_p = -1;
+  float min_p = 0;
+  float repeat_penalty = 1;
+};
+
+/// Adds MODEL, the engine's options and --json.
+void add_model_arguments(CLI::App& command, ModelArguments& arguments);
+/// Adds --seed, --temp and the filters.
+void add_sampling_arguments(CLI::App& command, ModelArguments& arguments);
+
+/// What the caller knows about the stream, for defaults that depend on it.
+struct StreamNeeds {
+  std::uint32_t dense_capacity = 0;  ///< tokens of a dense cache unless --window says; 0: the model's training length
+  std::uint32_t system_tokens = 0;   ///< what --sinks system stands for
+  std::uint32_t logits_rows = 1;
+  std::uint32_t default_chunk = 0;  ///< where throughput matters more than memory; 0: the plan chooses
+};
+
+/// kUsage for what cannot be understood or does not go together.
+Result<EngineOptions> engine_options(const ModelArguments& arguments, const ModelConfig& config,
+                                     const StreamNeeds& needs);
+/// The model's own sampling where the command line says nothing.
+SamplingOptions sampling_options(const ModelArguments& arguments, const ModelConfig& config);
+
+/// "64M", "512KiB", "1000": bytes. K, M and G are powers of 1000, KiB, MiB and GiB of 1024.
+Result<std::uint64_t> parse_size(const std::string& text);
+
+/// Opens the model, with its pages read in where it will be run from them.
+Result<ModelFile> open_model(const ModelArguments& arguments);
+/// Plans and starts. Over budget: prints the plan and the ways to fit to standard error and returns the status.
+Result<Engine> start_engine(const ModelFile& model, const EngineOptions& options);
+
+}  // namespace rill::apps

@@ -1,0 +1,68 @@
+#include "apps/plan_report.h"
+
+#include <array>
+#include <string_view>
+
+namespace rill::apps {
+
+std::string human_bytes(std::uint64_t bytes) {
+  constexpr std::array<const char*, 4> kUnits = {"KiB", "MiB", "GiB", "TiB"};
+  if (bytes < 1024) return std::to_string(bytes) + " B";
+  double value = static_cast<double>(bytes) / 1024;
+  std::size_t unit = 0;
+  for (; value >= 1024 && unit + 1 < kUnits.size(); ++unit) value /= 1024;
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.1f %s", value, kUnits[unit]);
+  return text.data();
+}
+
+void print_plan(std::FILE* out, const EnginePlan& plan) {
+  const auto line = [&](std::string_view name, std::uint64_t bytes, std::string_view region,
+                        std::string_view lifetime) {
+    std::fprintf(out, "  %-24.*s %14llu  %10s  %-6.*s  %.*s\n", static_cast<int>(name.size()), name.data(),
+                 static_cast<unsigned long long>(bytes), human_bytes(bytes).c_str(), static_cast<int>(region.size()),
+                 region.data(), static_cast<int>(lifetime.size()), lifetime.data());
+  };
+  const EngineOptions& o = plan.options;
+  std::fprintf(out, "policy %.*s, %u sinks, window %u, chunk %u, %u thread%s, kernels %.*s\n",
+               static_cast<int>(o.policy.name.size()), o.policy.name.data(), o.policy.sinks, o.policy.window, o.chunk,
+               o.threads, o.threads == 1 ? "" : "s", static_cast<int>(o.kernels->name.size()), o.kernels->name.data());
+  std::fprintf(out, "  %-24s %14s  %10s  %-6s  %s\n", "item", "bytes", "", "region", "lifetime");
+  for (const PlanItem& item : plan.memory.items()) {
+    if (item.bytes > 0) line(item.name, item.bytes, name_of(item.region), name_of(item.lifetime));
+  }
+  line("arena, whole pages", plan.memory.arena_bytes(), "", "");
+  line("mapped, whole pages", plan.memory.mapped_bytes(), "", "");
+  line("total", plan.memory.total_bytes(), "", "");
+  if (o.budget_bytes > 0) line(plan.fits() ? "budget (fits)" : "budget (DOES NOT FIT)", o.budget_bytes, "", "");
+}
+
+void print_ways_to_fit(std::FILE* out, const ModelFile& model, const EngineOptions& options) {
+  const WaysToFit found = ways_to_fit(model, options);
+  std::fprintf(out, "the cheapest ways to fit:\n");
+  for (std::size_t i = 0; i < found.ways; ++i) {
+    const std::string_view change = found.list[i].change.view();
+    std::fprintf(out, "  %-40.*s %10s in all\n", static_cast<int>(change.size()), change.data(),
+                 human_bytes(found.list[i].total_bytes).c_str());
+  }
+}
+
+nlohmann::ordered_json plan_json(const EnginePlan& plan) {
+  nlohmann::ordered_json items = nlohmann::ordered_json::array();
+  for (const PlanItem& item : plan.memory.items()) {
+    items.push_back({{"name", item.name},
+                     {"bytes", item.bytes},
+                     {"region", name_of(item.region)},
+                     {"lifetime", name_of(item.lifetime)}});
+  }
+  nlohmann::ordered_json budget = nullptr;
+  if (plan.options.budget_bytes > 0) budget = plan.options.budget_bytes;
+  return {{"items", items},
+          {"arena_bytes", plan.memory.arena_bytes()},
+          {"mapped_bytes", plan.memory.mapped_bytes()},
+          {"total_bytes", plan.memory.total_bytes()},
+          {"budget_bytes", budget},
+          {"fits", plan.fits()}};
+}
+
+}  // namespace rill::apps

@@ -1,0 +1,33 @@
+#pragma once
+// Progress of long work, on a terminal only: share done, rate, time left. Silent in a pipe.
+
+#include <chrono>
+#include <cstdint>
+#include <string_view>
+
+namespace rill::apps {
+
+/// A line on standard error that is rewritten about ten times a second, and wiped at the end.
+class Progress {
+ public:
+  /// @param what  static text: "quantising"
+  /// @param unit  what is counted: "bytes" prints MB/s, anything else itself a second
+  Progress(std::string_view what, std::string_view unit);
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+  ~Progress();
+
+  void update(std::uint64_t done, std::uint64_t total);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  std::string_view what_;
+  std::string_view unit_;
+  bool is_terminal_;
+  bool printed_ = false;
+  Clock::time_point start_ = Clock::now();
+  Clock::time_point last_ = start_;
+};
+
+}  // namespace rill::apps

@@ -1,0 +1,132 @@
+// rill quantize: any model that Rill imports, to a .rill file.
+
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+
+#include "apps/command.h"
+#include "apps/plan_report.h"
+#include "apps/progress.h"
+#include "quant/quantizer.h"
+#include "quant/source_model.h"
+#include "quant/tokenizer_writer.h"
+
+namespace rill::apps {
+namespace {
+
+struct QuantizeArguments {
+  std::string source;
+  std::string output;
+  std::string tokenizer;
+  std::string chat_form;
+  std::uint32_t group = 32;
+  double temperature = -1;
+  double top_p = -1;
+  std::int64_t top_k = -1;
+  bool report = false;
+  bool json = false;
+};
+
+/// The source with the sampling that the command line gives it.
+class WithSampling final : public quant::SourceModel {
+ public:
+  WithSampling(std::unique_ptr<quant::SourceModel> source, const QuantizeArguments& arguments)
+      : source_(std::move(source)), config_(source_->config()) {
+    if (arguments.temperature >= 0) config_.temperature = arguments.temperature;
+    if (arguments.top_p >= 0) config_.top_p = arguments.top_p;
+    if (arguments.top_k >= 0) config_.top_k = static_cast<std::uint32_t>(arguments.top_k);
+  }
+  const ModelConfig& config() const override { return config_; }
+  std::string_view family() const override { return source_->family(); }
+  std::string_view format() const override { return source_->format(); }
+  std::uint64_t bytes_in() const override { return source_->bytes_in(); }
+  std::span<const quant::TensorName> names() const override { return source_->names(); }
+  const quant::SourceTensor* find(std::string_view name) const override { return source_->find(name); }
+  Status read_rows(const quant::SourceTensor& tensor, std::uint64_t first, std::uint64_t count,
+                   std::span<float> out) const override {
+    return source_->read_rows(tensor, first, count, out);
+  }
+  std::vector<double> rope_turns() const override { return source_->rope_turns(); }
+  const quant::SourceTokenizer& tokenizer() const override { return source_->tokenizer(); }
+  std::string_view jinja_chat_template() const override { return source_->jinja_chat_template(); }
+
+ private:
+  std::unique_ptr<quant::SourceModel> source_;
+  ModelConfig config_;
+};
+
+void print_report(const quant::QuantizeReport& report) {
+  std::printf("  %-28s %10s %10s %10s %14s\n", "tensor", "rows", "columns", "SNR, dB", "largest error");
+  for (const quant::TensorDistortion& t : report.tensors) {
+    std::printf("  %-28s %10llu %10llu %10.2f %14.3g\n", t.name.c_str(), static_cast<unsigned long long>(t.rows),
+                static_cast<unsigned long long>(t.columns), t.snr_db, t.largest_error);
+  }
+}
+
+Status run_quantize(const QuantizeArguments& arguments) {
+  RILL_ASSIGN(auto opened, quant::open_source_model(arguments.source, arguments.tokenizer));
+  const WithSampling source(std::move(opened), arguments);
+  RILL_ASSIGN(const auto tokenizer, quant::write_tokenizer_section(source.tokenizer(), source.config().vocabulary));
+  // A model without a tokenizer cannot chat, whatever its template says.
+  RILL_ASSIGN(const auto chat, tokenizer.empty()
+                                   ? Result<std::string>(std::string())
+                                   : quant::write_chat_section(source.jinja_chat_template(), arguments.chat_form));
+  Progress progress("quantising", "bytes");
+  const auto show = [&](std::uint64_t done, std::uint64_t total) { progress.update(done, total); };
+  RILL_ASSIGN(const auto report, quant::quantize(source, arguments.output,
+                                                 {.group = arguments.group,
+                                                  .tokenizer_section = tokenizer,
+                                                  .chat_section = std::as_bytes(std::span(chat)),
+                                                  .progress = show}));
+  if (arguments.json) {
+    nlohmann::ordered_json json = {{"family", report.family},          {"parameters", report.parameters},
+                                   {"bytes_in", report.bytes_in},      {"bytes_out", report.bytes_out},
+                                   {"seconds", report.seconds},        {"snr_db_min", report.snr_db_min},
+                                   {"snr_db_mean", report.snr_db_mean}};
+    if (arguments.report) {
+      for (const quant::TensorDistortion& t : report.tensors) {
+        json["tensors"].push_back({{"name", t.name},
+                                   {"rows", t.rows},
+                                   {"columns", t.columns},
+                                   {"snr_db", t.snr_db},
+                                   {"largest_error", t.largest_error}});
+      }
+    }
+    std::cout << json.dump(2) << '\n';
+    return {};
+  }
+  if (arguments.report) print_report(report);
+  std::printf(
+      "%s: %s, %.1f million parameters, %s from %s, %.1f s; signal to noise %.1f dB at least, %.1f dB on average\n",
+      arguments.output.c_str(), report.family.c_str(), static_cast<double>(report.parameters) / 1e6,
+      human_bytes(report.bytes_out).c_str(), human_bytes(report.bytes_in).c_str(), report.seconds, report.snr_db_min,
+      report.snr_db_mean);
+  return {};
+}
+
+}  // namespace
+
+void add_quantize(CLI::App& app, Action& action) {
+  auto arguments = std::make_shared<QuantizeArguments>();
+  CLI::App& command = *app.add_subcommand("quantize", "Import a model and write it as an int8 .rill file");
+  command.add_option("SRC", arguments->source, "A GGUF file, a Hugging Face directory, or a llama2.c checkpoint")
+      ->required();
+  command.add_option("-o,--output", arguments->output, "The .rill file to write; appears only when it is whole")
+      ->required();
+  command.add_option("--tokenizer", arguments->tokenizer, "A SentencePiece model, for a source without a tokenizer");
+  command.add_option("--chat-form", arguments->chat_form,
+                     "chatml, llama2, zephyr, or none (default: recognised by the source's own template)");
+  command.add_option("--group", arguments->group, "Inputs that share a scale: a multiple of 16")->capture_default_str();
+  command.add_option("--temperature", arguments->temperature, "The model's own sampling temperature, kept in the file");
+  command.add_option("--top-p", arguments->top_p, "The model's own top-p, kept in the file");
+  command.add_option("--top-k", arguments->top_k, "The model's own top-k, kept in the file");
+  command.add_flag("--report", arguments->report, "Print the distortion of each tensor");
+  command.add_flag("--json", arguments->json, "Print JSON on standard output");
+  command.footer("Example: rill quantize SmolLM2-135M-Instruct.Q4_1.gguf -o smollm2.rill --report");
+  command.callback([arguments, &action] { action = [arguments] { return run_quantize(*arguments); }; });
+}
+
+}  // namespace rill::apps

@@ -1,0 +1,67 @@
+#pragma once
+// Attention over sinks, window and the chunk itself, in int8 (DESIGN 6).
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "core/cache.h"
+#include "core/memory_plan.h"
+#include "core/model_config.h"
+#include "platform/kernels/kernels.h"
+#include "platform/worker_pool.h"
+
+namespace rill {
+
+/// One stream's cache: which slots are live, and where each layer's bytes are.
+struct StreamCache {
+  Occupancy occupancy;
+  std::uint64_t position = 0;  ///< tokens since the stream began; wraps at 2^64 by design
+  const Arena* arena = nullptr;
+  SlotItems sinks;
+  SlotItems ring;
+  std::size_t first_layer = 0;  ///< this stream's layer 0 among all streams' layers
+};
+
+struct AttentionItems {
+  SlotItems staged;
+  Item<float> cosines, sines, sink_cosines, sink_sines;
+  Item<float> raw_scores, scores, vectors;
+  Item<std::int8_t> quantized;
+};
+
+/// Cut from the arena. Per-thread rows are each thread's own.
+struct AttentionBuffers {
+  Slots staged;              ///< the chunk's keys and values of the layer at hand
+  std::span<float> cosines;  ///< [chunk, d/2] at the absolute position
+  std::span<float> sines;
+  std::span<float> sink_cosines;  ///< [chunk, d/2] at the query's cache position
+  std::span<float> sink_sines;
+  std::span<float> raw_scores;       ///< [threads, raw_scores_stride] of a segment's whole tiles
+  std::span<float> scores;           ///< [threads, scores_stride] in the order of the stream
+  std::span<float> vectors;          ///< [threads, 2 stride] a rotated query, a mixed value
+  std::span<std::int8_t> quantized;  ///< [threads, 2 stride]
+  std::size_t raw_scores_stride = 0;
+  std::size_t scores_stride = 0;
+};
+
+AttentionItems plan_attention(MemoryPlan& plan, const ModelConfig& config, const CachePolicy& policy, std::size_t chunk,
+                              std::size_t threads);
+AttentionBuffers cut_attention(const Arena& arena, const AttentionItems& items, const ModelConfig& config);
+
+/// The angles of a chunk's n tokens, once for all layers.
+void prepare_phases(std::span<const std::uint64_t> rope_turns, const StreamCache& cache, std::size_t n,
+                    AttentionBuffers& b);
+
+/// One layer's attention for a chunk.
+/// @param qkv    [n, qkv_stride]: H d queries, G d keys, G d values, not rotated
+/// @param mixed  [n, H d]
+void attend(const ModelConfig& config, std::size_t layer, std::span<const float> qkv, std::size_t qkv_stride,
+            std::size_t n, const StreamCache& cache, AttentionBuffers& b, const kernels::KernelSet& kernels,
+            WorkerPool& pool, std::span<float> mixed);
+
+/// Moves the staged keys and values of one layer into the cache. Not earlier than after attend().
+void commit(const ModelConfig& config, std::size_t layer, std::size_t n, const StreamCache& cache,
+            const AttentionBuffers& b);
+
+}  // namespace rill

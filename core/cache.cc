@@ -1,0 +1,104 @@
+#include "core/cache.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace rill {
+
+void Slots::write(std::size_t head, std::size_t slot, const std::int8_t* key, float key_scale, const std::int8_t* value,
+                  float value_scale) {
+  using kernels::kTileColumns;
+  using kernels::kTileRows;
+  std::int8_t* tile = keys + (head * slots + slot / kTileRows * kTileRows) * stride + slot % kTileRows * kTileColumns;
+  for (std::size_t c = 0; c < stride; c += kTileColumns) std::memcpy(tile + c * kTileRows, key + c, kTileColumns);
+  std::memcpy(values + (head * slots + slot) * stride, value, stride);
+  key_scales[head * slots + slot] = key_scale;
+  value_scales[head * slots + slot] = value_scale;
+}
+
+void Slots::copy_from(const Slots& from, std::size_t from_slot, std::size_t kv_heads, std::size_t to_slot) {
+  using kernels::kTileColumns;
+  using kernels::kTileRows;
+  for (std::size_t head = 0; head < kv_heads; ++head) {
+    const std::int8_t* source =
+        from.head_keys(head) + from_slot / kTileRows * kTileRows * stride + from_slot % kTileRows * kTileColumns;
+    std::int8_t* target =
+        keys + (head * slots + to_slot / kTileRows * kTileRows) * stride + to_slot % kTileRows * kTileColumns;
+    for (std::size_t c = 0; c < stride; c += kTileColumns) {
+      std::memcpy(target + c * kTileRows, source + c * kTileRows, kTileColumns);
+    }
+    std::memcpy(values + (head * slots + to_slot) * stride, from.head_values(head) + from_slot * stride, stride);
+    key_scales[head * slots + to_slot] = from.head_key_scales(head)[from_slot];
+    value_scales[head * slots + to_slot] = from.head_value_scales(head)[from_slot];
+  }
+}
+
+SlotItems plan_slots(MemoryPlan& plan, const std::array<std::string_view, 4>& names, const ModelConfig& config,
+                     std::uint64_t slots, std::uint64_t layers, Lifetime lifetime) {
+  const Size padded = round_up(Size(slots), kernels::kTileRows);
+  const Size scales = padded * Size(config.kv_heads) * Size(layers);
+  const Size bytes = scales * Size(head_stride(config));
+  SlotItems items;
+  items.slots = static_cast<std::size_t>(padded.value);
+  items.keys = plan.add<std::int8_t>(names[0], bytes, lifetime);
+  items.values = plan.add<std::int8_t>(names[1], bytes, lifetime);
+  items.key_scales = plan.add<float>(names[2], scales, lifetime);
+  items.value_scales = plan.add<float>(names[3], scales, lifetime);
+  return items;
+}
+
+Slots slots_of_layer(const Arena& arena, const SlotItems& items, const ModelConfig& config, std::size_t index) {
+  const std::size_t stride = head_stride(config);
+  const std::size_t scales = index * config.kv_heads * items.slots;
+  return {.keys = arena[items.keys].data() + scales * stride,
+          .values = arena[items.values].data() + scales * stride,
+          .key_scales = arena[items.key_scales].data() + scales,
+          .value_scales = arena[items.value_scales].data() + scales,
+          .slots = items.slots,
+          .stride = stride};
+}
+
+View Occupancy::view(std::size_t before) const {
+  using Place = Segment::Place;
+  View view;
+  const auto see = [&](Place place, bool is_sink, std::size_t first, std::size_t count) {
+    if (count == 0) return;
+    view.segments[view.size++] = {.place = place, .is_sink = is_sink, .first = first, .count = count};
+    view.cached += count;
+  };
+  const std::size_t staged_sinks = new_sinks_of(before);
+  see(Place::kSinks, true, 0, sinks_);
+  see(Place::kStaged, true, 0, staged_sinks);
+
+  // The window: the last W of the ring's tokens (oldest first) followed by the staged ones.
+  const std::size_t window = policy_.window;
+  const std::size_t staged = before - staged_sinks;
+  const std::size_t from_staged = std::min(staged, window);
+  const std::size_t from_ring = std::min(ring_, window - from_staged);
+  const std::size_t oldest = (next_ + window - from_ring) % window;
+  const std::size_t until_end = std::min(from_ring, window - oldest);
+  see(Place::kRing, false, oldest, until_end);
+  see(Place::kRing, false, 0, from_ring - until_end);
+  see(Place::kStaged, false, before - from_staged, from_staged);
+
+  if (view.size > 0 && view.segments[view.size - 1].place == Place::kStaged && from_staged > 0) {
+    ++view.segments[view.size - 1].count;  // itself, right behind
+  } else {
+    view.segments[view.size++] = {.place = Place::kStaged, .is_sink = false, .first = before, .count = 1};
+  }
+  return view;
+}
+
+void Occupancy::advance(std::size_t staged) {
+  const std::size_t new_sinks = new_sinks_of(staged);
+  const std::size_t new_ring = staged - new_sinks;
+  sinks_ += new_sinks;
+  ring_ = std::min<std::size_t>(ring_ + new_ring, policy_.window);
+  next_ = (next_ + new_ring) % policy_.window;
+}
+
+std::size_t Occupancy::room() const {
+  return policy_.evicts ? SIZE_MAX : policy_.sinks - sinks_ + (policy_.window - ring_);
+}
+
+}  // namespace rill

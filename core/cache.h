@@ -1,0 +1,144 @@
+#pragma once
+// The KV cache: pinned sinks and a ring, in int8, of a size that never changes.
+//
+// Per layer and KV head, slots with one key and one value each, int8 with one float32 scale per slot:
+//
+//   | sinks: the stream's first S tokens, for ever | ring: the W tokens after them, oldest overwritten first |
+//   keys    [tiles of 16 slots][stride / 4][16][4]   the weights' layout, so that one kernel family reads both
+//   values  [slots][stride]                          stride = head size rounded up to 16
+//
+// Keys are stored rotated at their absolute position and never touched again: the distance between a query and a ring
+// key is then the distance in the cache. Only the sinks' distance freezes at S + W; for them the query is rotated a
+// second time, at its position in the cache (DESIGN 6; StreamingLLM, arXiv 2309.17453, section 3.2).
+//
+// A chunk's own keys and values are staged, attended to, and committed afterwards, layer by layer: its first query
+// still needs the oldest slot.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "core/memory_plan.h"
+#include "core/model_config.h"
+#include "platform/kernels/kernels.h"
+
+namespace rill {
+
+/// What a token can see of those before it. One concept for all methods of the paper: how many slots are pinned, how
+/// many form the ring, and whether the oldest gives way when the ring is full.
+struct CachePolicy {
+  std::string_view name;
+  std::uint32_t sinks = 4;      ///< S, start_size in the reference
+  std::uint32_t window = 1020;  ///< W, recent_size: the tokens before it that a token sees; >= 1
+  bool evicts = true;           ///< false: the stream ends when the ring is full
+};
+
+inline constexpr CachePolicy stream_policy(std::uint32_t sinks, std::uint32_t window) {
+  return {.name = "stream", .sinks = sinks, .window = window, .evicts = true};
+}
+inline constexpr CachePolicy window_policy(std::uint32_t window) {
+  return {.name = "window", .sinks = 0, .window = window, .evicts = true};
+}
+inline constexpr CachePolicy dense_policy(std::uint32_t capacity) {
+  return {.name = "dense", .sinks = 0, .window = capacity, .evicts = false};
+}
+
+/// Slots of one kind, for all layers of all sessions: where the bytes are.
+struct SlotItems {
+  Item<std::int8_t> keys;
+  Item<std::int8_t> values;
+  Item<float> key_scales;
+  Item<float> value_scales;
+  std::size_t slots = 0;  ///< a layer's, rounded up to whole tiles
+};
+
+/// One layer's slots of one kind. Borrowed from the arena.
+struct Slots {
+  std::int8_t* keys = nullptr;    ///< [kv_heads][slots / 16][stride / 4][16][4]
+  std::int8_t* values = nullptr;  ///< [kv_heads][slots][stride]
+  float* key_scales = nullptr;    ///< [kv_heads][slots]
+  float* value_scales = nullptr;  ///< [kv_heads][slots]
+  std::size_t slots = 0;
+  std::size_t stride = 0;
+
+  const std::int8_t* head_keys(std::size_t head) const { return keys + head * slots * stride; }
+  const std::int8_t* head_values(std::size_t head) const { return values + head * slots * stride; }
+  const float* head_key_scales(std::size_t head) const { return key_scales + head * slots; }
+  const float* head_value_scales(std::size_t head) const { return value_scales + head * slots; }
+
+  /// @param key, value  [stride] int8, zeros behind the head size
+  void write(std::size_t head, std::size_t slot, const std::int8_t* key, float key_scale, const std::int8_t* value,
+             float value_scale);
+  /// Copies one slot of all heads from other slots.
+  void copy_from(const Slots& from, std::size_t from_slot, std::size_t kv_heads, std::size_t to_slot);
+};
+
+/// Adds the items of `slots` slots for each of `layers` layers.
+/// @param names  of keys, values, key scales, value scales; static text
+SlotItems plan_slots(MemoryPlan& plan, const std::array<std::string_view, 4>& names, const ModelConfig& config,
+                     std::uint64_t slots, std::uint64_t layers, Lifetime lifetime);
+/// One layer's view. @param index  layer, counted over all sessions
+Slots slots_of_layer(const Arena& arena, const SlotItems& items, const ModelConfig& config, std::size_t index);
+
+/// Bytes between two heads' vectors: the head size rounded up to 16.
+constexpr std::size_t head_stride(const ModelConfig& config) {
+  return round_up(std::size_t{config.head_size}, std::size_t{16});
+}
+
+/// A run of slots that a query attends to, in the order of the stream.
+struct Segment {
+  enum class Place : std::uint8_t { kSinks, kRing, kStaged };
+  Place place = Place::kStaged;
+  bool is_sink = false;  ///< attended to with the query rotated at its cache position
+  std::size_t first = 0;
+  std::size_t count = 0;
+};
+
+/// What the i-th token of a chunk sees.
+struct View {
+  std::array<Segment, 6> segments{};
+  std::size_t size = 0;
+  std::size_t cached = 0;  ///< keys seen besides its own: the query's cache position
+};
+
+/// Which slots are live and where the next token goes. Counts only: positions may wrap, these do not.
+class Occupancy {
+ public:
+  Occupancy() = default;
+  explicit Occupancy(const CachePolicy& policy) : policy_(policy) {}
+
+  /// What the token sees that follows `before` staged tokens.
+  View view(std::size_t before) const;
+  /// Calls place(staged index, segment place, slot) for every staged token that is kept, then counts them in. A chunk
+  /// longer than the ring leaves only its end.
+  template <typename Place>
+  void for_each_kept(std::size_t staged, Place place) const {
+    const std::size_t new_sinks = new_sinks_of(staged);
+    for (std::size_t j = 0; j < new_sinks; ++j) place(j, Segment::Place::kSinks, sinks_ + j);
+    const std::size_t new_ring = staged - new_sinks;
+    for (std::size_t j = new_ring > policy_.window ? new_ring - policy_.window : 0; j < new_ring; ++j) {
+      place(new_sinks + j, Segment::Place::kRing, (next_ + j) % policy_.window);
+    }
+  }
+  /// Counts a chunk in, after its last layer.
+  void advance(std::size_t staged);
+  /// Tokens that still fit; SIZE_MAX for a policy that evicts.
+  std::size_t room() const;
+  std::size_t live() const { return sinks_ + ring_; }
+  const CachePolicy& policy() const { return policy_; }
+  void clear() { sinks_ = ring_ = next_ = 0; }
+
+ private:
+  std::size_t new_sinks_of(std::size_t staged) const {
+    const std::size_t free = policy_.sinks - sinks_;
+    return staged < free ? staged : free;
+  }
+
+  CachePolicy policy_{};
+  std::size_t sinks_ = 0;  ///< live sinks
+  std::size_t ring_ = 0;   ///< live slots of the ring
+  std::size_t next_ = 0;   ///< the ring's slot to be written next: the oldest once the ring is full
+};
+
+}  // namespace rill

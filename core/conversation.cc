@@ -1,0 +1,138 @@
+#include "core/conversation.h"
+
+#include <array>
+#include <chrono>
+
+namespace rill {
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+/// Hands out what begin() feeds, in order: control texts and the system text.
+template <typename Text>
+Status walk_system(const ChatForm& form, std::string_view system, Text part) {
+  if (system.empty()) return {};
+  RILL_TRY(part(form.system_begin, SpecialTokens::kControl));
+  RILL_TRY(part(system, SpecialTokens::kText));
+  return part(form.system_end, SpecialTokens::kControl);
+}
+
+}  // namespace
+
+double Reply::tokens_per_second() const {
+  const double after_first = seconds - seconds_to_first;
+  return reply_tokens > 1 && after_first > 0 ? static_cast<double>(reply_tokens - 1) / after_first : 0;
+}
+
+Conversation::Conversation(Engine& engine, Session& session, const ChatForm& form)
+    : engine_(&engine), session_(&session), form_(&form) {}
+
+Result<Conversation> Conversation::open(Engine& engine, std::size_t session, const ChatForm& form) {
+  if (engine.tokenizer() == nullptr) {
+    return bad_usage({.where = text(engine.model().name()),
+                      .what = text("the model has no tokenizer"),
+                      .expected = {},
+                      .remedy = text("import it with one: `rill quantize --tokenizer FILE`")});
+  }
+  return Conversation(engine, engine.session(session), form);
+}
+
+Status Conversation::begin(std::string_view system) {
+  session_->reset();
+  pending_ = 0;
+  turns_ = 0;
+  owes_reply_end_ = false;
+  has_system_ = !system.empty();
+  if (engine_->tokenizer()->adds_beginning_of_text()) RILL_TRY(feed_token(engine_->tokenizer()->beginning_of_text()));
+  RILL_TRY(walk_system(*form_, system,
+                       [&](std::string_view part, SpecialTokens special) { return feed_text(part, special); }));
+  return flush();
+}
+
+Result<Reply> Conversation::say(std::string_view user, std::size_t most_tokens, Listener listener) {
+  const auto start = std::chrono::steady_clock::now();
+  Tokenizer& tokenizer = *engine_->tokenizer();
+  Reply reply;
+  fed_ = 0;
+  if (owes_reply_end_) RILL_TRY(feed_text(form_->reply_end, SpecialTokens::kControl));
+  owes_reply_end_ = false;
+  const std::string_view begin = turns_ > 0    ? form_->user_begin
+                                 : has_system_ ? form_->user_begin_after_system
+                                               : form_->first_user_begin;
+  ++turns_;
+  RILL_TRY(feed_text(begin, SpecialTokens::kControl));
+  RILL_TRY(feed_text(user, SpecialTokens::kText));
+  RILL_TRY(feed_text(form_->user_end, SpecialTokens::kControl));
+  reply.prompt_tokens = fed_;
+  reply.prompt_left_window = fed_ > session_->policy().window;
+
+  std::span<const Token> waiting = engine_->pending().first(pending_);
+  pending_ = 0;
+  Token token = kNoToken;
+  Utf8Stream characters;
+  std::array<char, 1024> buffer{};
+  owes_reply_end_ = true;
+  for (;;) {
+    RILL_ASSIGN(const std::span<const float> logits, session_->prefill(waiting));
+    token = session_->sample(logits);
+    if (reply.reply_tokens == 0) reply.seconds_to_first = seconds_since(start);
+    if (tokenizer.ends_text(token)) break;
+    ++reply.reply_tokens;
+    // A token's bytes are few; those of a hostile vocabulary are cut to what the buffer takes.
+    const std::string_view text = characters.add(tokenizer.bytes_of(token).substr(0, 300), buffer);
+    if (!text.empty() && !listener(text)) reply.end = ReplyEnd::kStopped;
+    if (reply.end == ReplyEnd::kFinished && reply.reply_tokens >= most_tokens) reply.end = ReplyEnd::kLimit;
+    if (reply.end == ReplyEnd::kFinished && session_->room() == 0) reply.end = ReplyEnd::kFull;
+    if (reply.end == ReplyEnd::kFull) break;
+    if (reply.end != ReplyEnd::kFinished) {
+      RILL_TRY(session_->feed({&token, 1}));  // so that the stream holds what was said
+      break;
+    }
+    waiting = {&token, 1};
+  }
+  if (const std::string_view rest = characters.finish(buffer); !rest.empty()) listener(rest);
+  reply.seconds = seconds_since(start);
+  return reply;
+}
+
+Status Conversation::feed_text(std::string_view text, SpecialTokens special) {
+  return engine_->tokenizer()->encode(text, special, [&](std::span<const Token> tokens) -> Status {
+    for (const Token token : tokens) RILL_TRY(feed_token(token));
+    return {};
+  });
+}
+
+Status Conversation::feed_token(Token token) {
+  // A full buffer is fed only when one more comes, so that a turn's last tokens wait for say() to ask for logits.
+  if (pending_ == engine_->pending().size()) RILL_TRY(flush());
+  engine_->pending()[pending_++] = token;
+  ++fed_;
+  return {};
+}
+
+Status Conversation::flush() {
+  const std::size_t count = std::exchange(pending_, 0);
+  return session_->feed(engine_->pending().first(count));
+}
+
+Result<std::uint32_t> count_system_tokens(const ModelFile& model, const ChatForm& form, std::string_view system) {
+  if (model.tokenizer_section().empty()) return std::uint32_t{0};
+  RILL_ASSIGN(const std::size_t bytes, Tokenizer::heap_bytes(model.tokenizer_section()));
+  RILL_ASSIGN(const PageBlock block, PageBlock::take(bytes));
+  FixedHeap heap(block.bytes());
+  RILL_ASSIGN(Tokenizer* const tokenizer, Tokenizer::load(model.tokenizer_section(), heap));
+  std::uint32_t count = tokenizer->adds_beginning_of_text() ? 1 : 0;
+  const Status status = walk_system(form, system, [&](std::string_view part, SpecialTokens special) {
+    return tokenizer->encode(part, special, [&](std::span<const Token> tokens) -> Status {
+      count += static_cast<std::uint32_t>(tokens.size());
+      return {};
+    });
+  });
+  tokenizer->~Tokenizer();
+  RILL_TRY(status);
+  return count;
+}
+
+}  // namespace rill

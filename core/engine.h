@@ -1,0 +1,155 @@
+#pragma once
+// Rill as a library: what another C++ program includes.
+//
+//   Result<ModelFile> model = ModelFile::open("model.rill");        weights: mapped, read-only, shared
+//   Result<Engine> engine = Engine::start(*model, options);         takes one block of memory, exactly the plan's
+//   Session& session = engine->session(0);                          one stream: cache, positions, sampler
+//   session.prefill(tokens); session.sample(); ...                  from here on nothing is allocated, for ever
+//
+// core/conversation.h puts chat on top. No globals, no exceptions, nothing printed.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "core/attention.h"
+#include "core/cache.h"
+#include "core/forward.h"
+#include "core/memory_plan.h"
+#include "core/model_file.h"
+#include "core/sampler.h"
+#include "core/tokenizer.h"
+#include "core/weights.h"
+#include "platform/function_ref.h"
+#include "platform/kernels/kernels.h"
+#include "platform/status.h"
+#include "platform/worker_pool.h"
+
+namespace rill {
+
+/// What an engine is started with. Everything here is in the plan.
+struct EngineOptions {
+  CachePolicy policy = stream_policy(4, 1020);
+  std::uint32_t chunk = 0;    ///< most tokens of one forward call; 0: the largest of 64, 32, ... 1 within the budget
+  std::uint32_t threads = 0;  ///< the caller included; 0: physical cores, at most 8
+  const kernels::KernelSet* kernels = nullptr;  ///< nullptr: the best that this CPU runs
+  bool in_ram = false;                          ///< copy the weights into the arena instead of using the mapped file
+  std::uint32_t sessions = 1;
+  std::uint32_t logits_rows = 1;   ///< rows of logits that evaluate() makes at a time
+  std::uint64_t budget_bytes = 0;  ///< arena and mapped file together; 0: no limit
+};
+
+/// The plan of one engine, before anything is taken, with what was chosen where the options left it open.
+struct EnginePlan {
+  MemoryPlan memory;
+  EngineOptions options;  ///< chunk, threads and kernels filled in
+
+  // Where each part of the engine finds its bytes.
+  Item<std::byte> weights, state, sessions, stacks, tokenizer_heap;
+  Item<Layer> layers;
+  Item<Token> pending;
+  SlotItems sinks, ring;
+  ChunkItems chunk;
+  SamplerItems sampler;
+
+  bool fits() const { return options.budget_bytes == 0 || memory.total_bytes() <= options.budget_bytes; }
+};
+
+/// Computes every byte. kUsage for options out of range, kBadInput for a tokenizer section that cannot be used,
+/// kOverBudget only if the sizes cannot be addressed at all: whether the budget holds, fits() says.
+Result<EnginePlan> plan_engine(const ModelFile& model, const EngineOptions& options);
+
+/// One change that would make a plan fit.
+struct WayToFit {
+  Text change;                    ///< "--window 508"
+  std::uint64_t total_bytes = 0;  ///< with that change alone
+};
+/// The cheapest ways to fit the budget, the one that gives up least first; `ways` says how many there are.
+struct WaysToFit {
+  std::array<WayToFit, 3> list;
+  std::size_t ways = 0;
+};
+WaysToFit ways_to_fit(const ModelFile& model, const EngineOptions& options);
+
+struct EngineState;
+
+/// One stream of tokens. One caller at a time for all sessions of an engine: they share the chunk's buffers.
+class Session {
+ public:
+  /// Receives the logits after a token: its index in the span given to evaluate(), and [V] logits. An error ends the
+  /// evaluation.
+  using RowOfLogits = FunctionRef<Status(std::size_t index, std::span<const float> logits)>;
+
+  /// Feeds tokens to the stream. Cut into chunks, which never change a bit.
+  /// @param tokens  [n], ids below the vocabulary; borrowed.
+  /// kBadInput names the first id out of range, kFailed says that a policy without eviction is full; the stream is then
+  /// as it was before the call. Cost: n (sinks + window) per head and layer; no allocation.
+  Status feed(std::span<const Token> tokens);
+  /// The same, and the logits after the last token.
+  /// @param tokens  [n], n >= 1
+  /// @returns [V], unnormalised, in nats; owned by the arena, valid until any session's next call.
+  Result<std::span<const float>> prefill(std::span<const Token> tokens);
+  /// The same, and the logits after every token.
+  Status evaluate(std::span<const Token> tokens, RowOfLogits row);
+
+  /// Chooses a token from the logits of the last prefill(); does not feed it.
+  Token sample(std::span<const float> logits);
+  /// Options for sample(); starts its generator anew from their seed.
+  void set_sampling(const SamplingOptions& options) { sampler_.configure(options); }
+  const SamplingOptions& sampling() const { return sampler_.options(); }
+
+  /// Empties the cache: a new stream. @param position  of its first token; any start gives the same stream but for
+  /// rounding, since only distances count.
+  void reset(std::uint64_t position = 0);
+
+  std::uint64_t position() const { return cache_.position; }      ///< tokens fed since reset(), plus its start
+  std::size_t cached() const { return cache_.occupancy.live(); }  ///< tokens that the next one sees
+  std::size_t room() const { return cache_.occupancy.room(); }    ///< tokens until a policy without eviction is full
+  const CachePolicy& policy() const { return cache_.occupancy.policy(); }
+  std::size_t chunk() const;
+
+ private:
+  friend class Engine;
+  Status check(std::span<const Token> tokens) const;
+  void run_chunk(std::span<const Token> tokens);
+
+  EngineState* engine_ = nullptr;
+  StreamCache cache_;
+  Sampler sampler_;
+};
+
+/// A model running in one block of memory. Move-only; ends its threads when it goes.
+class Engine {
+ public:
+  /// Takes the plan's block from the system and starts. kOverBudget if the plan is over the budget (nothing was taken
+  /// then), or the system does not grant it.
+  /// @param model  borrowed for the engine's life.
+  static Result<Engine> start(const ModelFile& model, const EngineOptions& options);
+  /// The same in a block of the caller's: a static array, a region of shared memory.
+  /// @param block  at least plan_engine().memory.arena_bytes(), page-aligned; borrowed for the engine's life.
+  static Result<Engine> start_in(const ModelFile& model, const EngineOptions& options, std::span<std::byte> block);
+
+  Engine(Engine&& other) noexcept;
+  Engine& operator=(Engine&& other) noexcept;
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+  ~Engine();
+
+  /// @param index  below options().sessions
+  Session& session(std::size_t index);
+  const EnginePlan& plan() const;
+  const ModelFile& model() const;
+  /// nullptr if the model came without one.
+  Tokenizer* tokenizer();
+  /// Room for tokens between an encoder and the model, one chunk of them; whoever feeds uses it for one call.
+  std::span<Token> pending();
+
+ private:
+  Engine() = default;
+
+  PageBlock block_;
+  EngineState* state_ = nullptr;  // lives in the block
+};
+
+}  // namespace rill

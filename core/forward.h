@@ -1,0 +1,70 @@
+#pragma once
+// The forward pass: one function for every model. Nothing in it can fail or allocate.
+
+#include <cstddef>
+#include <span>
+
+#include "core/attention.h"
+#include "core/cache.h"
+#include "core/memory_plan.h"
+#include "core/weights.h"
+#include "platform/kernels/kernels.h"
+#include "platform/worker_pool.h"
+
+namespace rill {
+
+/// The plan's items for what a chunk needs on its way. Shapes are in forward.cc, beside their use.
+struct ChunkItems {
+  Item<float> x, scratch, qkv, mixed, projected, wide;
+  Item<float> logits;
+  Item<std::int8_t> values;
+  Item<float> scales;
+  Item<std::int32_t> offsets;
+  AttentionItems attention;
+  std::size_t chunk = 0;
+  std::size_t logits_rows = 0;
+};
+
+/// The same, cut from the arena. Rows are padded to whole row blocks of the matrices that write them.
+struct Buffers {
+  std::size_t chunk = 0;            ///< most tokens of one call
+  std::size_t logits_rows = 0;      ///< most rows of logits of one call
+  std::span<float> x;               ///< [chunk, D] float32, the residual stream
+  std::span<float> scratch;         ///< [threads, widest input] float32, a row before it is quantised
+  std::span<float> qkv;             ///< [chunk, (H + 2 G) d]
+  std::span<float> mixed;           ///< [chunk, H d]
+  std::span<float> projected;       ///< [chunk, D]
+  std::span<float> wide;            ///< [chunk, 2 F]
+  std::span<float> logits;          ///< [logits_rows, V]
+  std::span<std::int8_t> values;    ///< [chunk, widest input] int8, what goes into a matrix
+  std::span<float> scales;          ///< [chunk, groups of the widest input]
+  std::span<std::int32_t> offsets;  ///< likewise
+  AttentionBuffers attention;
+};
+
+/// Adds what a chunk of `chunk` tokens needs.
+ChunkItems plan_chunk(MemoryPlan& plan, const ModelConfig& config, const CachePolicy& policy, std::size_t chunk,
+                      std::size_t logits_rows, std::size_t threads);
+Buffers cut_chunk(const Arena& arena, const ChunkItems& items, const ModelConfig& config);
+
+/// What runs the pass: one instruction set's kernels on a fixed pool of threads.
+struct Machine {
+  const kernels::KernelSet* kernels = nullptr;
+  WorkerPool* pool = nullptr;
+};
+
+/// One chunk through the model: afterwards b.x holds the residual stream of every token and the cache has counted the
+/// tokens in. The result does not depend on how a stream is cut into chunks, on the threads or on the kernel set.
+/// @param tokens  [n], 1 <= n <= b.chunk, ids below the vocabulary, n <= cache.occupancy.room()
+void forward(const Weights& m, std::span<const Token> tokens, StreamCache& cache, Buffers& b, const Machine& machine);
+
+/// Logits of rows [first, first + count) of the last chunk, in nats, unnormalised.
+/// @param count  1 <= count <= b.logits_rows
+/// @returns [count, padded V]: row r begins at r times padded_vocabulary(); borrowed until the next call
+std::span<const float> project_logits(const Weights& m, std::size_t first, std::size_t count, Buffers& b,
+                                      const Machine& machine);
+
+/// Floats between two rows of logits.
+std::size_t padded_vocabulary(const ModelConfig& config);
+
+}  // namespace rill

@@ -1,0 +1,79 @@
+#include "core/sampler.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace rill {
+
+SamplerItems plan_sampler(MemoryPlan& plan, const ModelConfig& config) {
+  SamplerItems items;
+  items.weights = plan.add<float>("sampler weights", Size(config.vocabulary), Lifetime::kOneCall);
+  items.order = plan.add<std::uint32_t>("sampler order", Size(config.vocabulary), Lifetime::kOneCall);
+  return items;
+}
+
+void Sampler::configure(const SamplingOptions& options) {
+  options_ = options;
+  generator_.seed(options.seed);
+}
+
+void Sampler::observe(std::span<const Token> tokens) {
+  for (const Token token : tokens) recent_[seen_++ % kPenaltyTokens] = token;
+}
+
+void Sampler::penalize(std::span<float> logits) const {
+  if (options_.repeat_penalty == 1.0F) return;
+  const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(seen_, kPenaltyTokens));
+  for (std::size_t i = 0; i < count; ++i) {
+    const Token token = recent_[i];
+    const auto* begin = recent_.data();
+    if (std::find(begin, begin + i, token) != begin + i) continue;  // a token is penalised once
+    float& logit = logits[token];
+    logit = logit > 0 ? logit / options_.repeat_penalty : logit * options_.repeat_penalty;
+  }
+}
+
+/// Uniform in [0, 1) with 53 bits; the standard library's distributions differ between implementations.
+double Sampler::draw() { return static_cast<double>(generator_() >> 11U) * 0x1p-53; }
+
+Token Sampler::sample(std::span<const float> logits, std::span<float> weights, std::span<std::uint32_t> order,
+                      const kernels::KernelSet& kernels) {
+  std::copy(logits.begin(), logits.end(), weights.begin());
+  penalize(weights);
+  if (!(options_.temperature > 0)) {
+    return static_cast<Token>(std::max_element(weights.begin(), weights.end()) - weights.begin());
+  }
+  kernels.scale(1.0F / options_.temperature, weights.size(), weights.data());
+  const double sum = static_cast<double>(kernels.exponentiate(weights.data(), weights.size()));
+
+  std::span<std::uint32_t> kept = order;
+  std::iota(order.begin(), order.end(), 0U);
+  double mass = sum;
+  const bool filters = options_.top_k > 0 || options_.top_p < 1.0F || options_.min_p > 0;
+  if (filters) {
+    // A heap with the most probable token on top (the smaller id of two equals); what is taken off it lies behind it.
+    const auto below = [&](std::uint32_t a, std::uint32_t b) {
+      return weights[a] != weights[b] ? weights[a] < weights[b] : a > b;
+    };
+    std::make_heap(order.begin(), order.end(), below);
+    const std::size_t most = options_.top_k > 0 ? std::min<std::size_t>(options_.top_k, order.size()) : order.size();
+    const float top = weights[order.front()];
+    std::size_t taken = 0;
+    mass = 0;
+    while (taken < most &&
+           (taken == 0 || (mass < options_.top_p * sum && weights[order.front()] >= options_.min_p * top))) {
+      mass += static_cast<double>(weights[order.front()]);
+      std::pop_heap(order.begin(), order.end() - static_cast<std::ptrdiff_t>(taken), below);
+      ++taken;
+    }
+    kept = order.last(taken);
+  }
+  double left = draw() * mass;
+  for (std::size_t i = kept.size(); i-- > 0;) {
+    left -= static_cast<double>(weights[kept[i]]);
+    if (left < 0) return kept[i];
+  }
+  return kept.front();  // rounding used the last token's share up
+}
+
+}  // namespace rill

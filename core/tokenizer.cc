@@ -1,0 +1,151 @@
+#include "core/tokenizer.h"
+
+#include <algorithm>
+#include <new>
+
+#include "core/byte_level_bpe.h"
+#include "core/sentencepiece_tokenizer.h"
+#include "core/utf8.h"
+
+namespace rill {
+namespace {
+
+Status heap_full(const FixedHeap& heap, std::string_view doing) {
+  return failed({.where = text("tokenizer pool"),
+                 .what = text(doing, " needs more than its ", heap.capacity(), " bytes"),
+                 .expected = {},
+                 .remedy = text("make the model file anew with this version of `rill quantize`")});
+}
+
+/// Memory of a fixed heap for the length of a call.
+class HeapBuffer {
+ public:
+  HeapBuffer(FixedHeap& heap, std::size_t bytes)
+      : heap_(heap), data_(static_cast<char*>(heap.allocate(bytes))), size_(bytes) {}
+  HeapBuffer(const HeapBuffer&) = delete;
+  HeapBuffer& operator=(const HeapBuffer&) = delete;
+  ~HeapBuffer() { heap_.release(data_); }
+
+  bool ok() const { return data_ != nullptr; }
+  std::span<char> span() const { return {data_, size_}; }
+
+ private:
+  FixedHeap& heap_;
+  char* data_;
+  std::size_t size_;
+};
+
+}  // namespace
+
+Tokenizer::Tokenizer(const TokenizerSection& section, FixedHeap& heap, std::size_t text_bytes)
+    : section_(section), heap_(&heap), text_bytes_(text_bytes) {}
+
+Result<std::size_t> Tokenizer::heap_bytes(std::span<const std::byte> bytes, std::size_t text_bytes) {
+  RILL_ASSIGN(const TokenizerSection section, TokenizerSection::parse(bytes));
+  const bool is_bpe = section.header().kind == TokenizerKind::kByteLevelBpe;
+  const Size need = is_bpe ? byte_level_bpe_bytes(text_bytes) : sentencepiece_bytes(section, text_bytes);
+  const Size total = need + Size(text_bytes) + Size(4096);  // the window, and what rounding takes
+  if (total.wrapped || total.value > PTRDIFF_MAX) {
+    return bad_usage({.where = text("tokenizer"),
+                      .what = text("a text of ", text_bytes, " bytes"),
+                      .expected = text("a shorter one"),
+                      .remedy = {}});
+  }
+  return static_cast<std::size_t>(total.value);
+}
+
+Result<Tokenizer*> Tokenizer::load(std::span<const std::byte> bytes, FixedHeap& heap, std::size_t text_bytes) {
+  RILL_ASSIGN(const TokenizerSection section, TokenizerSection::parse(bytes));
+  try {
+    return section.header().kind == TokenizerKind::kByteLevelBpe ? load_byte_level_bpe(section, heap, text_bytes)
+                                                                 : load_sentencepiece(section, heap, text_bytes);
+  } catch (const std::bad_alloc&) {
+    return heap_full(heap, "loading");
+  }
+}
+
+Status Tokenizer::encode(std::string_view text, SpecialTokens special, TokenSink sink) {
+  while (!text.empty()) {
+    const Match match = find_spelling(text, special);
+    if (match.begin > 0) RILL_TRY(encode_fragment(text.substr(0, match.begin), sink));
+    if (match.token != kNoToken) RILL_TRY(sink({&match.token, 1}));
+    text.remove_prefix(match.end);
+  }
+  return {};
+}
+
+/// The first place where a special or added token is spelt out, the longest if several begin there; else the text's
+/// end.
+Tokenizer::Match Tokenizer::find_spelling(std::string_view text, SpecialTokens special) const {
+  Match best{.begin = text.size(), .end = text.size(), .token = kNoToken};
+  const auto consider = [&](std::span<const Token> tokens) {
+    for (const Token token : tokens) {
+      const std::string_view spelling = section_.token_bytes(token);
+      if (spelling.empty()) continue;
+      // Only as far as a better match could begin: a token that is found at 10 need not be looked for behind it.
+      const std::size_t at = text.substr(0, std::min(text.size(), best.begin + spelling.size())).find(spelling);
+      if (at == std::string_view::npos) continue;
+      if (at < best.begin || (at == best.begin && at + spelling.size() > best.end) || best.token == kNoToken) {
+        best = {.begin = at, .end = at + spelling.size(), .token = token};
+      }
+    }
+  };
+  consider(section_.numbers(TokenizerTable::kAdded));
+  if (special == SpecialTokens::kControl) consider(section_.numbers(TokenizerTable::kSpecial));
+  return best;
+}
+
+Status Tokenizer::encode_fragment(std::string_view text, TokenSink sink) {
+  const HeapBuffer buffer(*heap_, std::max<std::size_t>(text_bytes_, 16));
+  if (!buffer.ok()) return heap_full(*heap_, "encoding");
+  std::size_t held = 0;
+  bool is_first = true;
+  try {
+    while (!text.empty() || held > 0) {
+      held += move_as_utf8(text, buffer.span().subspan(held));
+      const std::string_view window(buffer.span().data(), held);
+      RILL_ASSIGN(const std::size_t consumed, encode_window(window, is_first, text.empty(), sink));
+      if (consumed == 0) {
+        return bad_input({.where = rill::text("text"),
+                          .what = rill::text("a word longer than ", text_bytes_, " bytes"),
+                          .expected = rill::text("a space or line break before that"),
+                          .remedy = rill::text("put spaces between the words")});
+      }
+      is_first = false;
+      held -= consumed;
+      std::copy_n(window.data() + consumed, held, buffer.span().data());
+    }
+  } catch (const std::bad_alloc&) {
+    return heap_full(*heap_, "encoding");
+  }
+  return {};
+}
+
+std::string_view Tokenizer::bytes_of(Token token) const {
+  if (token >= vocabulary() || !special_spelling(token).empty()) return {};
+  return section_.token_bytes(token);
+}
+
+std::string_view Tokenizer::special_spelling(Token token) const {
+  const auto special = section_.numbers(TokenizerTable::kSpecial);
+  return std::binary_search(special.begin(), special.end(), token) ? section_.token_bytes(token) : std::string_view();
+}
+
+Token Tokenizer::find_special(std::string_view spelling) const {
+  for (const Token token : section_.numbers(TokenizerTable::kSpecial)) {
+    if (section_.token_bytes(token) == spelling) return token;
+  }
+  return kNoToken;
+}
+
+bool Tokenizer::strips_first_space() const { return (section_.header().flags & kStripsFirstSpace) != 0; }
+bool Tokenizer::adds_beginning_of_text() const {
+  return (section_.header().flags & kAddsBeginningOfText) != 0 && beginning_of_text() != kNoToken;
+}
+
+bool Tokenizer::ends_text(Token token) const {
+  const auto ends = section_.numbers(TokenizerTable::kEnds);
+  return std::binary_search(ends.begin(), ends.end(), token);
+}
+
+}  // namespace rill

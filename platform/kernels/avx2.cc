@@ -1,0 +1,40 @@
+// AVX2 with FMA and F16C: 256-bit registers, no dot product of bytes.
+
+#include <immintrin.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "platform/kernels/kernels.h"
+
+namespace rill::kernels::avx2 {
+namespace {
+
+/// sum + dot products of four signed bytes each. vpmaddubsw adds two products in 16 bits with saturation; with the
+/// weights' magnitude as its unsigned side they stay below 2 * 128 * 127 = 32512, so nothing saturates.
+inline __m256i dot_bytes(__m256i sum, __m256i weights, __m256i x) {
+  const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights));
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+/// Signed times signed needs no correction.
+inline std::int32_t first_sum(std::int32_t /*offset*/) { return 0; }
+
+#include "platform/kernels/ymm.h"
+
+}  // namespace
+
+extern const KernelSet kSet;
+constinit const KernelSet kSet = {.name = "avx2",
+                                  .needs = cpu_feature::kAvx2,
+                                  .multiply = multiply_matrix,
+                                  .score = score,
+                                  .mix = mix,
+                                  .exponentiate = exponentiate,
+                                  .rms_normalize = rms_normalize,
+                                  .quantize = quantize,
+                                  .silu_multiply = silu_multiply,
+                                  .rotate = rotate,
+                                  .add = add_arrays,
+                                  .scale = scale_array};
+
+}  // namespace rill::kernels::avx2

@@ -1,0 +1,38 @@
+// AVX-VNNI: AVX2 with vpdpbusd, the dot product of four unsigned with four signed bytes.
+
+#include <immintrin.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "platform/kernels/kernels.h"
+
+namespace rill::kernels::avx_vnni {
+namespace {
+
+/// sum + dot products of four bytes each, the weights shifted up by 128 to be unsigned: the sum must have begun at
+/// -128 times the sum of x.
+inline __m256i dot_bytes(__m256i sum, __m256i weights, __m256i x) {
+  return _mm256_dpbusd_avx_epi32(sum, _mm256_xor_si256(weights, _mm256_set1_epi8(-128)), x);
+}
+inline std::int32_t first_sum(std::int32_t offset) { return offset; }
+
+#include "platform/kernels/ymm.h"
+
+}  // namespace
+
+extern const KernelSet kSet;
+constinit const KernelSet kSet = {.name = "avx_vnni",
+                                  .needs = cpu_feature::kAvx2 | cpu_feature::kAvxVnni,
+                                  .multiply = multiply_matrix,
+                                  .score = score,
+                                  .mix = mix,
+                                  .exponentiate = exponentiate,
+                                  .rms_normalize = rms_normalize,
+                                  .quantize = quantize,
+                                  .silu_multiply = silu_multiply,
+                                  .rotate = rotate,
+                                  .add = add_arrays,
+                                  .scale = scale_array};
+
+}  // namespace rill::kernels::avx_vnni

@@ -1,0 +1,99 @@
+#pragma once
+// The table of kernel sets: everything that an instruction set does its own way, as one row of function pointers.
+//
+// Every set gives the same bits. That holds because the rules leave no freedom (DESIGN 5): a group's dot product is an
+// exact int32; groups are combined in ascending order, each with one multiply and one fused multiply-add; a sum over an
+// array runs in 16 lanes (lane = index mod 16) that are then added as a tree (8, 4, 2, 1); exp is our own polynomial.
+// What is float is written once, in lane_rules.h, over 16 lanes; a set says how its registers make 16 lanes, and does
+// the integer part its own way. Where to start reading: scalar.cc, a plain loop that the rest equals.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "platform/cpu.h"
+#include "platform/kernels/tiles.h"
+
+namespace rill::kernels {
+
+/// A packed int8 matrix, borrowed.
+struct Matrix {
+  const std::byte* blocks = nullptr;  ///< 64-aligned
+  TileShape shape;
+};
+
+/// n rows of int8 activations with a scale per group, borrowed. Columns are padded with zeros as the matrix's are.
+struct Activations {
+  std::int8_t* values = nullptr;    ///< [n, columns], 64-aligned
+  float* scales = nullptr;          ///< [n, groups]
+  std::int32_t* offsets = nullptr;  ///< [n, groups]: -128 times the group's sum, where an unsigned dot product begins
+  std::size_t columns = 0;          ///< padded
+  std::size_t groups = 0;
+
+  std::size_t group() const { return columns / groups; }
+  Activations from_row(std::size_t row) const {
+    return {values + row * columns, scales + row * groups, offsets + row * groups, columns, groups};
+  }
+};
+
+/// One query head against a run of cached keys.
+struct Query {
+  const std::int8_t* values = nullptr;  ///< [head stride]
+  float scale = 0;                      ///< of the values, with 1 / sqrt(head size) in it
+  std::int32_t offset = 0;              ///< -128 times the sum of the values
+};
+
+/// The functions of one instruction set. `n` counts floats unless it says otherwise; no pointer may be null; arrays do
+/// not overlap except where they are the same.
+struct KernelSet {
+  std::string_view name;
+  CpuFeatures needs;
+
+  /// out[t, 16 b + r] = sum over groups of dot(w, x) * (w scale * x scale), for row blocks [first_block, end_block).
+  /// @param out  [tokens, out_stride], out_stride >= the padded rows
+  void (*multiply)(const Matrix& w, std::size_t first_block, std::size_t end_block, const Activations& x,
+                   std::size_t tokens, float* out, std::size_t out_stride);
+
+  /// out[s] = dot(q, key s) * (q scale * key scale s) for `tiles` tiles of 16 slots.
+  /// @param keys    [tiles][stride / 4][16][4]
+  /// @param scales  [16 tiles]
+  void (*score)(const Query& q, std::size_t stride, const std::int8_t* keys, const float* scales, std::size_t tiles,
+                float* out);
+
+  /// out[i] = fma(weights[j] * scales[j], values[j, i], out[i]) for j ascending.
+  /// @param values  [count, stride], stride a multiple of 16
+  void (*mix)(const std::int8_t* values, const float* scales, const float* weights, std::size_t count,
+              std::size_t stride, float* out);
+
+  /// scores[i] becomes exp(scores[i] - max). @returns the sum of the results. n >= 1.
+  float (*exponentiate)(float* scores, std::size_t n);
+
+  /// out = x * gain / sqrt(mean(x^2) + epsilon). Source: RMSNorm (arXiv 1910.07467), eq. 4.
+  void (*rms_normalize)(const float* x, const float* gain, std::size_t n, float epsilon, float* out);
+
+  /// One row of activations from n floats: per group scale = max|x| / 127, values round(x / scale) to nearest even; a
+  /// group of zeros gives scale 0. Values from n to the padded columns become 0.
+  void (*quantize)(const float* x, std::size_t n, const Activations& out);
+
+  /// out = gate / (1 + exp(-gate)) * up. Source: SwiGLU (arXiv 2002.05202), section 2.
+  void (*silu_multiply)(const float* gate, const float* up, std::size_t n, float* out);
+
+  /// Rotates the pairs (x[i], x[i + half]) by the angles whose cosines and sines are given; x may be out.
+  /// Source: RoPE (arXiv 2104.09864), eq. 34, pairs as Hugging Face's Llama lays them.
+  void (*rotate)(const float* x, const float* cosines, const float* sines, std::size_t half, float* out);
+
+  /// x += y.
+  void (*add)(const float* y, std::size_t n, float* x);
+  /// x *= factor.
+  void (*scale)(float factor, std::size_t n, float* x);
+};
+
+/// Every set that was built for this architecture, slowest first; "scalar" always is.
+std::span<const KernelSet* const> kernel_sets();
+/// The last set that the CPU can run.
+const KernelSet& best_kernel_set(CpuFeatures cpu);
+/// nullptr if no set of that name was built.
+const KernelSet* find_kernel_set(std::string_view name);
+
+}  // namespace rill::kernels

@@ -1,0 +1,164 @@
+// The float half of every kernel set, written once over 16 lanes. A set's file defines, in an unnamed namespace,
+// `Lanes` (16 floats) and `IntLanes` (16 int32) with the operations named below, and then includes this file inside
+// that same unnamed namespace: so each set has its own copy, built with its own flags, and the linker can never hand
+// code of one set to another. No #pragma once: each set's file includes it exactly once.
+//
+//   Lanes:    load(p), load_part(p, n) (zeros behind), store(v, p), store_part(v, p, n), all(x), multiply, add,
+//   subtract,
+//             divide, fma(a, b, c) = a b + c rounded once, larger(a, b) = a > b ? a : b, smaller, magnitude, sum_lanes,
+//             largest_lane
+//   IntLanes: round(v) to nearest even, to_float(i), power_of_two(i) = 2^i, sum_lanes, store_int8(i, p), load_int8(p)
+
+/// exp(x) for x in [-87, 88], clamped to that. Error below 2 ulp; the same bits on every set.
+/// Source: x = k ln 2 + r, |r| <= ln 2 / 2; exp(r) by its Taylor polynomial of degree 7 (rest below 6e-9 relative).
+inline Lanes exp_lanes(Lanes x) {
+  x = smaller(larger(x, all(-87.0F)), all(88.0F));
+  const IntLanes k = round(multiply(x, all(1.44269504F)));
+  const Lanes kf = to_float(k);
+  Lanes r = fma(kf, all(-0.693359375F), x);  // ln 2 in two parts: the first has 9 bits, so k times it is exact
+  r = fma(kf, all(2.12194440e-4F), r);
+  Lanes p = all(1.0F / 5040.0F);
+  p = fma(p, r, all(1.0F / 720.0F));
+  p = fma(p, r, all(1.0F / 120.0F));
+  p = fma(p, r, all(1.0F / 24.0F));
+  p = fma(p, r, all(1.0F / 6.0F));
+  p = fma(p, r, all(0.5F));
+  p = fma(p, r, all(1.0F));
+  p = fma(p, r, all(1.0F));
+  return multiply(p, power_of_two(k));
+}
+
+/// Calls step(offset, lanes in use) for every 16 floats of n.
+template <typename Step>
+inline void for_lanes(std::size_t n, Step step) {
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) step(i, std::size_t{16});
+  if (i < n) step(i, n - i);
+}
+
+inline Lanes load_some(const float* p, std::size_t n) { return n == 16 ? load(p) : load_part(p, n); }
+inline void store_some(Lanes v, float* p, std::size_t n) {
+  if (n == 16) {
+    store(v, p);
+  } else {
+    store_part(v, p, n);
+  }
+}
+
+inline float exponentiate(float* scores, std::size_t n) {
+  float top = scores[0];
+  if (n >= 16) {
+    Lanes most = load(scores);
+    for (std::size_t i = 16; i + 16 <= n; i += 16) most = larger(most, load(scores + i));
+    top = largest_lane(most);
+  }
+  for (std::size_t i = n / 16 * 16; i < n; ++i) top = top > scores[i] ? top : scores[i];
+
+  Lanes sum = all(0.0F);
+  const Lanes shift = all(top);
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    const Lanes e = exp_lanes(subtract(load(scores + i), shift));
+    store(e, scores + i);
+    sum = add(sum, e);
+  }
+  if (i < n) {
+    store_part(exp_lanes(subtract(load_part(scores + i, n - i), shift)), scores + i, n - i);
+    sum = add(sum, load_part(scores + i, n - i));  // loaded anew: the lanes behind the end count as zero
+  }
+  return sum_lanes(sum);
+}
+
+inline void rms_normalize(const float* x, const float* gain, std::size_t n, float epsilon, float* out) {
+  Lanes squares = all(0.0F);
+  for_lanes(n, [&](std::size_t i, std::size_t used) {
+    const Lanes v = load_some(x + i, used);
+    squares = fma(v, v, squares);
+  });
+  const float mean = sum_lanes(squares) / static_cast<float>(n);
+  const Lanes factor = all(1.0F / std::sqrt(mean + epsilon));
+  for_lanes(n, [&](std::size_t i, std::size_t used) {
+    store_some(multiply(multiply(load_some(x + i, used), factor), load_some(gain + i, used)), out + i, used);
+  });
+}
+
+inline void quantize(const float* x, std::size_t n, const Activations& out) {
+  // Below this a group counts as zero: 127 / max would overflow, and nothing downstream could tell the difference.
+  constexpr float kLeast = 1e-30F;
+  const std::size_t group = out.group();
+  for (std::size_t g = 0; g < out.groups; ++g) {
+    const std::size_t begin = g * group;
+    const std::size_t end = begin + group < n ? begin + group : (n > begin ? n : begin);
+    Lanes most = all(0.0F);
+    for_lanes(end - begin,
+              [&](std::size_t i, std::size_t used) { most = larger(most, magnitude(load_some(x + begin + i, used))); });
+    const float top = largest_lane(most);
+    const bool is_zero = !(top >= kLeast);
+    out.scales[g] = is_zero ? 0.0F : top / 127.0F;
+    const Lanes factor = all(is_zero ? 0.0F : 127.0F / top);
+    IntLanes sum = int_all(0);
+    for (std::size_t i = begin; i < begin + group; i += 16) {
+      const std::size_t used = i >= end ? 0 : (end - i < 16 ? end - i : 16);
+      // The clamp only matters for infinities and NaN, which it turns into numbers that are the same on every set.
+      const Lanes v = multiply(load_some(x + i, used), factor);
+      const IntLanes q = round(smaller(larger(v, all(-127.0F)), all(127.0F)));
+      store_int8(q, out.values + i);
+      sum = int_add(sum, q);
+    }
+    out.offsets[g] = -128 * int_sum_lanes(sum);
+  }
+}
+
+inline void silu_multiply(const float* gate, const float* up, std::size_t n, float* out) {
+  for_lanes(n, [&](std::size_t i, std::size_t used) {
+    const Lanes g = load_some(gate + i, used);
+    const Lanes e = exp_lanes(subtract(all(0.0F), g));
+    store_some(multiply(divide(g, add(all(1.0F), e)), load_some(up + i, used)), out + i, used);
+  });
+}
+
+inline void rotate(const float* x, const float* cosines, const float* sines, std::size_t half, float* out) {
+  for_lanes(half, [&](std::size_t i, std::size_t used) {
+    const Lanes a = load_some(x + i, used);
+    const Lanes b = load_some(x + half + i, used);
+    const Lanes c = load_some(cosines + i, used);
+    const Lanes s = load_some(sines + i, used);
+    store_some(fma(a, c, subtract(all(0.0F), multiply(b, s))), out + i, used);
+    store_some(fma(b, c, multiply(a, s)), out + half + i, used);
+  });
+}
+
+inline void mix(const std::int8_t* values, const float* scales, const float* weights, std::size_t count,
+                std::size_t stride, float* out) {
+  constexpr std::size_t kStep = 4;  // registers of sums at a time: 64 floats, a head of most models
+  std::size_t i = 0;
+  for (; i + 16 * kStep <= stride; i += 16 * kStep) {
+    Lanes sums[kStep];
+    for (std::size_t k = 0; k < kStep; ++k) sums[k] = load(out + i + 16 * k);
+    for (std::size_t j = 0; j < count; ++j) {
+      const Lanes w = all(weights[j] * scales[j]);
+      const std::int8_t* row = values + j * stride + i;
+      for (std::size_t k = 0; k < kStep; ++k) sums[k] = fma(w, to_float(load_int8(row + 16 * k)), sums[k]);
+    }
+    for (std::size_t k = 0; k < kStep; ++k) store(sums[k], out + i + 16 * k);
+  }
+  for (; i < stride; i += 16) {
+    Lanes sum = load(out + i);
+    for (std::size_t j = 0; j < count; ++j) {
+      sum = fma(all(weights[j] * scales[j]), to_float(load_int8(values + j * stride + i)), sum);
+    }
+    store(sum, out + i);
+  }
+}
+
+inline void add_arrays(const float* y, std::size_t n, float* x) {
+  for_lanes(n, [&](std::size_t i, std::size_t used) {
+    store_some(add(load_some(x + i, used), load_some(y + i, used)), x + i, used);
+  });
+}
+
+inline void scale_array(float factor, std::size_t n, float* x) {
+  for_lanes(n, [&](std::size_t i, std::size_t used) {
+    store_some(multiply(load_some(x + i, used), all(factor)), x + i, used);
+  });
+}

@@ -1,0 +1,172 @@
+// The reference: plain loops that say what every other set must equal, bit for bit. Runs on anything.
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "platform/half.h"
+#include "platform/kernels/kernels.h"
+
+namespace rill::kernels::scalar {
+namespace {
+
+struct Lanes {
+  float v[16];
+};
+struct IntLanes {
+  std::int32_t v[16];
+};
+
+template <typename Function>
+inline Lanes each(Function function) {
+  Lanes r;
+  for (int i = 0; i < 16; ++i) r.v[i] = function(i);
+  return r;
+}
+
+inline Lanes load(const float* p) {
+  return each([&](int i) { return p[i]; });
+}
+inline Lanes load_part(const float* p, std::size_t n) {
+  return each([&](int i) { return static_cast<std::size_t>(i) < n ? p[i] : 0.0F; });
+}
+inline void store(const Lanes& a, float* p) { std::copy_n(a.v, 16, p); }
+inline void store_part(const Lanes& a, float* p, std::size_t n) { std::copy_n(a.v, n, p); }
+inline Lanes all(float x) {
+  return each([&](int) { return x; });
+}
+inline Lanes multiply(const Lanes& a, const Lanes& b) {
+  return each([&](int i) { return a.v[i] * b.v[i]; });
+}
+inline Lanes add(const Lanes& a, const Lanes& b) {
+  return each([&](int i) { return a.v[i] + b.v[i]; });
+}
+inline Lanes subtract(const Lanes& a, const Lanes& b) {
+  return each([&](int i) { return a.v[i] - b.v[i]; });
+}
+inline Lanes divide(const Lanes& a, const Lanes& b) {
+  return each([&](int i) { return a.v[i] / b.v[i]; });
+}
+inline Lanes fma(const Lanes& a, const Lanes& b, const Lanes& c) {
+  return each([&](int i) { return std::fma(a.v[i], b.v[i], c.v[i]); });
+}
+inline Lanes larger(const Lanes& a, const Lanes& b) {
+  return each([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+}
+inline Lanes smaller(const Lanes& a, const Lanes& b) {
+  return each([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
+}
+inline Lanes magnitude(const Lanes& a) {
+  return each([&](int i) { return std::fabs(a.v[i]); });
+}
+inline float sum_lanes(Lanes a) {
+  for (int width = 8; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) a.v[i] += a.v[i + width];
+  }
+  return a.v[0];
+}
+inline float largest_lane(const Lanes& a) { return *std::max_element(a.v, a.v + 16); }
+
+template <typename Function>
+inline IntLanes each_int(Function function) {
+  IntLanes r;
+  for (int i = 0; i < 16; ++i) r.v[i] = function(i);
+  return r;
+}
+
+inline IntLanes int_all(std::int32_t x) {
+  return each_int([&](int) { return x; });
+}
+inline IntLanes int_add(const IntLanes& a, const IntLanes& b) {
+  return each_int([&](int i) { return a.v[i] + b.v[i]; });
+}
+inline std::int32_t int_sum_lanes(const IntLanes& a) {
+  std::int32_t sum = 0;
+  for (const std::int32_t x : a.v) sum += x;
+  return sum;
+}
+/// To nearest even for |x| < 2^22: adding 1.5 * 2^23 leaves the integer in the low bits of the sum.
+inline IntLanes round(const Lanes& a) {
+  constexpr float kMagic = 12582912.0F;
+  return each_int(
+      [&](int i) { return std::bit_cast<std::int32_t>(a.v[i] + kMagic) - std::bit_cast<std::int32_t>(kMagic); });
+}
+inline Lanes to_float(const IntLanes& a) {
+  return each([&](int i) { return static_cast<float>(a.v[i]); });
+}
+inline Lanes power_of_two(const IntLanes& a) {
+  return each([&](int i) { return std::bit_cast<float>((a.v[i] + 127) << 23); });
+}
+inline void store_int8(const IntLanes& a, std::int8_t* p) {
+  for (int i = 0; i < 16; ++i) p[i] = static_cast<std::int8_t>(a.v[i]);
+}
+inline IntLanes load_int8(const std::int8_t* p) {
+  return each_int([&](int i) { return std::int32_t{p[i]}; });
+}
+
+#include "platform/kernels/lane_rules.h"
+
+/// sums[r] += dot(row r of the tiles, x) for `columns` columns: exact.
+inline void dot_tiles(const std::int8_t* tiles, const std::int8_t* x, std::size_t columns, std::int32_t* sums) {
+  for (std::size_t c = 0; c < columns; c += kTileColumns) {
+    for (std::size_t r = 0; r < kTileRows; ++r) {
+      for (std::size_t k = 0; k < kTileColumns; ++k) {
+        sums[r] += std::int32_t{tiles[c * kTileRows + r * kTileColumns + k]} * x[c + k];
+      }
+    }
+  }
+}
+
+void multiply_matrix(const Matrix& w, std::size_t first_block, std::size_t end_block, const Activations& x,
+                     std::size_t tokens, float* out, std::size_t out_stride) {
+  const std::size_t group = w.shape.group;
+  for (std::size_t block = first_block; block < end_block; ++block) {
+    const std::byte* start = w.blocks + block * w.shape.block_bytes();
+    const auto* tiles = reinterpret_cast<const std::int8_t*>(start);
+    const auto* scales = reinterpret_cast<const std::uint16_t*>(start + w.shape.scales_offset());
+    for (std::size_t t = 0; t < tokens; ++t) {
+      const Activations row = x.from_row(t);
+      float* y = out + t * out_stride + block * kTileRows;
+      std::fill_n(y, kTileRows, 0.0F);
+      for (std::size_t g = 0; g < row.groups; ++g) {
+        std::int32_t sums[kTileRows] = {};
+        dot_tiles(tiles + g * group * kTileRows, row.values + g * group, group, sums);
+        for (std::size_t r = 0; r < kTileRows; ++r) {
+          const float scale = half_to_float(scales[g * kTileRows + r]) * row.scales[g];
+          y[r] = std::fma(static_cast<float>(sums[r]), scale, y[r]);
+        }
+      }
+    }
+  }
+}
+
+void score(const Query& q, std::size_t stride, const std::int8_t* keys, const float* scales, std::size_t tiles,
+           float* out) {
+  for (std::size_t tile = 0; tile < tiles; ++tile) {
+    std::int32_t sums[kTileRows] = {};
+    dot_tiles(keys + tile * kTileRows * stride, q.values, stride, sums);
+    for (std::size_t r = 0; r < kTileRows; ++r) {
+      const std::size_t slot = tile * kTileRows + r;
+      out[slot] = static_cast<float>(sums[r]) * (q.scale * scales[slot]);
+    }
+  }
+}
+
+}  // namespace
+
+extern const KernelSet kSet;
+constinit const KernelSet kSet = {.name = "scalar",
+                                  .needs = cpu_feature::kNone,
+                                  .multiply = multiply_matrix,
+                                  .score = score,
+                                  .mix = mix,
+                                  .exponentiate = exponentiate,
+                                  .rms_normalize = rms_normalize,
+                                  .quantize = quantize,
+                                  .silu_multiply = silu_multiply,
+                                  .rotate = rotate,
+                                  .add = add_arrays,
+                                  .scale = scale_array};
+
+}  // namespace rill::kernels::scalar

@@ -1,0 +1,215 @@
+#include "quant/tokenizer_writer.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <span>
+#include <unordered_map>
+
+#include "core/chat_template.h"
+#include "core/tokenizer_section.h"
+#include "platform/size.h"
+#include "quant/sentencepiece_model.h"
+
+namespace rill::quant {
+namespace {
+
+// GPT-2's pattern, and the same after every digit was split off on its own (so that a run of spaces before a digit ends
+// there, as at the text's end).
+constexpr char kGpt2Pattern[] = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+constexpr char kSingleDigitsPattern[] =
+    R"(\p{N}|'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{N}])|\s+)";
+
+Status bad_vocabulary(const Text& where, const Text& what, const Text& expected) {
+  return bad_input(
+      {.where = where, .what = what, .expected = expected, .remedy = text("check the source's tokenizer")});
+}
+
+/// The tables of a section, gathered one by one.
+class SectionBytes {
+ public:
+  SectionBytes() : bytes_(round_up(sizeof(TokenizerHeader), std::size_t{8})) {}
+
+  TokenizerHeader header{};
+
+  void add(TokenizerTable table, std::span<const std::byte> content) {
+    header.tables[static_cast<std::size_t>(table)] = {.offset = bytes_.size(), .bytes = content.size()};
+    bytes_.insert(bytes_.end(), content.begin(), content.end());
+    bytes_.resize(round_up(bytes_.size(), std::size_t{8}));
+  }
+  template <typename T>
+  void add(TokenizerTable table, const std::vector<T>& content) {
+    add(table, std::as_bytes(std::span(content)));
+  }
+  void add(TokenizerTable table, std::string_view content) { add(table, std::as_bytes(std::span(content))); }
+
+  std::vector<std::byte> finish() && {
+    std::memcpy(bytes_.data(), &header, sizeof header);
+    return std::move(bytes_);
+  }
+
+ private:
+  std::vector<std::byte> bytes_;
+};
+
+std::vector<Token> sorted(std::vector<Token> ids) {
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  return ids;
+}
+
+/// Tables and fields that both kinds have.
+/// @param tokens  what each id stands for
+Status add_common(SectionBytes& section, const SourceTokenizer& source, const std::vector<std::string>& tokens,
+                  std::uint32_t vocabulary) {
+  if (tokens.size() > vocabulary) {
+    return bad_vocabulary(text("tokenizer"), text(tokens.size(), " tokens"),
+                          text("at most the model's vocabulary of ", vocabulary));
+  }
+  for (const auto* ids : {&source.special, &source.added, &source.end_tokens}) {
+    for (const Token id : *ids) {
+      if (id >= tokens.size())
+        return bad_vocabulary(text("tokenizer, special token"), text("id ", id), text("below ", tokens.size()));
+    }
+  }
+  std::vector<std::uint32_t> offsets(vocabulary + std::size_t{1});
+  std::string bytes;
+  for (std::size_t id = 0; id < vocabulary; ++id) {
+    if (id < tokens.size()) bytes += tokens[id];
+    if (bytes.size() > UINT32_MAX) return bad_vocabulary(text("tokenizer"), text("more than 4 GB of tokens"), {});
+    offsets[id + 1] = static_cast<std::uint32_t>(bytes.size());
+  }
+  section.header.vocabulary = vocabulary;
+  section.header.beginning_of_text = source.beginning_of_text;
+  if (source.adds_beginning_of_text) section.header.flags |= kAddsBeginningOfText;
+  section.add(TokenizerTable::kTokenOffsets, offsets);
+  section.add(TokenizerTable::kTokenBytes, std::string_view(bytes));
+  section.add(TokenizerTable::kSpecial, sorted(source.special));
+  section.add(TokenizerTable::kAdded, sorted(source.added));
+  section.add(TokenizerTable::kEnds, sorted(source.end_tokens));
+  return {};
+}
+
+Result<std::vector<std::byte>> write_bpe(const SourceTokenizer& source, std::uint32_t vocabulary) {
+  SectionBytes section;
+  section.header.kind = TokenizerKind::kByteLevelBpe;
+  RILL_TRY(add_common(section, source, source.tokens, vocabulary));
+
+  std::unordered_map<std::string_view, Token> ids;
+  const std::vector<Token> special = sorted(source.special);
+  for (Token id = 0; id < source.tokens.size(); ++id) {
+    if (!std::binary_search(special.begin(), special.end(), id)) ids.try_emplace(source.tokens[id], id);
+  }
+  std::vector<std::uint32_t> byte_tokens(256, kNoToken);
+  for (std::size_t byte = 0; byte < 256; ++byte) {
+    const char c = static_cast<char>(byte);
+    if (const auto found = ids.find(std::string_view(&c, 1)); found != ids.end()) byte_tokens[byte] = found->second;
+  }
+  std::vector<Merge> merges;
+  for (std::size_t rank = 0; rank < source.merges.size(); ++rank) {
+    const auto [left, right] = source.merges[rank];
+    if (left >= source.tokens.size() || right >= source.tokens.size()) {
+      return bad_vocabulary(text("tokenizer, merge ", rank), text("ids ", left, " and ", right),
+                            text("below ", source.tokens.size()));
+    }
+    const auto merged = ids.find(source.tokens[left] + source.tokens[right]);
+    if (merged == ids.end()) {
+      return bad_vocabulary(text("tokenizer, merge ", rank),
+                            text("no token for ", source.tokens[left], source.tokens[right]), {});
+    }
+    merges.push_back(
+        {.left = left, .right = right, .rank = static_cast<std::uint32_t>(rank), .merged = merged->second});
+  }
+  // Of two merges of one pair the first counts, as in a dictionary that keeps what it has.
+  std::stable_sort(merges.begin(), merges.end(), [](const Merge& a, const Merge& b) { return a.key() < b.key(); });
+  merges.erase(
+      std::unique(merges.begin(), merges.end(), [](const Merge& a, const Merge& b) { return a.key() == b.key(); }),
+      merges.end());
+  section.add(TokenizerTable::kMerges, merges);
+  section.add(TokenizerTable::kByteTokens, byte_tokens);
+  section.add(TokenizerTable::kPattern, std::string_view(source.pattern));
+  return std::move(section).finish();
+}
+
+Result<std::vector<std::byte>> write_sentencepiece(const SourceTokenizer& source, std::uint32_t vocabulary) {
+  RILL_ASSIGN(const SentencePieceFacts facts, examine_sentencepiece(source.sentencepiece_proto));
+  if (facts.tokens.size() != vocabulary) {
+    return bad_vocabulary(text("tokenizer"), text(facts.tokens.size(), " pieces"),
+                          text("the model's vocabulary of ", vocabulary));
+  }
+  SectionBytes section;
+  section.header.kind = TokenizerKind::kSentencePiece;
+  section.header.load_bytes = facts.load_bytes;
+  section.header.encode_bytes = facts.encode_bytes;
+  if (facts.adds_dummy_prefix) section.header.flags |= kStripsFirstSpace;
+  if (facts.cuts_at_spaces) section.header.flags |= kCutsAtSpaces;
+  SourceTokenizer complete = source;
+  complete.special.insert(complete.special.end(), facts.special.begin(), facts.special.end());
+  RILL_TRY(add_common(section, complete, facts.tokens, vocabulary));
+  section.add(TokenizerTable::kProto, std::string_view(source.sentencepiece_proto));
+  return std::move(section).finish();
+}
+
+/// The system text that SmolLM2's and similar templates begin with when a conversation brings none: the literal between
+/// "system\n" and the end mark.
+std::string_view default_system_of(std::string_view jinja) {
+  for (const std::string_view mark : {"<|im_start|>system\\n", "<|im_start|>system\n"}) {
+    const std::size_t at = jinja.find(mark);
+    if (at == std::string_view::npos) continue;
+    const std::string_view rest = jinja.substr(at + mark.size());
+    const std::size_t end = rest.find("<|im_end|>");
+    // A literal has neither quotes nor braces: those would be Jinja's own.
+    if (end != std::string_view::npos && rest.substr(0, end).find_first_of("'\"{}") == std::string_view::npos) {
+      return rest.substr(0, end);
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<std::byte>> write_tokenizer_section(const SourceTokenizer& source, std::uint32_t vocabulary) {
+  switch (source.kind) {
+    case SourceTokenizer::Kind::kByteLevelBpe:
+      return write_bpe(source, vocabulary);
+    case SourceTokenizer::Kind::kSentencePiece:
+      return write_sentencepiece(source, vocabulary);
+    default:
+      return std::vector<std::byte>();
+  }
+}
+
+Result<std::string> write_chat_section(std::string_view jinja, std::string_view form_name) {
+  if (form_name == "none" || (form_name.empty() && jinja.empty())) return std::string();
+  const ChatForm* const form = form_name.empty() ? recognise_chat_form(jinja) : find_chat_form(form_name);
+  if (form == nullptr) {
+    return form_name.empty()
+               ? bad_input({.where = text("chat template"),
+                            .what = text("not a form that Rill knows"),
+                            .expected = text("one of ", chat_form_names()),
+                            .remedy = text(
+                                "pick one with --chat-form NAME, or --chat-form none for a model that does not chat")})
+               : bad_usage({.where = text("--chat-form"),
+                            .what = text(form_name),
+                            .expected = text("none, ", chat_form_names()),
+                            .remedy = {}});
+  }
+  return "form: " + std::string(form->name) + "\nsystem: " + std::string(default_system_of(jinja));
+}
+
+const char* pattern_for_pretokenizer(std::string_view name) {
+  struct Known {
+    std::string_view name;
+    const char* pattern;
+  };
+  constexpr std::array<Known, 5> kKnown = {{{"default", kGpt2Pattern},
+                                            {"gpt-2", kGpt2Pattern},
+                                            {"smollm", kSingleDigitsPattern},
+                                            {"mpt", kGpt2Pattern},
+                                            {"olmo", kGpt2Pattern}}};
+  const auto* const found =
+      std::find_if(kKnown.begin(), kKnown.end(), [&](const Known& known) { return known.name == name; });
+  return found == kKnown.end() ? nullptr : found->pattern;
+}
+
+}  // namespace rill::quant

@@ -1,0 +1,314 @@
+// Every kernel set gives the bits that the definition gives, and the float kernels are what they say they are.
+
+#include "platform/kernels/kernels.h"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "platform/cpu.h"
+#include "platform/half.h"
+
+namespace rill::kernels {
+namespace {
+
+std::string set_name(const testing::TestParamInfo<const KernelSet*>& info) { return std::string(info.param->name); }
+
+std::vector<std::uint32_t> bits(const std::vector<float>& values) {
+  std::vector<std::uint32_t> result;
+  for (const float value : values) result.push_back(std::bit_cast<std::uint32_t>(value));
+  return result;
+}
+
+std::vector<float> random_floats(std::size_t n, unsigned seed, float spread = 1.0F) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal(0.0F, spread);
+  std::vector<float> values(n);
+  for (float& value : values) value = normal(generator);
+  return values;
+}
+
+/// A packed matrix with random weights and scales, and rows of random activations.
+struct MultiplyCase {
+  TileShape shape;
+  std::size_t tokens;
+  std::vector<std::byte> blocks;
+  std::vector<std::int8_t> values;
+  std::vector<float> scales;
+  std::vector<std::int32_t> offsets;
+
+  Matrix matrix() const { return {.blocks = blocks.data(), .shape = shape}; }
+  Activations activations() {
+    return {.values = values.data(),
+            .scales = scales.data(),
+            .offsets = offsets.data(),
+            .columns = shape.padded_columns(),
+            .groups = shape.groups()};
+  }
+  std::int8_t weight(std::size_t row, std::size_t column) const {
+    const std::byte* block = blocks.data() + row / 16 * shape.block_bytes();
+    return static_cast<std::int8_t>(block[column / 4 * 64 + row % 16 * 4 + column % 4]);
+  }
+  float weight_scale(std::size_t row, std::size_t group) const {
+    std::uint16_t half = 0;
+    std::memcpy(
+        &half, blocks.data() + row / 16 * shape.block_bytes() + shape.scales_offset() + (group * 16 + row % 16) * 2, 2);
+    return half_to_float(half);
+  }
+};
+
+/// @param hostile  weights of -128, which only a damaged file has, and scales at the ends of their range
+MultiplyCase random_case(TileShape shape, std::size_t tokens, unsigned seed, bool hostile = false) {
+  std::mt19937 generator(seed);
+  MultiplyCase c{.shape = shape, .tokens = tokens, .blocks = {}, .values = {}, .scales = {}, .offsets = {}};
+  c.blocks.resize(shape.row_blocks() * shape.block_bytes());
+  std::uniform_int_distribution<int> byte(-127, 127);
+  for (std::size_t b = 0; b < shape.row_blocks(); ++b) {
+    std::byte* block = c.blocks.data() + b * shape.block_bytes();
+    for (std::size_t i = 0; i < shape.scales_offset(); ++i) {
+      block[i] = static_cast<std::byte>(hostile && i % 3 == 0 ? -128 : byte(generator));
+    }
+    for (std::size_t i = 0; i < shape.groups() * 16; ++i) {
+      const std::uint16_t half = hostile ? static_cast<std::uint16_t>(i % 2 == 0 ? 1 : 0x7bff)
+                                         : float_to_half(0.01F * static_cast<float>(byte(generator)));
+      std::memcpy(block + shape.scales_offset() + 2 * i, &half, 2);
+    }
+  }
+  for (std::size_t i = 0; i < tokens * shape.padded_columns(); ++i) {
+    c.values.push_back(static_cast<std::int8_t>(hostile ? (i % 2 == 0 ? 127 : -127) : byte(generator)));
+  }
+  c.scales = random_floats(tokens * shape.groups(), seed + 1);
+  for (std::size_t g = 0; g < tokens * shape.groups(); ++g) {
+    std::int32_t sum = 0;
+    for (std::size_t i = 0; i < shape.group; ++i) sum += c.values[g * shape.group + i];
+    c.offsets.push_back(-128 * sum);
+  }
+  return c;
+}
+
+/// The definition, word by word: exact integer groups, then one multiply and one fused multiply-add, ascending.
+std::vector<float> multiply_by_definition(MultiplyCase& c) {
+  std::vector<float> out(c.tokens * c.shape.padded_rows());
+  for (std::size_t t = 0; t < c.tokens; ++t) {
+    for (std::size_t r = 0; r < c.shape.padded_rows(); ++r) {
+      float y = 0;
+      for (std::size_t g = 0; g < c.shape.groups(); ++g) {
+        std::int64_t dot = 0;
+        for (std::size_t i = g * c.shape.group; i < (g + 1) * c.shape.group; ++i) {
+          dot += std::int64_t{c.weight(r, i)} * c.values[t * c.shape.padded_columns() + i];
+        }
+        y = std::fma(static_cast<float>(dot), c.weight_scale(r, g) * c.scales[t * c.shape.groups() + g], y);
+      }
+      out[t * c.shape.padded_rows() + r] = y;
+    }
+  }
+  return out;
+}
+
+class EveryKernelSet : public testing::TestWithParam<const KernelSet*> {
+ protected:
+  void SetUp() override {
+    if (!detect_cpu().has(GetParam()->needs)) GTEST_SKIP() << "this CPU cannot run " << GetParam()->name;
+  }
+  const KernelSet& set() const { return *GetParam(); }
+  const KernelSet& reference() const { return *kernel_sets().front(); }
+};
+
+INSTANTIATE_TEST_SUITE_P(Table, EveryKernelSet, testing::ValuesIn(kernel_sets().begin(), kernel_sets().end()),
+                         set_name);
+
+TEST_P(EveryKernelSet, MultiplyHasTheBitsThatTheDefinitionGives) {
+  unsigned seed = 1;
+  for (const TileShape shape : {TileShape{16, 32, 32}, TileShape{50, 96, 32}, TileShape{7, 20, 16},
+                                TileShape{48, 256, 64}, TileShape{576, 1536, 32}, TileShape{33, 172, 32}}) {
+    for (const std::size_t tokens : {1, 2, 3, 5, 6, 7, 13}) {
+      MultiplyCase c = random_case(shape, tokens, ++seed);
+      std::vector<float> out(tokens * shape.padded_rows(), -1.0F);
+      set().multiply(c.matrix(), 0, shape.row_blocks(), c.activations(), tokens, out.data(), shape.padded_rows());
+      EXPECT_EQ(bits(out), bits(multiply_by_definition(c))) << shape.rows << " x " << shape.columns << ", " << tokens;
+    }
+  }
+}
+
+TEST_P(EveryKernelSet, MultiplyIsExactForWeightsThatOnlyADamagedFileHas) {
+  MultiplyCase c = random_case({32, 128, 64}, 3, 5, /*hostile=*/true);
+  std::vector<float> out(3 * 32);
+  set().multiply(c.matrix(), 0, 2, c.activations(), 3, out.data(), 32);
+  EXPECT_EQ(bits(out), bits(multiply_by_definition(c)));
+}
+
+TEST_P(EveryKernelSet, MultiplyWritesOnlyTheRowBlocksItWasGiven) {
+  MultiplyCase c = random_case({80, 64, 32}, 2, 9);
+  std::vector<float> expected = multiply_by_definition(c);
+  std::vector<float> out(2 * 80, 7.0F);
+  set().multiply(c.matrix(), 1, 4, c.activations(), 2, out.data(), 80);
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const bool given = i % 80 >= 16 && i % 80 < 64;
+    EXPECT_EQ(out[i], given ? expected[i] : 7.0F) << i;
+  }
+}
+
+TEST_P(EveryKernelSet, ScoreIsTheExactDotProductTimesBothScales) {
+  for (const std::size_t stride : {16, 64, 80, 128}) {
+    const std::size_t tiles = 3;
+    std::mt19937 generator(static_cast<unsigned>(stride));
+    std::uniform_int_distribution<int> byte(-127, 127);
+    std::vector<std::int8_t> keys(tiles * 16 * stride);
+    std::vector<std::int8_t> query(stride);
+    for (auto& k : keys) k = static_cast<std::int8_t>(byte(generator));
+    std::int32_t sum = 0;
+    for (auto& q : query) sum += q = static_cast<std::int8_t>(byte(generator));
+    const std::vector<float> scales = random_floats(tiles * 16, 3);
+    std::vector<float> out(tiles * 16);
+    set().score({.values = query.data(), .scale = 0.37F, .offset = -128 * sum}, stride, keys.data(), scales.data(),
+                tiles, out.data());
+    for (std::size_t slot = 0; slot < tiles * 16; ++slot) {
+      std::int32_t dot = 0;
+      for (std::size_t i = 0; i < stride; ++i) {
+        dot += keys[slot / 16 * 16 * stride + i / 4 * 64 + slot % 16 * 4 + i % 4] * query[i];
+      }
+      EXPECT_EQ(out[slot], static_cast<float>(dot) * (0.37F * scales[slot])) << slot;
+    }
+  }
+}
+
+TEST_P(EveryKernelSet, MixAddsTheValuesInAscendingOrder) {
+  for (const std::size_t stride : {16, 64, 80, 144}) {
+    const std::size_t count = 19;
+    std::mt19937 generator(4);
+    std::uniform_int_distribution<int> byte(-127, 127);
+    std::vector<std::int8_t> values(count * stride);
+    for (auto& v : values) v = static_cast<std::int8_t>(byte(generator));
+    const std::vector<float> scales = random_floats(count, 5);
+    const std::vector<float> weights = random_floats(count, 6);
+    std::vector<float> out = random_floats(stride, 7);
+    std::vector<float> expected = out;
+    for (std::size_t i = 0; i < stride; ++i) {
+      for (std::size_t j = 0; j < count; ++j) {
+        expected[i] = std::fma(weights[j] * scales[j], static_cast<float>(values[j * stride + i]), expected[i]);
+      }
+    }
+    set().mix(values.data(), scales.data(), weights.data(), count, stride, out.data());
+    EXPECT_EQ(bits(out), bits(expected));
+  }
+}
+
+TEST_P(EveryKernelSet, FloatKernelsHaveTheReferencesBitsAtEveryLength) {
+  for (std::size_t n = 1; n <= 70; ++n) {
+    const std::vector<float> x = random_floats(n, 11, 5.0F);
+    const std::vector<float> y = random_floats(n, 12, 3.0F);
+    const auto run = [&](const KernelSet& k) {
+      std::vector<float> all;
+      std::vector<float> scores = x;
+      all.push_back(k.exponentiate(scores.data(), n));
+      all.insert(all.end(), scores.begin(), scores.end());
+      std::vector<float> out(n);
+      k.rms_normalize(x.data(), y.data(), n, 1e-5F, out.data());
+      all.insert(all.end(), out.begin(), out.end());
+      k.silu_multiply(x.data(), y.data(), n, out.data());
+      all.insert(all.end(), out.begin(), out.end());
+      k.add(y.data(), n, out.data());
+      k.scale(0.3F, n, out.data());
+      all.insert(all.end(), out.begin(), out.end());
+      const std::size_t half = n / 2;
+      k.rotate(x.data(), y.data(), y.data() + half, half, out.data());
+      all.insert(all.end(), out.begin(), out.end());
+      return all;
+    };
+    EXPECT_EQ(bits(run(set())), bits(run(reference()))) << n;
+  }
+}
+
+struct Quantized {
+  std::vector<std::int8_t> values;
+  std::vector<float> scales;
+  std::vector<std::int32_t> offsets;
+};
+
+Quantized quantize(const KernelSet& k, const std::vector<float>& x, std::size_t group) {
+  const std::size_t groups = (x.size() + group - 1) / group;
+  Quantized q{.values = std::vector<std::int8_t>(groups * group, 99),
+              .scales = std::vector<float>(groups),
+              .offsets = std::vector<std::int32_t>(groups)};
+  k.quantize(x.data(), x.size(),
+             {.values = q.values.data(),
+              .scales = q.scales.data(),
+              .offsets = q.offsets.data(),
+              .columns = groups * group,
+              .groups = groups});
+  return q;
+}
+
+TEST_P(EveryKernelSet, QuantizeRoundsToNearestEvenWithTheLargestAt127) {
+  // max 254: scale 2, so halves fall exactly between two integers.
+  const std::vector<float> x = {254.0F, 1.0F, 3.0F, 5.0F, -1.0F, -3.0F, -254.0F, 0.0F, 2.0F};
+  const Quantized q = quantize(set(), x, 32);
+  EXPECT_EQ(q.scales[0], 2.0F);
+  EXPECT_EQ(std::vector<std::int8_t>(q.values.begin(), q.values.begin() + 9),
+            (std::vector<std::int8_t>{127, 0, 2, 2, 0, -2, -127, 0, 1}));
+  for (std::size_t i = 9; i < 32; ++i) EXPECT_EQ(q.values[i], 0) << "the padding";
+  EXPECT_EQ(q.offsets[0], -128 * (127 + 0 + 2 + 2 + 0 - 2 - 127 + 0 + 1));
+}
+
+TEST_P(EveryKernelSet, QuantizeOfAZeroOrVanishingGroupHasScaleZero) {
+  std::vector<float> x(64, 0.0F);
+  x[40] = 1e-38F;
+  const Quantized q = quantize(set(), x, 32);
+  EXPECT_EQ(q.scales, (std::vector<float>{0.0F, 0.0F}));
+  EXPECT_EQ(q.values, std::vector<std::int8_t>(64, 0));
+}
+
+TEST_P(EveryKernelSet, QuantizeHasTheReferencesBitsEvenForInfinityAndNan) {
+  std::vector<float> x = random_floats(96, 3, 100.0F);
+  x[5] = std::numeric_limits<float>::infinity();
+  x[40] = std::numeric_limits<float>::quiet_NaN();
+  const Quantized expected = quantize(reference(), x, 32);
+  const Quantized actual = quantize(set(), x, 32);
+  EXPECT_EQ(actual.values, expected.values);
+  EXPECT_EQ(actual.offsets, expected.offsets);
+}
+
+TEST_P(EveryKernelSet, ExponentiateIsExpWithinTwoUlp) {
+  for (float x = -86.5F; x < 0; x += 0.0371F) {
+    std::vector<float> scores = {x, 0.0F};
+    set().exponentiate(scores.data(), 2);
+    const double expected = std::exp(static_cast<double>(x));
+    EXPECT_NEAR(scores[0] / expected, 1.0, 2 * 1.2e-7) << x;
+    EXPECT_EQ(scores[1], 1.0F);
+  }
+}
+
+TEST_P(EveryKernelSet, SiluAndNormAreWhatTheirPapersSay) {
+  const std::vector<float> x = random_floats(100, 1, 4.0F);
+  const std::vector<float> y = random_floats(100, 2);
+  std::vector<float> out(100);
+  set().silu_multiply(x.data(), y.data(), 100, out.data());
+  for (std::size_t i = 0; i < 100; ++i) {
+    const double expected = x[i] / (1 + std::exp(-static_cast<double>(x[i]))) * y[i];
+    EXPECT_NEAR(out[i], expected, 1e-6 * (1 + std::fabs(expected)));
+  }
+  set().rms_normalize(x.data(), y.data(), 100, 1e-5F, out.data());
+  double squares = 0;
+  for (const float v : x) squares += static_cast<double>(v) * v;
+  for (std::size_t i = 0; i < 100; ++i) {
+    const double expected = x[i] / std::sqrt(squares / 100 + 1e-5) * y[i];
+    EXPECT_NEAR(out[i], expected, 1e-6 * (1 + std::fabs(expected)));
+  }
+}
+
+TEST(KernelTable, HasTheScalarSetFirstAndFindsEverySetByName) {
+  ASSERT_FALSE(kernel_sets().empty());
+  EXPECT_EQ(kernel_sets().front()->name, "scalar");
+  for (const KernelSet* set : kernel_sets()) EXPECT_EQ(find_kernel_set(set->name), set);
+  EXPECT_EQ(find_kernel_set("mmx"), nullptr);
+  EXPECT_EQ(best_kernel_set(cpu_feature::kNone).name, "scalar");
+  EXPECT_TRUE(detect_cpu().has(best_kernel_set(detect_cpu()).needs));
+}
+
+}  // namespace
+}  // namespace rill::kernels

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Installs the Debian packages of the named groups of toolchains/packages.txt that are missing.
+#
+#   toolchains/install-packages.sh               what building and testing need (groups build and test)
+#   toolchains/install-packages.sh build         what building and running need
+#   toolchains/install-packages.sh tooling       what toolchains/check.sh needs besides
+#
+# With nothing missing it says nothing and starts no package manager. Otherwise it must run as root or find sudo. On a
+# system without dpkg it does nothing: CMake names whatever it does not find.
+
+# shellcheck source=toolchains/prelude.sh
+. "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
+help_if_asked "$@"
+[ $# -gt 0 ] || set -- build test
+
+packages_of() {
+  local group
+  for group in "$@"; do
+    awk -v group="$group" '$1 == group { print $2; found = 1 } END { exit !found }' "$tools/packages.txt" ||
+      fail 2 "install-packages.sh: there is no group $group in toolchains/packages.txt."
+  done
+}
+
+# dpkg-query fails when it does not know a package: that package is missing, which is what is asked here.
+missing_of() {
+  comm -23 <(printf '%s\n' "$@" | sort -u) \
+    <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^installed //p' | sort -u)
+}
+
+command -v dpkg-query >/dev/null || exit 0
+names=$(packages_of "$@")
+mapfile -t wanted <<<"$names"
+mapfile -t missing < <(missing_of "${wanted[@]}")
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo >/dev/null ||
+    fail 1 "These packages are missing, and only root can install them. As root, run:" \
+      "apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
+  as_root=(sudo)
+fi
+
+apt_get() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120 "$@" >&2; }
+say "Installing ${missing[*]}"
+if ! apt_get update || ! apt_get install -y --no-install-recommends -o Dpkg::Use-Pty=0 "${missing[@]}"; then
+  fail 1 "apt-get could not install ${missing[*]}: see its messages above; without a network, install them from" \
+    "Debian's media and run this again."
+fi

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# From a fresh clone to a conversation: installs what is missing, builds Rill, gets the model and starts the assistant.
+#
+#   toolchains/run.sh                      a conversation (rill chat)
+#   toolchains/run.sh -p "..."             one answer; all arguments go to rill chat, see toolchains/run.sh chat --help
+#   toolchains/run.sh plan --budget 512M   another of rill's commands, with the model as its first argument
+#   RILL_MODEL=PATH toolchains/run.sh      with another model: a GGUF file, a Hugging Face directory or a .rill file
+#
+# Messages of the set-up go to standard error; standard output holds what rill prints and nothing else. What is there
+# already is kept: from the second time on the conversation begins in under two seconds.
+
+# shellcheck source=toolchains/prelude.sh
+. "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
+help_if_asked "$@"
+
+command=chat
+case ${1-} in
+  chat | inspect | plan | generate | tokenize | logits | perplexity | streameval | bench | soak | voice | wyoming)
+    command=$1
+    shift
+    ;;
+esac
+
+# Standard input is the conversation's: no step of the set-up may read it.
+"$tools/build.sh" rill </dev/null
+model=$("$tools/make-model.sh" </dev/null)
+exec "$root/build/release/rill" "$command" "$model" "$@"
