@@ -4,6 +4,7 @@
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -22,6 +23,7 @@ struct QuantizeArguments {
   std::string output;
   std::string tokenizer;
   std::string chat_form;
+  std::optional<std::string> system;
   std::uint32_t group = 32;
   double temperature = -1;
   double top_p = -1;
@@ -73,7 +75,8 @@ Status run_quantize(const QuantizeArguments& arguments) {
   // A model without a tokenizer cannot chat, whatever its template says.
   RILL_ASSIGN(const auto chat, tokenizer.empty()
                                    ? Result<std::string>(std::string())
-                                   : quant::write_chat_section(source.jinja_chat_template(), arguments.chat_form));
+                                   : quant::write_chat_section(source.jinja_chat_template(), arguments.chat_form,
+                                                               arguments.system ? &*arguments.system : nullptr));
   Progress progress("quantising", "bytes");
   const auto show = [&](std::uint64_t done, std::uint64_t total) { progress.update(done, total); };
   RILL_ASSIGN(const auto report, quant::quantize(source, arguments.output,
@@ -119,6 +122,8 @@ void add_quantize(CLI::App& app, Action& action) {
   command.add_option("--tokenizer", arguments->tokenizer, "A SentencePiece model, for a source without a tokenizer");
   command.add_option("--chat-form", arguments->chat_form,
                      "chatml, llama2, zephyr, or none (default: recognised by the source's own template)");
+  command.add_option("--system", arguments->system,
+                     "The default system prompt, kept in the file (default: the template's own)");
   command.add_option("--group", arguments->group, "Inputs that share a scale: a multiple of 16")->capture_default_str();
   command.add_option("--temperature", arguments->temperature, "The model's own sampling temperature, kept in the file");
   command.add_option("--top-p", arguments->top_p, "The model's own top-p, kept in the file");

@@ -179,7 +179,7 @@ Result<std::vector<std::byte>> write_tokenizer_section(const SourceTokenizer& so
   }
 }
 
-Result<std::string> write_chat_section(std::string_view jinja, std::string_view form_name) {
+Result<std::string> write_chat_section(std::string_view jinja, std::string_view form_name, const std::string* system) {
   if (form_name == "none" || (form_name.empty() && jinja.empty())) return std::string();
   const ChatForm* const form = form_name.empty() ? recognise_chat_form(jinja) : find_chat_form(form_name);
   if (form == nullptr) {
@@ -194,7 +194,8 @@ Result<std::string> write_chat_section(std::string_view jinja, std::string_view 
                             .expected = text("none, ", chat_form_names()),
                             .remedy = {}});
   }
-  return "form: " + std::string(form->name) + "\nsystem: " + std::string(default_system_of(jinja));
+  return "form: " + std::string(form->name) +
+         "\nsystem: " + (system != nullptr ? *system : std::string(default_system_of(jinja)));
 }
 
 const char* pattern_for_pretokenizer(std::string_view name) {

@@ -22,7 +22,9 @@ Result<std::vector<std::byte>> write_tokenizer_section(const SourceTokenizer& so
 /// @returns empty if the source has no template and no form was named. kBadInput names the flag that picks a form when
 /// the
 ///          template is not known.
-Result<std::string> write_chat_section(std::string_view jinja, std::string_view form);
+/// @param system  the system text to put in instead of the makers'; nullptr keeps theirs.
+Result<std::string> write_chat_section(std::string_view jinja, std::string_view form,
+                                       const std::string* system = nullptr);
 
 /// The pre-tokenizer pattern of a GGUF file's tokenizer.ggml.pre, for PCRE2; nullptr if it is not known.
 const char* pattern_for_pretokenizer(std::string_view name);

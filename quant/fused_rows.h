@@ -1,0 +1,42 @@
+#pragma once
+// The rows of one of Rill's tensors, wherever in the source they lie: in several tensors one after the other (queries,
+// keys, values), or with the rotated pairs of each head side by side.
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/model_tensors.h"
+#include "platform/status.h"
+#include "quant/source_model.h"
+
+namespace rill::quant {
+
+/// Reads float32 rows of one tensor in the order that the .rill file has them. Borrows the source.
+class FusedRows {
+ public:
+  /// Finds what the tensor is made of.
+  /// kBadInput names a source tensor that is missing or has another shape than the configuration implies.
+  static Result<FusedRows> find(const SourceModel& source, const TensorSpec& spec);
+
+  /// Rows [first, first + count), which must exist.
+  /// @param out  [count, columns]
+  /// kBadInput names the source tensor and row of a weight that is not finite or has no int8 form.
+  Status read(std::uint64_t first, std::uint64_t count, std::span<float> out) const;
+
+ private:
+  struct Piece {
+    const SourceTensor* tensor = nullptr;
+    Rows order = Rows::kAsTheyAre;
+  };
+
+  explicit FusedRows(const SourceModel& source) : source_(&source) {}
+  Status add(const TensorSpec& spec, Part part, std::uint64_t rows);
+  std::uint64_t source_row(const Piece& piece, std::uint64_t row) const;
+  Status check(const Piece& piece, std::uint64_t row, std::span<const float> weights) const;
+
+  const SourceModel* source_;
+  std::vector<Piece> pieces_;
+};
+
+}  // namespace rill::quant

@@ -1,0 +1,63 @@
+#pragma once
+// Writes a .rill file (core/model_format.h) from front to back without holding it: tensors are appended in file order,
+// and the header and tables, which need every checksum, are put in their places at the end.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/model_config.h"
+#include "core/model_format.h"
+#include "platform/output_file.h"
+#include "platform/status.h"
+
+namespace rill::quant {
+
+/// What a model file holds besides its weights. Borrowed for create().
+struct ModelParts {
+  std::string_view family;  ///< small letters, digits, '_'; at most 16
+  ModelConfig config;
+  std::span<const std::byte> tokenizer_section;  ///< as stored; empty: none
+  std::span<const std::byte> chat_section;       ///< not compressed, at most 64 KiB; empty: none
+};
+
+/// One model file in the making. Nothing stands under its name before finish() returns Ok, and nothing is left behind
+/// if it never does.
+class ModelWriter {
+ public:
+  /// Lays the whole file out and writes everything before the weights.
+  /// kBadInput if the configuration is not valid or a part does not fit the format; kFailed if the disk refuses.
+  static Result<ModelWriter> create(std::string_view path, const ModelParts& parts);
+
+  /// The tensors in the order in which their bytes are wanted, with their places; checksums follow.
+  std::span<const format::TensorEntry> entries() const { return tensors_; }
+  /// Appends bytes to the tensor that is not yet complete. Padding between tensors is added by itself.
+  /// kFailed if they are more than that tensor has left.
+  Status append(std::span<const std::byte> bytes);
+  /// Puts the header and the tables in their places, flushes to the disk and gives the file its name. Call once, last.
+  /// kFailed if a tensor is not complete.
+  Status finish();
+  /// Size of the finished file.
+  std::uint64_t file_bytes() const { return file_bytes_; }
+
+ private:
+  explicit ModelWriter(OutputFile file) : file_(std::move(file)) {}
+  Status lay_out_tensors(const ModelConfig& config);
+  Status write_section(format::Section section, std::span<const std::byte> raw);
+  Status pad_to(std::uint64_t offset);
+  Status write_header();
+
+  OutputFile file_;
+  format::FileHeader header_{};
+  std::vector<format::SectionEntry> sections_;
+  std::vector<format::TensorEntry> tensors_;
+  std::size_t tensor_ = 0;  ///< the one being written
+  std::uint64_t written_in_tensor_ = 0;
+  std::uint32_t weights_crc_ = 0;  ///< of the section up to the last complete tensor
+  std::uint64_t file_bytes_ = 0;
+};
+
+}  // namespace rill::quant

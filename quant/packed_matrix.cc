@@ -1,0 +1,126 @@
+#include "quant/packed_matrix.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+
+#include "platform/half.h"
+
+namespace rill::quant {
+namespace {
+
+constexpr float kLargestQuantized = 127.0F;
+
+/// The divisors of amax that give scales to try after 127.
+constexpr auto kDivisors = [] {
+  std::array<float, 69> divisors{};
+  std::size_t n = 0;
+  for (int k = 126; k >= 64; --k) divisors[n++] = static_cast<float>(k);
+  for (const int k : {32, 31, 16, 15, 8, 7}) divisors[n++] = static_cast<float>(k);
+  return divisors;
+}();
+
+/// Scales being compared, side by side, so that one pass over a group's weights serves all: the inner loop has no
+/// reduction and becomes vector code without leave to reorder float additions.
+struct Candidates {
+  std::size_t count = 0;
+  std::array<float, kDivisors.size() + 1> scale;
+  std::array<float, kDivisors.size() + 1> inverse;
+  std::array<float, kDivisors.size() + 1> error;  ///< sum of squares
+};
+
+/// Nearest whole number, ties to even, for magnitudes below 2^22: adding 1.5 * 2^23 leaves no bits for a fraction.
+inline float round_to_even(float value) {
+  constexpr float kShift = 12582912.0F;
+  return (value + kShift) - kShift;
+}
+
+inline float quantize(float weight, float inverse) {
+  return std::min(std::max(round_to_even(weight * inverse), -kLargestQuantized), kLargestQuantized);
+}
+
+/// Adds the scale amax / divisor if binary16 has one.
+void add_candidate(Candidates& candidates, float amax, float divisor) {
+  const float scale = half_to_float(float_to_half(amax / divisor));
+  if (scale == 0.0F || std::isinf(scale)) return;
+  candidates.scale[candidates.count] = scale;
+  candidates.inverse[candidates.count] = 1.0F / scale;
+  candidates.error[candidates.count] = 0.0F;
+  ++candidates.count;
+}
+
+/// Squared errors are summed in units of amax^2: tiny weights' squares would otherwise vanish.
+void measure(Candidates& candidates, std::span<const float> weights, float amax) {
+  const float unit = 1.0F / amax;
+  float* const error = candidates.error.data();
+  const float* const scale = candidates.scale.data();
+  const float* const inverse = candidates.inverse.data();
+  for (const float weight : weights) {
+    for (std::size_t c = 0; c < candidates.count; ++c) {
+      const float difference = (weight - quantize(weight, inverse[c]) * scale[c]) * unit;
+      error[c] += difference * difference;
+    }
+  }
+}
+
+}  // namespace
+
+std::uint16_t quantize_group(std::span<const float> weights, std::span<std::int8_t> quantized) {
+  std::fill(quantized.begin(), quantized.end(), std::int8_t{0});
+  float amax = 0.0F;
+  for (const float weight : weights) amax = std::max(amax, std::fabs(weight));
+  // Below half the least binary16, nothing but zero is near; this also keeps 1 / amax finite.
+  if (amax <= 0x1p-25F) return 0;
+
+  Candidates candidates;
+  add_candidate(candidates, amax, kLargestQuantized);
+  measure(candidates, weights, amax);
+  if (candidates.count == 0 || candidates.error[0] > 0.0F) {
+    candidates.count = 0;
+    add_candidate(candidates, amax, kLargestQuantized);
+    for (const float divisor : kDivisors) add_candidate(candidates, amax, divisor);
+    measure(candidates, weights, amax);
+  }
+  if (candidates.count == 0) return 0;
+  const auto* const first = candidates.error.data();
+  const auto best = static_cast<std::size_t>(std::min_element(first, first + candidates.count) - first);
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    quantized[i] = static_cast<std::int8_t>(quantize(weights[i], candidates.inverse[best]));
+  }
+  return float_to_half(candidates.scale[best]);
+}
+
+void pack_row_block(std::span<const float> rows, const format::TileShape& shape, std::span<std::byte> block) {
+  std::fill(block.begin(), block.end(), std::byte{0});
+  std::array<std::int8_t, kMostGroup> quantized{};
+  for (std::size_t row = 0; row < rows.size() / shape.columns; ++row) {
+    const std::span<const float> weights = rows.subspan(row * shape.columns, shape.columns);
+    for (std::size_t group = 0; group < shape.groups(); ++group) {
+      const std::size_t first = group * shape.group;
+      const std::size_t count = std::min(shape.group, shape.columns - first);
+      const std::uint16_t scale = quantize_group(weights.subspan(first, count), std::span(quantized).first(count));
+      const std::size_t scale_index = group * format::kTileRows + row;
+      std::memcpy(block.data() + shape.scales_offset() + scale_index * sizeof(scale), &scale, sizeof(scale));
+      for (std::size_t i = 0; i < count; ++i) block[shape.offset_in_block(row, first + i)] = std::byte(quantized[i]);
+    }
+  }
+}
+
+void unpack_row(std::span<const std::byte> block, const format::TileShape& shape, std::size_t row,
+                std::span<float> out) {
+  for (std::size_t group = 0; group < shape.groups(); ++group) {
+    std::uint16_t half = 0;
+    const std::size_t scale_index = group * format::kTileRows + row;
+    std::memcpy(&half, block.data() + shape.scales_offset() + scale_index * sizeof(half), sizeof(half));
+    const float scale = half_to_float(half);
+    const std::size_t first = group * shape.group;
+    const std::size_t end = std::min(first + shape.group, shape.columns);
+    for (std::size_t column = first; column < end; ++column) {
+      const auto weight = static_cast<std::int8_t>(block[shape.offset_in_block(row, column)]);
+      out[column] = static_cast<float>(weight) * scale;
+    }
+  }
+}
+
+}  // namespace rill::quant

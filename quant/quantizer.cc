@@ -1,0 +1,205 @@
+#include "quant/quantizer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "core/model_tensors.h"
+#include "quant/fused_rows.h"
+#include "quant/model_writer.h"
+#include "quant/packed_matrix.h"
+
+namespace rill::quant {
+namespace {
+
+/// Source rows are read, and file bytes written, in pieces of about this size.
+constexpr std::size_t kPieceBytes = 1024 * 1024;
+
+/// Signal and noise of one tensor, in double: 10^8 terms must not lose the small ones.
+class Distortion {
+ public:
+  void add(std::span<const float> exact, std::span<const float> quantized) {
+    for (std::size_t i = 0; i < exact.size(); ++i) {
+      const double value = exact[i];
+      const double error = value - static_cast<double>(quantized[i]);
+      signal_ += value * value;
+      noise_ += error * error;
+      largest_ = std::max(largest_, std::fabs(error));
+    }
+  }
+  double snr_db() const {
+    if (noise_ == 0.0) return kLosslessDb;
+    if (signal_ == 0.0) return 0.0;
+    return std::min(kLosslessDb, 10.0 * std::log10(signal_ / noise_));
+  }
+  double largest() const { return largest_; }
+
+ private:
+  double signal_ = 0.0;
+  double noise_ = 0.0;
+  double largest_ = 0.0;
+};
+
+/// One conversion: reads, packs, writes and keeps the report.
+class Conversion {
+ public:
+  Conversion(const SourceModel& source, ModelWriter& writer, Progress progress)
+      : source_(source), writer_(writer), progress_(progress) {
+    for (const format::TensorEntry& entry : writer.entries()) total_ += entry.bytes;
+  }
+
+  Status convert(const TensorSpec& spec) {
+    switch (spec.format) {
+      case format::TensorFormat::kUint64:
+        return convert_turns(spec);
+      case format::TensorFormat::kFloat32:
+        return convert_floats(spec);
+      case format::TensorFormat::kInt8Tiles:
+        break;
+    }
+    return convert_matrix(spec);
+  }
+
+  /// The report's part that comes from the tensors.
+  QuantizeReport take_report() {
+    report_.snr_db_min = std::numeric_limits<double>::infinity();
+    for (const TensorDistortion& tensor : report_.tensors) {
+      report_.snr_db_min = std::min(report_.snr_db_min, tensor.snr_db);
+      report_.snr_db_mean += tensor.snr_db / static_cast<double>(report_.tensors.size());
+    }
+    return std::move(report_);
+  }
+
+ private:
+  Status append(std::span<const std::byte> bytes) {
+    RILL_TRY(writer_.append(bytes));
+    done_ += bytes.size();
+    progress_(done_, total_);
+    return {};
+  }
+
+  Status convert_turns(const TensorSpec& spec) {
+    const std::vector<double> turns = source_.rope_turns();
+    if (turns.size() != spec.columns) {
+      return bad_input({.where = text(source_.format(), ", rotary embedding"),
+                        .what = text(turns.size(), " frequencies"),
+                        .expected = text(spec.columns, ", half of head_size"),
+                        .remedy = {}});
+    }
+    std::vector<std::uint64_t> fractions;
+    for (const double turn : turns) {
+      if (!(turn >= 0.0 && turn < 1.0)) {
+        return bad_input({.where = text(source_.format(), ", rotary embedding, pair ", fractions.size()),
+                          .what = text(turn, " turns per position"),
+                          .expected = text("at least 0 and less than 1"),
+                          .remedy = text("check the model's rope_theta and rope scaling")});
+      }
+      fractions.push_back(turns_to_fraction(turn));
+    }
+    return append(std::as_bytes(std::span(fractions)));
+  }
+
+  Status convert_floats(const TensorSpec& spec) {
+    RILL_ASSIGN(const FusedRows rows, FusedRows::find(source_, spec));
+    std::vector<float> values(static_cast<std::size_t>(spec.rows * spec.columns));
+    RILL_TRY(rows.read(0, spec.rows, values));
+    report_.parameters += values.size();
+    return append(std::as_bytes(std::span(values)));
+  }
+
+  Status convert_matrix(const TensorSpec& spec) {
+    RILL_ASSIGN(const FusedRows source_rows, FusedRows::find(source_, spec));
+    const format::TileShape shape{.rows = static_cast<std::size_t>(spec.rows),
+                                  .columns = static_cast<std::size_t>(spec.columns),
+                                  .group = spec.group};
+    const std::size_t block_floats = format::kTileRows * shape.columns;
+    const std::size_t piece_blocks =
+        std::clamp<std::size_t>(kPieceBytes / (block_floats * sizeof(float)), 1, shape.row_blocks());
+    std::vector<float> rows(piece_blocks * block_floats);
+    std::vector<std::byte> packed(piece_blocks * shape.block_bytes());
+    Distortion distortion;
+    for (std::size_t first = 0; first < shape.rows;) {
+      const std::size_t count = std::min(piece_blocks * format::kTileRows, shape.rows - first);
+      const std::span<float> piece = std::span(rows).first(count * shape.columns);
+      RILL_TRY(source_rows.read(first, count, piece));
+      RILL_TRY(append(pack(piece, shape, packed, distortion)));
+      first += count;
+    }
+    report_.parameters += spec.rows * spec.columns;
+    report_.tensors.push_back({.name = std::string(tensor_name(spec.pattern, spec.layer).view()),
+                               .rows = spec.rows,
+                               .columns = spec.columns,
+                               .snr_db = distortion.snr_db(),
+                               .largest_error = distortion.largest()});
+    return {};
+  }
+
+  /// Packs a piece of rows and measures what that did to them.
+  /// @returns the part of `packed` that was filled.
+  std::span<const std::byte> pack(std::span<const float> rows, const format::TileShape& shape,
+                                  std::span<std::byte> packed, Distortion& distortion) {
+    unpacked_.resize(shape.columns);
+    const std::size_t count = rows.size() / shape.columns;
+    std::size_t filled = 0;
+    for (std::size_t first = 0; first < count; first += format::kTileRows) {
+      const std::size_t block_rows = std::min(format::kTileRows, count - first);
+      const std::span<const float> block = rows.subspan(first * shape.columns, block_rows * shape.columns);
+      const std::span<std::byte> out = packed.subspan(filled, shape.block_bytes());
+      pack_row_block(block, shape, out);
+      for (std::size_t row = 0; row < block_rows; ++row) {
+        unpack_row(out, shape, row, unpacked_);
+        distortion.add(block.subspan(row * shape.columns, shape.columns), unpacked_);
+      }
+      filled += out.size();
+    }
+    return packed.first(filled);
+  }
+
+  const SourceModel& source_;
+  ModelWriter& writer_;
+  Progress progress_;
+  std::uint64_t done_ = 0;
+  std::uint64_t total_ = 0;
+  std::vector<float> unpacked_;  // [columns]
+  QuantizeReport report_;
+};
+
+}  // namespace
+
+std::uint64_t turns_to_fraction(double turns) {
+  // turns < 1 has 53 bits, so the product is below 2^64 and a whole number once it is 2^52 or more: rounding only
+  // touches turns below 2^-12.
+  return static_cast<std::uint64_t>(std::nearbyint(std::ldexp(turns, 64)));
+}
+
+Result<QuantizeReport> quantize(const SourceModel& source, std::string_view output_path,
+                                const QuantizeOptions& options) {
+  const auto start = std::chrono::steady_clock::now();
+  ModelConfig config = source.config();
+  config.group = options.group;
+  RILL_TRY(validate(config, text(source.format())));
+  // Every tensor is looked up before the first byte is written: a wrong family is refused at once.
+  const auto look_up = [&](const TensorSpec& spec) -> Status {
+    return spec.format == format::TensorFormat::kUint64 ? Status() : FusedRows::find(source, spec).status();
+  };
+  RILL_TRY(for_each_tensor(config, look_up));
+
+  RILL_ASSIGN(ModelWriter writer, ModelWriter::create(output_path, {.family = source.family(),
+                                                                    .config = config,
+                                                                    .tokenizer_section = options.tokenizer_section,
+                                                                    .chat_section = options.chat_section}));
+  Conversion conversion(source, writer, options.progress);
+  RILL_TRY(for_each_tensor(config, [&](const TensorSpec& spec) { return conversion.convert(spec); }));
+  RILL_TRY(writer.finish());
+
+  QuantizeReport report = conversion.take_report();
+  report.family = source.family();
+  report.bytes_in = source.bytes_in();
+  report.bytes_out = writer.file_bytes();
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return report;
+}
+
+}  // namespace rill::quant
