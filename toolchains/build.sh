@@ -26,7 +26,7 @@ if [ ! -e "$build/build.ninja" ]; then
   (cd "$root" && cmake --preset release --log-level=WARNING >/dev/null)
 fi
 if [ "${1-}" = rill ] && looks_up_to_date; then
-  cmake --build "$build" --target rill -- --quiet >&2
+  cmake --build "$build" --target rill -- --quiet | sed '/^ninja: no work to do\.$/d' >&2
 else
   cmake --build "$build" ${1+--target "$@"} >&2
 fi

@@ -41,9 +41,15 @@ if [ "$(id -u)" -ne 0 ]; then
   as_root=(sudo)
 fi
 
-apt_get() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120 "$@" >&2; }
+log=$root/build/packages.log
+mkdir -p "$root/build"
+apt_get() {
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120 "$@" >>"$log" 2>&1
+}
 say "Installing ${missing[*]}"
-if ! apt_get update || ! apt_get install -y --no-install-recommends -o Dpkg::Use-Pty=0 "${missing[@]}"; then
-  fail 1 "apt-get could not install ${missing[*]}: see its messages above; without a network, install them from" \
-    "Debian's media and run this again."
+: >"$log"
+if ! apt_get update || ! apt_get install -y --no-install-recommends "${missing[@]}"; then
+  tail -n 20 "$log" >&2
+  fail 1 "apt-get could not install ${missing[*]}: its last words stand above, all of them in build/packages.log;" \
+    "without a network, install these packages from Debian's media."
 fi

@@ -22,7 +22,7 @@ fail() {
 help_if_asked() {
   case ${1-} in
     -h | --help)
-      sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+      sed '1d;/^$/Q;s/^# \{0,1\}//' "$0"
       exit 0
       ;;
   esac

@@ -30,6 +30,10 @@ struct TileShape {
   constexpr std::size_t padded_rows() const { return row_blocks() * kTileRows; }
   constexpr std::size_t groups() const { return (columns + group - 1) / group; }
   constexpr std::size_t padded_columns() const { return groups() * group; }
+  /// Of a weight, from its row block's start; row counts from the block's first.
+  constexpr std::size_t offset_in_block(std::size_t row, std::size_t column) const {
+    return column / kTileColumns * kTileRows * kTileColumns + row * kTileColumns + column % kTileColumns;
+  }
   constexpr std::size_t scales_offset() const { return kTileRows * padded_columns(); }
   constexpr std::size_t block_bytes() const {
     return round_up(scales_offset() + kTileRows * sizeof(std::uint16_t) * groups(), kAlignment);
