@@ -4,9 +4,11 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <system_error>
+#include <utility>
 
 #include "platform/mapped_file.h"
 #include "quant/json_document.h"
+#include "quant/sentencepiece_model.h"
 
 namespace rill::quant {
 namespace {
@@ -14,18 +16,19 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kMostTemplateBytes = std::size_t{1} << 20U;
+constexpr std::size_t kMostTokenizerBytes = std::size_t{64} << 20U;
 
 bool exists(const std::string& path) {
   std::error_code ignored;
   return std::filesystem::exists(path, ignored);
 }
 
-Result<std::string> read_template(const std::string& path) {
+Result<std::string> read_file(const std::string& path, std::size_t most_bytes) {
   RILL_ASSIGN(const MappedFile file, MappedFile::open(path));
-  if (file.bytes().size() > kMostTemplateBytes) {
+  if (file.bytes().size() > most_bytes) {
     return bad_input({.where = text(path),
                       .what = text(file.bytes().size(), " bytes"),
-                      .expected = text("a chat template of at most ", kMostTemplateBytes),
+                      .expected = text("at most ", most_bytes),
                       .remedy = text("download the file again")});
   }
   return std::string(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
@@ -35,15 +38,31 @@ Result<std::string> read_template(const std::string& path) {
 
 Result<SourceTokenizer> read_huggingface_tokenizer(const std::string& directory, const std::string& tokenizer_path,
                                                    const HuggingfaceConfig& config) {
-  (void)config;
-  const std::string& path = tokenizer_path.empty() ? directory + "/tokenizer.model" : tokenizer_path;
-  if (!exists(path)) return SourceTokenizer{};
-  return SourceTokenizer{};
+  const std::string path = tokenizer_path.empty() ? directory + "/tokenizer.model" : tokenizer_path;
+  if (tokenizer_path.empty() && !exists(path)) {
+    const std::string json_path = directory + "/tokenizer.json";
+    if (!exists(json_path)) return SourceTokenizer{};
+    return bad_input({.where = text(json_path),
+                      .what = text("a tokenizer in a form that cannot be imported"),
+                      .expected = text("a SentencePiece model called tokenizer.model"),
+                      .remedy = text("give one with --tokenizer, or import the model's GGUF file")});
+  }
+  RILL_ASSIGN(std::string proto, read_file(path, kMostTokenizerBytes));
+  Result<SourceTokenizer> tokenizer = sentencepiece_from_proto(std::move(proto));
+  if (!tokenizer.ok()) {
+    return bad_input({.where = text(path), .what = text(tokenizer.status().message()), .expected = {}, .remedy = {}});
+  }
+  if (tokenizer->beginning_of_text == kNoToken) tokenizer->beginning_of_text = config.beginning_of_text;
+  for (const Token token : config.end_tokens) {
+    auto& ends = tokenizer->end_tokens;
+    if (std::ranges::find(ends, token) == ends.end()) ends.push_back(token);
+  }
+  return tokenizer;
 }
 
 Result<std::string> read_huggingface_chat_template(const std::string& directory) {
   const std::string jinja = directory + "/chat_template.jinja";
-  if (exists(jinja)) return read_template(jinja);
+  if (exists(jinja)) return read_file(jinja, kMostTemplateBytes);
   const std::string path = directory + "/tokenizer_config.json";
   if (!exists(path)) return std::string();
   RILL_ASSIGN(const json document, read_json_object(path));

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <numbers>
@@ -212,6 +213,35 @@ TEST(HuggingfaceImporter, RefusesATensorThatTheNetworkWouldLeaveOut) {
     directory.write("model.safetensors", weights(tensors));
     directory.expect_refused("not a part of the llama network");
   }
+}
+
+TEST(HuggingfaceImporter, TakesASentencePieceModelAndAddsTheConfigurationsEndTokens) {
+  RILL_NEED_SHARED("models/stories260K/tok512.model");
+  const std::string model_file = shared_path("models/stories260K/tok512.model");
+  const HuggingfaceDirectory directory;
+  directory.configure({{"eos_token_id", {4, 2}}});
+  for (const bool beside : {true, false}) {
+    std::filesystem::remove(directory.path() + "/tokenizer.model");
+    if (beside) std::filesystem::copy_file(model_file, directory.path() + "/tokenizer.model");
+    const auto model = open_huggingface_model(directory.path(), beside ? "" : model_file);
+    ASSERT_TRUE(model.ok()) << model.status().message();
+    const SourceTokenizer& tokenizer = (*model)->tokenizer();
+    EXPECT_EQ(tokenizer.kind, SourceTokenizer::Kind::kSentencePiece);
+    EXPECT_EQ(tokenizer.sentencepiece_proto.size(), std::filesystem::file_size(model_file));
+    EXPECT_EQ(tokenizer.beginning_of_text, 1U);
+    EXPECT_EQ(tokenizer.end_tokens, (std::vector<Token>{2, 4}));
+  }
+}
+
+TEST(HuggingfaceImporter, RefusesATokenizerThatItCannotReadRatherThanDropIt) {
+  const HuggingfaceDirectory directory;
+  directory.write("tokenizer.json", "{}");
+  directory.expect_refused("tokenizer.json: a tokenizer in a form that cannot be imported");
+  directory.write("tokenizer.model", "no proto at all");
+  directory.expect_refused("tokenizer.model: ");
+  const auto model = open_huggingface_model(directory.path(), "/nonexistent/tokenizer.model");
+  ASSERT_FALSE(model.ok());
+  EXPECT_EQ(model.status().code(), Code::kFailed);
 }
 
 /// The small model in two shards, and its index.

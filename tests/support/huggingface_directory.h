@@ -78,6 +78,7 @@ class HuggingfaceDirectory {
     config.merge_patch(patch);
     write("config.json", config.dump());
   }
+  const std::string& path() const { return scratch_.path(); }
   auto open() const { return open_huggingface_model(scratch_.path(), ""); }
 
   /// Expects that the directory cannot be opened, and why.
