@@ -9,6 +9,7 @@
 #include "platform/mapped_file.h"
 #include "quant/json_document.h"
 #include "quant/sentencepiece_model.h"
+#include "quant/tokenizer_json.h"
 
 namespace rill::quant {
 namespace {
@@ -39,18 +40,21 @@ Result<std::string> read_file(const std::string& path, std::size_t most_bytes) {
 Result<SourceTokenizer> read_huggingface_tokenizer(const std::string& directory, const std::string& tokenizer_path,
                                                    const HuggingfaceConfig& config) {
   const std::string path = tokenizer_path.empty() ? directory + "/tokenizer.model" : tokenizer_path;
-  if (tokenizer_path.empty() && !exists(path)) {
-    const std::string json_path = directory + "/tokenizer.json";
-    if (!exists(json_path)) return SourceTokenizer{};
-    return bad_input({.where = text(json_path),
-                      .what = text("a tokenizer in a form that cannot be imported"),
-                      .expected = text("a SentencePiece model called tokenizer.model"),
-                      .remedy = text("give one with --tokenizer, or import the model's GGUF file")});
+  const std::string json_path = directory + "/tokenizer.json";
+  const bool has_proto = !tokenizer_path.empty() || exists(path);
+  if (!has_proto && !exists(json_path)) return SourceTokenizer{};
+  Result<SourceTokenizer> tokenizer = SourceTokenizer{};
+  if (has_proto) {
+    RILL_ASSIGN(std::string proto, read_file(path, kMostTokenizerBytes));
+    tokenizer = sentencepiece_from_proto(std::move(proto));
+  } else {
+    tokenizer = read_tokenizer_json(json_path);
   }
-  RILL_ASSIGN(std::string proto, read_file(path, kMostTokenizerBytes));
-  Result<SourceTokenizer> tokenizer = sentencepiece_from_proto(std::move(proto));
   if (!tokenizer.ok()) {
-    return bad_input({.where = text(path), .what = text(tokenizer.status().message()), .expected = {}, .remedy = {}});
+    return bad_input({.where = text(has_proto ? path : json_path),
+                      .what = text(tokenizer.status().message()),
+                      .expected = {},
+                      .remedy = {}});
   }
   if (tokenizer->beginning_of_text == kNoToken) tokenizer->beginning_of_text = config.beginning_of_text;
   for (const Token token : config.end_tokens) {

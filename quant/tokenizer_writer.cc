@@ -14,11 +14,18 @@
 namespace rill::quant {
 namespace {
 
-// GPT-2's pattern, and the same after every digit was split off on its own (so that a run of spaces before a digit ends
-// there, as at the text's end).
-constexpr char kGpt2Pattern[] = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+// White space is spelt out: PCRE2's \s counts U+180E as such, which Unicode and the models' own tokenizers do not.
+#define RILL_SPACES R"(\t-\r\x20\x{85}\p{Z})"
+
+constexpr char kGpt2Pattern[] = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^)" RILL_SPACES
+                                R"(\p{L}\p{N}]+|[)" RILL_SPACES R"(]+(?![^)" RILL_SPACES R"(])|[)" RILL_SPACES R"(]+)";
+
+// The same after every digit was cut off on its own: a run of spaces before a digit ends there as at the text's end.
 constexpr char kSingleDigitsPattern[] =
-    R"(\p{N}|'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{N}])|\s+)";
+    R"(\p{N}|'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?[^)" RILL_SPACES R"(\p{L}\p{N}]+|[)" RILL_SPACES
+    R"(]+(?![^)" RILL_SPACES R"(\p{N}])|[)" RILL_SPACES R"(]+)";
+
+#undef RILL_SPACES
 
 Status bad_vocabulary(const Text& where, const Text& what, const Text& expected) {
   return bad_input(
