@@ -1,15 +1,19 @@
-// The oracle against what others computed: Hugging Face transformers in float64 (goldens/llama, goldens/llama3) and the
-// StreamingLLM paper's own code in float64 (goldens/streaming). Both READMEs ask a float path for 1e-4 of every logit.
+// The oracle against what others computed: Hugging Face transformers in float64 (goldens/llama, goldens/llama3), the
+// StreamingLLM paper's own code in float64 (goldens/streaming), and llama2.c on a trained model. The goldens' READMEs
+// ask a float path for 1e-4 of every logit.
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "quant/huggingface_importer.h"
+#include "quant/source_model.h"
 #include "tests/support/golden.h"
 #include "tests/support/oracle_llama.h"
 #include "tests/support/shared_data.h"
@@ -31,69 +35,32 @@ std::vector<std::vector<float>> run(const oracle::Llama& model, const oracle::Po
   return rows;
 }
 
-std::unique_ptr<quant::SourceModel> open_model(const std::string& directory) {
-  auto source = quant::open_huggingface_model(directory, "");
+std::unique_ptr<quant::SourceModel> open_model(const std::string& path) {
+  auto source = quant::open_source_model(path, "");
   EXPECT_TRUE(source.ok()) << source.status().message();
   return source.ok() ? std::move(source).value() : nullptr;
 }
-
-/// A model whose query and key rows lie in adjacent pairs, as those of llama2.c and GGUF do; else the one it wraps.
-class InAdjacentPairs final : public quant::SourceModel {
- public:
-  explicit InAdjacentPairs(const quant::SourceModel& model) : model_(model) {
-    for (quant::TensorName name : model.names()) {
-      const bool rotated = name.part == quant::Part::kQuery || name.part == quant::Part::kKey;
-      if (rotated) name.rows = quant::Rows::kAdjacentPairs;
-      names_.push_back(name);
-    }
-  }
-  const ModelConfig& config() const override { return model_.config(); }
-  std::string_view family() const override { return model_.family(); }
-  std::string_view format() const override { return model_.format(); }
-  std::uint64_t bytes_in() const override { return model_.bytes_in(); }
-  std::span<const quant::TensorName> names() const override { return names_; }
-  const quant::SourceTensor* find(std::string_view name) const override { return model_.find(name); }
-  Status read_rows(const quant::SourceTensor& tensor, std::uint64_t first, std::uint64_t count,
-                   std::span<float> out) const override {
-    const bool rotated = tensor.name.ends_with("q_proj.weight") || tensor.name.ends_with("k_proj.weight");
-    const std::uint64_t d = config().head_size;
-    for (std::uint64_t row = first; row < first + count; ++row) {
-      const std::uint64_t pair = row % d / 2;  // row 2 i of a head is row i of its halves, row 2 i + 1 is i + d/2
-      const std::uint64_t from = rotated ? row - row % d + pair + row % 2 * (d / 2) : row;
-      RILL_TRY(model_.read_rows(tensor, from, 1, out.subspan((row - first) * tensor.columns, tensor.columns)));
-    }
-    return {};
-  }
-  std::vector<double> rope_turns() const override { return model_.rope_turns(); }
-  const quant::SourceTokenizer& tokenizer() const override { return model_.tokenizer(); }
-  std::string_view jinja_chat_template() const override { return model_.jinja_chat_template(); }
-
- private:
-  const quant::SourceModel& model_;
-  std::vector<quant::TensorName> names_;
-};
 
 class OracleOnTransformers : public testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Goldens, OracleOnTransformers, testing::Values("llama", "llama3"),
                          [](const auto& test) { return std::string(test.param); });
 
 TEST_P(OracleOnTransformers, EveryLogitOfDenseAttentionAgrees) {
-  const std::string directory = std::string("goldens/") + GetParam();
-  RILL_NEED_SHARED(directory);
-  const auto source = open_model(shared_path(directory));
-  ASSERT_NE(source, nullptr);
-  const auto golden = Golden::load(shared_path(directory) + "/golden.safetensors");
+  const std::string name = GetParam();
+  RILL_NEED_SHARED("goldens/" + name);
+  const std::string directory = shared_path("goldens/" + name);
+  const auto golden = Golden::load(directory + "/golden.safetensors");
   ASSERT_TRUE(golden.ok()) << golden.status().message();
-
-  for (const bool in_pairs : {false, true}) {
-    const InAdjacentPairs pairs(*source);
-    const auto model = oracle::Llama::load(in_pairs ? static_cast<const quant::SourceModel&>(pairs) : *source);
+  // The same weights twice: in halves, and as GGUF has them, queries and keys in adjacent pairs.
+  for (const std::string& path : {directory, directory + "/" + name + ".q8_0.gguf"}) {
+    const auto source = open_model(path);
+    ASSERT_NE(source, nullptr);
+    const auto model = oracle::Llama::load(*source);
     ASSERT_TRUE(model.ok()) << model.status().message();
     const auto rows = run(*model, {}, (*golden)["tokens"].tokens());
     ASSERT_EQ(rows.size(), 128U);
     for (std::size_t t = 0; t < rows.size(); ++t) {
-      ASSERT_LE(largest_difference(rows[t], (*golden)["logits"].row(t)), kTolerance)
-          << "step " << t << ", " << in_pairs;
+      ASSERT_LE(largest_difference(rows[t], (*golden)["logits"].row(t)), kTolerance) << path << ", step " << t;
     }
   }
 }
@@ -148,6 +115,47 @@ TEST_P(OracleOnThePaper, EveryStoredLogitAndEveryNllAgrees) {
     const std::size_t t = paper_run.steps == nullptr ? i : (*golden)[paper_run.steps].tokens().at(i);
     ASSERT_LE(largest_difference(rows.at(t), logits.row(i)), kTolerance) << "step " << t;
   }
+}
+
+/// The pieces of a llama2.c vocabulary: the longest piece's length, then for each a score, a length and its bytes.
+std::vector<std::string> read_pieces(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::int32_t number = 0;
+  float score = 0;
+  const auto read = [&](auto& value) -> bool {
+    return static_cast<bool>(in.read(reinterpret_cast<char*>(&value), sizeof value));
+  };
+  std::vector<std::string> pieces;
+  if (!read(number)) return pieces;
+  while (read(score) && read(number)) {
+    std::string piece(static_cast<std::size_t>(number), '\0');
+    in.read(piece.data(), number);
+    pieces.push_back(piece == "<0x0A>" ? "\n" : piece);
+  }
+  return pieces;
+}
+
+TEST(OracleOnATrainedModel, TellsTheStoryThatTheFloat32ReferenceTells) {
+  const std::string folder = "models/stories260K";
+  RILL_NEED_SHARED(folder);
+  const auto source = open_model(shared_path(folder) + "/stories260K.bin");
+  ASSERT_NE(source, nullptr);
+  const auto model = oracle::Llama::load(*source);
+  ASSERT_TRUE(model.ok()) << model.status().message();
+  const std::vector<std::string> pieces = read_pieces(shared_path(folder) + "/tok512.bin");
+  ASSERT_EQ(pieces.size(), 512U);
+
+  oracle::PaperCache cache;
+  std::string told;
+  Token token = 1;  // the beginning of a text
+  for (int step = 0; step < 200; ++step) {
+    const std::vector<double> logits = model->step(token, cache);
+    token = static_cast<Token>(std::ranges::max_element(logits) - logits.begin());
+    told += pieces[token];
+  }
+  std::ifstream in(RILL_TEST_DATA_DIR "/stories260K-greedy.txt", std::ios::binary);
+  const std::string expected((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  EXPECT_EQ(told, " " + expected);  // the first piece brings a space that is not part of the text
 }
 
 TEST(PaperCache, KeepsTheSinksAndTheWindowAndEvictsAfterTheStep) {
