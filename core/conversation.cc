@@ -10,13 +10,12 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-/// Hands out what begin() feeds, in order: control texts and the system text.
-template <typename Text>
-Status walk_system(const ChatForm& form, std::string_view system, Text part) {
+/// What begin() feeds after the beginning-of-text token.
+std::array<TextPart, 3> system_parts(const ChatForm& form, std::string_view system) {
   if (system.empty()) return {};
-  RILL_TRY(part(form.system_begin, SpecialTokens::kControl));
-  RILL_TRY(part(system, SpecialTokens::kText));
-  return part(form.system_end, SpecialTokens::kControl);
+  return {{{form.system_begin, SpecialTokens::kControl},
+           {system, SpecialTokens::kText},
+           {form.system_end, SpecialTokens::kControl}}};
 }
 
 }  // namespace
@@ -46,8 +45,7 @@ Status Conversation::begin(std::string_view system) {
   owes_reply_end_ = false;
   has_system_ = !system.empty();
   if (engine_->tokenizer()->adds_beginning_of_text()) RILL_TRY(feed_token(engine_->tokenizer()->beginning_of_text()));
-  RILL_TRY(walk_system(*form_, system,
-                       [&](std::string_view part, SpecialTokens special) { return feed_text(part, special); }));
+  RILL_TRY(feed_text(system_parts(*form_, system)));
   return flush();
 }
 
@@ -56,15 +54,16 @@ Result<Reply> Conversation::say(std::string_view user, std::size_t most_tokens, 
   Tokenizer& tokenizer = *engine_->tokenizer();
   Reply reply;
   fed_ = 0;
-  if (owes_reply_end_) RILL_TRY(feed_text(form_->reply_end, SpecialTokens::kControl));
-  owes_reply_end_ = false;
   const std::string_view begin = turns_ > 0    ? form_->user_begin
                                  : has_system_ ? form_->user_begin_after_system
                                                : form_->first_user_begin;
+  const std::array<TextPart, 4> parts = {{{owes_reply_end_ ? form_->reply_end : "", SpecialTokens::kControl},
+                                          {begin, SpecialTokens::kControl},
+                                          {user, SpecialTokens::kText},
+                                          {form_->user_end, SpecialTokens::kControl}}};
   ++turns_;
-  RILL_TRY(feed_text(begin, SpecialTokens::kControl));
-  RILL_TRY(feed_text(user, SpecialTokens::kText));
-  RILL_TRY(feed_text(form_->user_end, SpecialTokens::kControl));
+  owes_reply_end_ = false;
+  RILL_TRY(feed_text(parts));
   reply.prompt_tokens = fed_;
   reply.prompt_left_window = fed_ > session_->policy().window;
 
@@ -97,8 +96,8 @@ Result<Reply> Conversation::say(std::string_view user, std::size_t most_tokens, 
   return reply;
 }
 
-Status Conversation::feed_text(std::string_view text, SpecialTokens special) {
-  return engine_->tokenizer()->encode(text, special, [&](std::span<const Token> tokens) -> Status {
+Status Conversation::feed_text(std::span<const TextPart> parts) {
+  return engine_->tokenizer()->encode(parts, [&](std::span<const Token> tokens) -> Status {
     for (const Token token : tokens) RILL_TRY(feed_token(token));
     return {};
   });
@@ -124,11 +123,9 @@ Result<std::uint32_t> count_system_tokens(const ModelFile& model, const ChatForm
   FixedHeap heap(block.bytes());
   RILL_ASSIGN(Tokenizer* const tokenizer, Tokenizer::load(model.tokenizer_section(), heap));
   std::uint32_t count = tokenizer->adds_beginning_of_text() ? 1 : 0;
-  const Status status = walk_system(form, system, [&](std::string_view part, SpecialTokens special) {
-    return tokenizer->encode(part, special, [&](std::span<const Token> tokens) -> Status {
-      count += static_cast<std::uint32_t>(tokens.size());
-      return {};
-    });
+  const Status status = tokenizer->encode(system_parts(form, system), [&](std::span<const Token> tokens) -> Status {
+    count += static_cast<std::uint32_t>(tokens.size());
+    return {};
   });
   tokenizer->~Tokenizer();
   RILL_TRY(status);

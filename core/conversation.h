@@ -58,7 +58,7 @@ class Conversation {
  private:
   Conversation(Engine& engine, Session& session, const ChatForm& form);
 
-  Status feed_text(std::string_view text, SpecialTokens special);
+  Status feed_text(std::span<const TextPart> parts);
   Status feed_token(Token token);
   Status flush();
 

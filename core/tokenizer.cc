@@ -64,14 +64,70 @@ Result<Tokenizer*> Tokenizer::load(std::span<const std::byte> bytes, FixedHeap& 
   }
 }
 
-Status Tokenizer::encode(std::string_view text, SpecialTokens special, TokenSink sink) {
-  while (!text.empty()) {
-    const Match match = find_spelling(text, special);
-    if (match.begin > 0) RILL_TRY(encode_fragment(text.substr(0, match.begin), sink));
-    if (match.token != kNoToken) RILL_TRY(sink({&match.token, 1}));
-    text.remove_prefix(match.end);
+/// Text between two special tokens on its way through a buffer of fixed size.
+class Tokenizer::Fragment {
+ public:
+  Fragment(Tokenizer& tokenizer, std::span<char> buffer, TokenSink sink)
+      : tokenizer_(tokenizer), buffer_(buffer), sink_(sink) {}
+
+  /// Adds text; what cannot change any more is encoded when the buffer is full.
+  Status add(std::string_view text) {
+    while (true) {
+      held_ += move_as_utf8(text, buffer_.subspan(held_));
+      if (text.empty()) return {};
+      RILL_TRY(encode(/*is_last=*/false));
+    }
   }
-  return {};
+  /// Encodes what is left. The next text begins anew.
+  Status finish() {
+    while (held_ > 0) RILL_TRY(encode(/*is_last=*/true));
+    is_first_ = true;
+    return {};
+  }
+
+ private:
+  Status encode(bool is_last) {
+    const std::string_view window(buffer_.data(), held_);
+    RILL_ASSIGN(const std::size_t consumed, tokenizer_.encode_window(window, is_first_, is_last, sink_));
+    if (consumed == 0) {
+      return bad_input({.where = text("text"),
+                        .what = text("a word longer than ", tokenizer_.text_bytes_, " bytes"),
+                        .expected = text("a space or line break before that"),
+                        .remedy = text("put spaces between the words")});
+    }
+    is_first_ = false;
+    held_ -= consumed;
+    std::copy_n(window.data() + consumed, held_, buffer_.data());
+    return {};
+  }
+
+  Tokenizer& tokenizer_;
+  std::span<char> buffer_;
+  TokenSink sink_;
+  std::size_t held_ = 0;
+  bool is_first_ = true;
+};
+
+Status Tokenizer::encode(std::span<const TextPart> parts, TokenSink sink) {
+  const HeapBuffer buffer(*heap_, std::max<std::size_t>(text_bytes_, 16));
+  if (!buffer.ok()) return heap_full(*heap_, "encoding");
+  Fragment fragment(*this, buffer.span(), sink);
+  try {
+    for (const TextPart& part : parts) {
+      for (std::string_view rest = part.text; !rest.empty();) {
+        const Match match = find_spelling(rest, part.special);
+        RILL_TRY(fragment.add(rest.substr(0, match.begin)));
+        if (match.token != kNoToken) {
+          RILL_TRY(fragment.finish());
+          RILL_TRY(sink({&match.token, 1}));
+        }
+        rest.remove_prefix(match.end);
+      }
+    }
+    return fragment.finish();
+  } catch (const std::bad_alloc&) {
+    return heap_full(*heap_, "encoding");
+  }
 }
 
 /// The first place where a special or added token is spelt out, the longest if several begin there; else the text's
@@ -93,32 +149,6 @@ Tokenizer::Match Tokenizer::find_spelling(std::string_view text, SpecialTokens s
   consider(section_.numbers(TokenizerTable::kAdded));
   if (special == SpecialTokens::kControl) consider(section_.numbers(TokenizerTable::kSpecial));
   return best;
-}
-
-Status Tokenizer::encode_fragment(std::string_view text, TokenSink sink) {
-  const HeapBuffer buffer(*heap_, std::max<std::size_t>(text_bytes_, 16));
-  if (!buffer.ok()) return heap_full(*heap_, "encoding");
-  std::size_t held = 0;
-  bool is_first = true;
-  try {
-    while (!text.empty() || held > 0) {
-      held += move_as_utf8(text, buffer.span().subspan(held));
-      const std::string_view window(buffer.span().data(), held);
-      RILL_ASSIGN(const std::size_t consumed, encode_window(window, is_first, text.empty(), sink));
-      if (consumed == 0) {
-        return bad_input({.where = rill::text("text"),
-                          .what = rill::text("a word longer than ", text_bytes_, " bytes"),
-                          .expected = rill::text("a space or line break before that"),
-                          .remedy = rill::text("put spaces between the words")});
-      }
-      is_first = false;
-      held -= consumed;
-      std::copy_n(window.data() + consumed, held, buffer.span().data());
-    }
-  } catch (const std::bad_alloc&) {
-    return heap_full(*heap_, "encoding");
-  }
-  return {};
 }
 
 std::string_view Tokenizer::bytes_of(Token token) const {

@@ -18,6 +18,13 @@ namespace rill {
 /// Whether special tokens spelt out in a text count as such. kText is for what users type: nobody can forge a turn.
 enum class SpecialTokens : bool { kText, kControl };
 
+/// A stretch of text, and how special tokens spelt out in it count. A spelling never reaches from one part into the
+/// next.
+struct TextPart {
+  std::string_view text;
+  SpecialTokens special = SpecialTokens::kText;
+};
+
 /// Takes a run of tokens; borrowed for the call. An error ends the encoding and is handed through.
 using TokenSink = FunctionRef<Status(std::span<const Token>)>;
 
@@ -45,12 +52,17 @@ class Tokenizer {
   Tokenizer& operator=(const Tokenizer&) = delete;
   virtual ~Tokenizer() = default;
 
-  /// Encodes UTF-8 text of any length; what is not UTF-8 counts as U+FFFD, one per maximal part as Unicode recommends.
-  /// No beginning-of-text token is added. The same tokens as the model's own tokenizer gives.
+  /// Encodes parts that form one text (a word may reach from one into the next), UTF-8 of any length; what is not UTF-8
+  /// counts as U+FFFD, one per maximal part as Unicode recommends. No beginning-of-text token is added. The same tokens
+  /// as the model's own tokenizer gives.
   /// @param sink  is called with runs of tokens, in order; from outside the heap's scope.
   /// kBadInput if one word is longer than the heap was sized for; tokens before it have been handed out then.
   /// Cost: O(n log n) in a word's bytes, O(n) in words; no allocation outside the heap, which is as before afterwards.
-  Status encode(std::string_view text, SpecialTokens special, TokenSink sink);
+  Status encode(std::span<const TextPart> parts, TokenSink sink);
+  Status encode(std::string_view text, SpecialTokens special, TokenSink sink) {
+    const TextPart part = {.text = text, .special = special};
+    return encode({&part, 1}, sink);
+  }
 
   /// The bytes a token stands for, empty for control tokens and ids out of range; may be a part of a UTF-8 character.
   std::string_view bytes_of(Token token) const;
@@ -89,7 +101,7 @@ class Tokenizer {
     Token token = kNoToken;
   };
   Match find_spelling(std::string_view text, SpecialTokens special) const;
-  Status encode_fragment(std::string_view text, TokenSink sink);
+  class Fragment;
 
   TokenizerSection section_;
   FixedHeap* heap_;

@@ -72,8 +72,7 @@ Status TokenizerSection::check() const {
   }
   const bool is_bpe = h.kind == TokenizerKind::kByteLevelBpe;
   if (!is_bpe && h.kind != TokenizerKind::kSentencePiece) {
-    return bad_table(Table::kProto, text("tokenizer kind ", static_cast<std::uint32_t>(h.kind)),
-                     text("1 or 2"));
+    return bad_table(Table::kProto, text("tokenizer kind ", static_cast<std::uint32_t>(h.kind)), text("1 or 2"));
   }
   if (h.vocabulary == 0 || (h.beginning_of_text >= h.vocabulary && h.beginning_of_text != kNoToken)) {
     return bad_table(Table::kTokenOffsets,
@@ -91,8 +90,7 @@ Status TokenizerSection::check() const {
     if (table(list).size() % 4 != 0 ||
         std::any_of(ids.begin(), ids.end(), [&](Token id) { return id >= h.vocabulary; }) ||
         !std::is_sorted(ids.begin(), ids.end())) {
-      return bad_table(list, text(table(list).size(), " bytes"),
-                       text("ascending ids below ", h.vocabulary));
+      return bad_table(list, text(table(list).size(), " bytes"), text("ascending ids below ", h.vocabulary));
     }
   }
   if (!is_bpe) {
@@ -107,24 +105,21 @@ Status TokenizerSection::check() const {
   if (byte_tokens.size() != 256 || table(Table::kByteTokens).size() % 4 != 0 ||
       std::any_of(byte_tokens.begin(), byte_tokens.end(),
                   [&](Token id) { return id >= h.vocabulary && id != kNoToken; })) {
-    return bad_table(Table::kByteTokens, text(byte_tokens.size(), " entries"),
-                     text("256 ids below ", h.vocabulary));
+    return bad_table(Table::kByteTokens, text(byte_tokens.size(), " entries"), text("256 ids below ", h.vocabulary));
   }
   std::uint64_t previous = 0;
   bool is_first = true;
   for (const Merge& merge : merges()) {
     if (merge.left >= h.vocabulary || merge.right >= h.vocabulary || merge.merged >= h.vocabulary ||
         (!is_first && merge.key() <= previous)) {
-      return bad_table(Table::kMerges,
-                       text("merge of ", merge.left, " and ", merge.right, " into ", merge.merged),
+      return bad_table(Table::kMerges, text("merge of ", merge.left, " and ", merge.right, " into ", merge.merged),
                        text("ids below ", h.vocabulary, ", pairs strictly ascending"));
     }
     previous = merge.key();
     is_first = false;
   }
   if (table(Table::kMerges).size() % sizeof(Merge) != 0) {
-    return bad_table(Table::kMerges, text(table(Table::kMerges).size(), " bytes"),
-                     text("a multiple of 16"));
+    return bad_table(Table::kMerges, text(table(Table::kMerges).size(), " bytes"), text("a multiple of 16"));
   }
   return {};
 }

@@ -70,7 +70,7 @@ Result<std::optional<std::uint64_t>> GgufFile::find_u64(std::string_view key) co
     case GgufType::kU64:
       return Found(load<std::uint64_t>(*value));
     case GgufType::kI8:
-      number = load<std::int8_t>(*value);
+      number = load<std::int8_t>(*value);  // NOLINT(bugprone-signed-char-misuse): a number, not a character
       break;
     case GgufType::kI16:
       number = load<std::int16_t>(*value);

@@ -157,6 +157,8 @@ class GgufFile {
   std::span<const std::byte> data(const GgufTensor& tensor) const {
     return bytes_.subspan(static_cast<std::size_t>(tensor.offset), static_cast<std::size_t>(tensor.bytes));
   }
+  /// Lets the system take back the pages read so far; for bytes in memory, nothing.
+  void forget_pages() const { mapping_.forget_pages(); }
 
  private:
   class Parser;

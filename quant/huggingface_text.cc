@@ -13,13 +13,21 @@ namespace {
 
 using nlohmann::json;
 
+constexpr std::size_t kMostTemplateBytes = std::size_t{1} << 20U;
+
 bool exists(const std::string& path) {
   std::error_code ignored;
   return std::filesystem::exists(path, ignored);
 }
 
-Result<std::string> read_text_file(const std::string& path) {
+Result<std::string> read_template(const std::string& path) {
   RILL_ASSIGN(const MappedFile file, MappedFile::open(path));
+  if (file.bytes().size() > kMostTemplateBytes) {
+    return bad_input({.where = text(path),
+                      .what = text(file.bytes().size(), " bytes"),
+                      .expected = text("a chat template of at most ", kMostTemplateBytes),
+                      .remedy = text("download the file again")});
+  }
   return std::string(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
 }
 
@@ -35,7 +43,7 @@ Result<SourceTokenizer> read_huggingface_tokenizer(const std::string& directory,
 
 Result<std::string> read_huggingface_chat_template(const std::string& directory) {
   const std::string jinja = directory + "/chat_template.jinja";
-  if (exists(jinja)) return read_text_file(jinja);
+  if (exists(jinja)) return read_template(jinja);
   const std::string path = directory + "/tokenizer_config.json";
   if (!exists(path)) return std::string();
   RILL_ASSIGN(const json document, read_json_object(path));

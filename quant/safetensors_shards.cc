@@ -12,8 +12,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::string_view kWhole = "/model.safetensors";
-constexpr std::string_view kIndex = "/model.safetensors.index.json";
+constexpr std::string_view kWhole = "model.safetensors";
+constexpr std::string_view kIndex = "model.safetensors.index.json";
 constexpr std::string_view kExtension = ".safetensors";
 constexpr std::size_t kMostShards = 4096;  // each is a mapping
 
@@ -29,6 +29,10 @@ bool exists(const std::string& path) {
   return std::filesystem::exists(path, ignored);
 }
 
+std::string path_in(const std::string& directory, std::string_view file) {
+  return std::string(directory).append("/").append(file);
+}
+
 /// True for a name that cannot lead out of its directory.
 bool is_plain_file_name(std::string_view name) {
   return name.size() > kExtension.size() && name.ends_with(kExtension) && !name.starts_with('.') &&
@@ -39,13 +43,13 @@ bool is_plain_file_name(std::string_view name) {
 
 Result<SafetensorsShards> SafetensorsShards::open(const std::string& directory) {
   SafetensorsShards shards;
-  const std::string whole = directory + std::string(kWhole);
-  const std::string index = directory + std::string(kIndex);
+  const std::string whole = path_in(directory, kWhole);
+  const std::string index = path_in(directory, kIndex);
   if (!exists(whole)) {
     if (!exists(index)) {
       return bad_input({.where = text(directory),
                         .what = text("no weights"),
-                        .expected = text(kWhole.substr(1), " or ", kIndex.substr(1)),
+                        .expected = text(kWhole, " or ", kIndex),
                         .remedy = text("save the model with safe_serialization=True")});
     }
     RILL_TRY(shards.open_index(directory, index));
@@ -76,7 +80,7 @@ Status SafetensorsShards::open_index(const std::string& directory, const std::st
       return bad_index(path, {}, text("more than ", kMostShards, " files"), text("fewer"));
     }
     if (is_new) {
-      RILL_ASSIGN(SafetensorsFile opened, SafetensorsFile::open(directory + "/" + file));
+      RILL_ASSIGN(SafetensorsFile opened, SafetensorsFile::open(path_in(directory, file)));
       files_.push_back(std::move(opened));  // pointers to tensors stay good: they lie in the file's own vector
     }
     const SafetensorsTensor* tensor = files_[shard->second].find(name);

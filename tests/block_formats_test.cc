@@ -159,7 +159,7 @@ TEST(BlockFormats, Q5_0TakesFifthBitsInTheOrderOfTheElements) {
   const auto out = decode("Q5_0", Bytes().u16(kHalfThree).u32(0x80010009U).append(counting_nibbles()).get());
   for (std::size_t e = 0; e < 32; ++e) {
     const bool fifth = e == 0 || e == 3 || e == 16 || e == 31;
-    const float nibble = static_cast<float>(e < 16 ? e : 31 - e);
+    const auto nibble = static_cast<float>(e < 16 ? e : 31 - e);
     EXPECT_EQ(out[e], 3.0F * (nibble + (fifth ? 16.0F : 0.0F) - 16.0F)) << e;
   }
 }
@@ -263,7 +263,8 @@ TEST(BlockFormats, Q6_KPutsSixBitsTogetherFromTwoPlanes) {
                                  std::pair{kHalfOne, 1.0F}}) {
     const auto out = decode("Q6_K", Bytes().append(low).append(high).append(scales).u16(d).get());
     for (std::size_t e = 0; e < 256; ++e) {
-      const float scale = static_cast<float>(e / 16) * 17.0F - 128.0F;
+      const std::size_t sub_block = e / 16;
+      const float scale = static_cast<float>(sub_block) * 17.0F - 128.0F;
       EXPECT_EQ(out[e], value * scale * (static_cast<float>(q(e)) - 32.0F)) << e;
     }
   }

@@ -15,29 +15,28 @@ class ByteWriter {
  public:
   template <typename Number>
   ByteWriter& put(Number number) {
-    const std::size_t at = bytes_.size();
-    bytes_.resize(at + sizeof number);
-    std::memcpy(bytes_.data() + at, &number, sizeof number);
-    return *this;
+    char little_endian[sizeof number];
+    std::memcpy(little_endian, &number, sizeof number);
+    return raw({little_endian, sizeof number});
   }
   ByteWriter& raw(std::string_view text) {
-    for (const char c : text) bytes_.push_back(static_cast<std::byte>(c));
+    bytes_.append(text);
     return *this;
   }
   ByteWriter& string(std::string_view text) { return put<std::uint64_t>(text.size()).raw(text); }
-  ByteWriter& append(const ByteWriter& other) {
-    bytes_.insert(bytes_.end(), other.bytes_.begin(), other.bytes_.end());
-    return *this;
-  }
+  ByteWriter& append(const ByteWriter& other) { return raw(other.bytes_); }
   ByteWriter& pad(std::size_t alignment) {
-    while (bytes_.size() % alignment != 0) bytes_.push_back(std::byte{0});
+    while (bytes_.size() % alignment != 0) bytes_.push_back('\0');
     return *this;
   }
   std::size_t size() const { return bytes_.size(); }
-  const std::vector<std::byte>& bytes() const { return bytes_; }
+  std::vector<std::byte> bytes() const {
+    const auto* const first = reinterpret_cast<const std::byte*>(bytes_.data());
+    return {first, first + bytes_.size()};
+  }
 
  private:
-  std::vector<std::byte> bytes_;
+  std::string bytes_;
 };
 
 /// One GGUF file; keys and tensors are written in the order of the calls. Type numbers are the specification's.

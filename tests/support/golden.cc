@@ -134,7 +134,8 @@ double mean_kl_nats(std::span<const float> actual, std::span<const float> expect
   for (std::size_t at = 0; at < actual.size(); at += columns) {
     sum += kl_nats(actual.subspan(at, columns), expected.subspan(at, columns));
   }
-  const double average = sum / static_cast<double>(actual.size() / columns);
+  const std::size_t rows = actual.size() / columns;
+  const double average = sum / static_cast<double>(rows);
   return std::isnan(average) ? kWorst : average;
 }
 

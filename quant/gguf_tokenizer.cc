@@ -1,0 +1,259 @@
+#include "quant/gguf_tokenizer.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "quant/sentencepiece_model.h"
+#include "quant/tokenizer_writer.h"
+
+namespace rill::quant {
+namespace {
+
+/// What a token is, with the numbers of tokenizer.ggml.token_type.
+enum class TokenType : std::int32_t { kNormal = 1, kUnknown, kControl, kUserDefined, kUnused, kByte };
+
+constexpr std::string_view kTokensKey = "tokenizer.ggml.tokens";
+constexpr std::string_view kTypesKey = "tokenizer.ggml.token_type";
+constexpr std::string_view kScoresKey = "tokenizer.ggml.scores";
+constexpr std::string_view kMergesKey = "tokenizer.ggml.merges";
+constexpr std::string_view kPretokenizerKey = "tokenizer.ggml.pre";
+
+/// Control tokens that end a reply, whatever the file names as its end of sequence: chat models are often converted
+/// with the base model's.
+constexpr std::string_view kEndSpellings[] = {"<|im_end|>", "<|endoftext|>", "</s>", "<|eot_id|>"};
+
+/// normalizer_spec { add_dummy_prefix: false }, to stand behind a ModelProto: a reader of protocol buffers merges a
+/// second occurrence of a message into the first.
+constexpr std::string_view kNoDummyPrefix("\x1a\x02\x18\x00", 4);
+
+Status bad(const Text& where, const Text& what, const Text& expected) {
+  return bad_input({.where = where, .what = what, .expected = expected, .remedy = text("convert the model again")});
+}
+
+/// The byte that a character of GPT-2's alphabet stands for, or -1. Printable bytes stand for themselves; the 68 others
+/// are U+0100 onwards, in order.
+int byte_of_character(std::uint32_t character) {
+  const auto stands_for_itself = [](std::uint32_t byte) {
+    return (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff);
+  };
+  if (character < 0x100) return stands_for_itself(character) ? static_cast<int>(character) : -1;
+  std::uint32_t next = 0x100;
+  for (std::uint32_t byte = 0; byte < 0x100; ++byte) {
+    if (stands_for_itself(byte)) continue;
+    if (next == character) return static_cast<int>(byte);
+    ++next;
+  }
+  return -1;
+}
+
+/// The bytes that a token spells in GPT-2's alphabet, all of which is one or two bytes long in UTF-8. Nothing if it
+/// holds anything else.
+std::optional<std::string> bytes_of_spelling(std::string_view spelling) {
+  std::string bytes;
+  for (std::size_t i = 0; i < spelling.size(); ++i) {
+    std::uint32_t character = static_cast<unsigned char>(spelling[i]);
+    if (character >= 0x80) {
+      if (character < 0xc2 || character > 0xdf || i + 1 == spelling.size()) return std::nullopt;
+      const std::uint32_t next = static_cast<unsigned char>(spelling[++i]);
+      if ((next & 0xc0U) != 0x80) return std::nullopt;
+      character = (character & 0x1fU) << 6U | (next & 0x3fU);
+    }
+    const int byte = byte_of_character(character);
+    if (byte < 0) return std::nullopt;
+    bytes.push_back(static_cast<char>(byte));
+  }
+  return bytes;
+}
+
+/// The tables of one file on their way into a SourceTokenizer.
+class Reader {
+ public:
+  explicit Reader(const GgufFile& file) : file_(file) {}
+  Result<SourceTokenizer> read();
+
+ private:
+  Status read_tokens();
+  Status read_types();
+  Status read_special_tokens();
+  Status read_token_id(std::string_view key, Token& token) const;
+  Status read_bpe();
+  Status read_bpe_tokens();
+  Status read_merges();
+  Status read_merge(std::string_view merge, std::size_t rank);
+  Status read_pattern();
+  Status read_sentencepiece();
+
+  const GgufFile& file_;
+  SourceTokenizer out_;
+  std::vector<std::string_view> spellings_;             ///< [vocabulary], views of the file
+  std::vector<TokenType> types_;                        ///< [vocabulary]
+  std::unordered_map<std::string_view, Token> normal_;  ///< byte-level BPE's own tokens, by their spelling
+};
+
+Result<SourceTokenizer> Reader::read() {
+  constexpr std::string_view kKey = "tokenizer.ggml.model";
+  RILL_ASSIGN(const auto model, file_.find_string(kKey));
+  if (!model || *model == "none" || *model == "no_vocab") return SourceTokenizer();
+  if (*model != "gpt2" && *model != "llama") {
+    return bad(file_.where(kKey), text("tokenizer ", printable(*model), " is not known"), text("gpt2 or llama"));
+  }
+  RILL_TRY(read_tokens());
+  RILL_TRY(read_types());
+  RILL_TRY(*model == "gpt2" ? read_bpe() : read_sentencepiece());
+  RILL_TRY(read_special_tokens());
+  return std::move(out_);
+}
+
+Status Reader::read_tokens() {
+  RILL_ASSIGN(const auto tokens, file_.find_strings(kTokensKey));
+  if (!tokens || tokens->size() == 0) return bad(file_.where(kTokensKey), text("no tokens"), text("a vocabulary"));
+  if (tokens->size() >= kNoToken) {
+    return bad(file_.where(kTokensKey), text(tokens->size(), " tokens"), text("fewer than ", kNoToken));
+  }
+  spellings_.assign(tokens->begin(), tokens->end());
+  return {};
+}
+
+Status Reader::read_types() {
+  RILL_ASSIGN(const auto types, file_.find_integers(kTypesKey));
+  types_.assign(spellings_.size(), TokenType::kNormal);
+  if (!types) return {};
+  if (types->size() != spellings_.size()) {
+    return bad(file_.where(kTypesKey), text(types->size(), " types"), text(spellings_.size(), ", one for each token"));
+  }
+  for (std::size_t i = 0; i < types->size(); ++i) {
+    const std::int32_t type = (*types)[i];
+    if (type < static_cast<std::int32_t>(TokenType::kNormal) || type > static_cast<std::int32_t>(TokenType::kByte)) {
+      return bad(file_.where(kTypesKey), text("token ", i, " has type ", type), text("1 to 6"));
+    }
+    types_[i] = static_cast<TokenType>(type);
+    if (types_[i] == TokenType::kControl) out_.special.push_back(static_cast<Token>(i));
+    if (types_[i] == TokenType::kUserDefined) out_.added.push_back(static_cast<Token>(i));
+  }
+  return {};
+}
+
+Status Reader::read_token_id(std::string_view key, Token& token) const {
+  RILL_ASSIGN(const auto id, file_.find_u64(key));
+  if (!id) return {};
+  if (*id >= spellings_.size()) {
+    return bad(file_.where(key), text("token ", *id), text("an id below ", spellings_.size()));
+  }
+  token = static_cast<Token>(*id);
+  return {};
+}
+
+Status Reader::read_special_tokens() {
+  RILL_TRY(read_token_id("tokenizer.ggml.bos_token_id", out_.beginning_of_text));
+  RILL_ASSIGN(const auto adds, file_.find_bool("tokenizer.ggml.add_bos_token"));
+  RILL_ASSIGN(const auto pretokenizer, file_.find_string(kPretokenizerKey));
+  // Files that do not say follow their tokenizer's custom: SentencePiece's and Llama 3's begin with it, GPT-2's do not.
+  const bool custom = out_.kind == SourceTokenizer::Kind::kSentencePiece || pretokenizer == "llama-bpe";
+  out_.adds_beginning_of_text = out_.beginning_of_text != kNoToken && adds.value_or(custom);
+
+  for (const std::string_view key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"}) {
+    Token token = kNoToken;
+    RILL_TRY(read_token_id(key, token));
+    if (token != kNoToken) out_.end_tokens.push_back(token);
+  }
+  for (const Token token : out_.special) {
+    if (std::ranges::find(kEndSpellings, spellings_[token]) != std::end(kEndSpellings))
+      out_.end_tokens.push_back(token);
+  }
+  std::ranges::sort(out_.end_tokens);
+  out_.end_tokens.erase(std::unique(out_.end_tokens.begin(), out_.end_tokens.end()), out_.end_tokens.end());
+  return {};
+}
+
+Status Reader::read_bpe() {
+  out_.kind = SourceTokenizer::Kind::kByteLevelBpe;
+  RILL_TRY(read_bpe_tokens());
+  RILL_TRY(read_merges());
+  return read_pattern();
+}
+
+Status Reader::read_bpe_tokens() {
+  out_.tokens.reserve(spellings_.size());
+  normal_.reserve(spellings_.size());
+  for (std::size_t i = 0; i < spellings_.size(); ++i) {
+    const auto token = static_cast<Token>(i);
+    std::optional<std::string> bytes;
+    if (types_[i] == TokenType::kNormal) {
+      bytes = bytes_of_spelling(spellings_[i]);
+      if (!bytes) {  // no merge makes it: older converters left the type of added tokens at normal
+        out_.added.push_back(token);
+      } else if (!normal_.emplace(spellings_[i], token).second) {
+        return bad(file_.where(kTokensKey), text("tokens ", normal_.at(spellings_[i]), " and ", token, " are the same"),
+                   text("every token once"));
+      }
+    }
+    out_.tokens.push_back(bytes ? std::move(*bytes) : std::string(spellings_[i]));
+  }
+  std::ranges::sort(out_.added);
+  return {};
+}
+
+Status Reader::read_merges() {
+  RILL_ASSIGN(const auto merges, file_.find_strings(kMergesKey));
+  if (!merges) return bad(file_.where(kMergesKey), text("missing"), text("the merges of a byte-level BPE"));
+  out_.merges.reserve(merges->size());
+  std::size_t rank = 0;
+  for (const std::string_view merge : *merges) RILL_TRY(read_merge(merge, rank++));
+  return {};
+}
+
+Status Reader::read_merge(std::string_view merge, std::size_t rank) {
+  const std::size_t space = merge.find(' ');  // the alphabet has none, so there is one
+  if (space != std::string_view::npos) {
+    const std::string_view first = merge.substr(0, space);
+    const std::string_view second = merge.substr(space + 1);
+    const auto left = normal_.find(first);
+    const auto right = normal_.find(second);
+    if (left != normal_.end() && right != normal_.end() && normal_.contains(std::string(first).append(second))) {
+      out_.merges.emplace_back(left->second, right->second);
+      return {};
+    }
+  }
+  return bad(text(file_.where(kMergesKey), ", merge ", rank), text("\"", printable(merge), "\""),
+             text("two normal tokens, with a space between, that join to a third"));
+}
+
+Status Reader::read_pattern() {
+  RILL_ASSIGN(const auto name, file_.find_string(kPretokenizerKey));
+  // Files from before the key was introduced are of models that split text as GPT-2 does.
+  const char* pattern = pattern_for_pretokenizer(name.value_or("gpt-2"));
+  if (pattern == nullptr) {
+    return bad_input({.where = file_.where(kPretokenizerKey),
+                      .what = text("pre-tokenizer ", printable(*name), " is not known"),
+                      .expected = text("one whose pattern Rill has"),
+                      .remedy = text("import the model's Hugging Face directory, which spells its pattern out")});
+  }
+  out_.pattern = pattern;
+  return {};
+}
+
+Status Reader::read_sentencepiece() {
+  out_.kind = SourceTokenizer::Kind::kSentencePiece;
+  out_.added.clear();  // SentencePiece finds them itself, by their types
+  RILL_ASSIGN(const auto found, file_.find_floats(kScoresKey));
+  if (!found || found->size() != spellings_.size()) {
+    return bad(file_.where(kScoresKey), found ? text(found->size(), " scores") : text("missing"),
+               text(spellings_.size(), ", one for each token"));
+  }
+  std::vector<float> scores(spellings_.size());
+  std::vector<std::int32_t> types(spellings_.size());
+  for (std::size_t i = 0; i < spellings_.size(); ++i) {
+    scores[i] = (*found)[i];
+    types[i] = static_cast<std::int32_t>(types_[i]);
+  }
+  out_.sentencepiece_proto = build_sentencepiece_proto(spellings_, scores, types);
+  RILL_ASSIGN(const auto prefixed, file_.find_bool("tokenizer.ggml.add_space_prefix"));
+  if (!prefixed.value_or(true)) out_.sentencepiece_proto.append(kNoDummyPrefix);
+  return {};
+}
+
+}  // namespace
+
+Result<SourceTokenizer> read_gguf_tokenizer(const GgufFile& file) { return Reader(file).read(); }
+
+}  // namespace rill::quant
