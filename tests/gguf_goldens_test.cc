@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -14,6 +13,8 @@
 #include <vector>
 
 #include "quant/source_model.h"
+#include "tests/support/real_model.h"
+#include "tests/support/shared_data.h"
 
 namespace rill::quant {
 namespace {
@@ -187,9 +188,8 @@ TEST_P(GoldenGguf, TakesATokenizerGivenBesideItInsteadOfItsOwn) {
 }
 
 TEST(SmolLm2Gguf, OpensWithTheConfigurationOfItsConfigJson) {
-  const char* path = std::getenv("RILL_TEST_GGUF");
-  if (path == nullptr) GTEST_SKIP() << "RILL_TEST_GGUF does not name SmolLM2-135M-Instruct.Q4_1.gguf";
-  const auto opened = open_source_model(path, "");
+  RILL_NEED_REAL_GGUF();
+  const auto opened = open_source_model(real_gguf(), "");
   ASSERT_TRUE(opened.ok()) << opened.status().message();
   const SourceModel& model = **opened;
   const ModelConfig& c = model.config();  // shared/tokenizers/smollm2/config.json
@@ -228,10 +228,10 @@ TEST(SmolLm2Gguf, OpensWithTheConfigurationOfItsConfigJson) {
 }
 
 TEST(SmolLm2Gguf, HasTheMergesAndTokensOfItsTokenizerJson) {
-  const char* path = std::getenv("RILL_TEST_GGUF");
-  const std::string json_path = RILL_SHARED_DIR "/tokenizers/smollm2/tokenizer.json";
-  if (path == nullptr || !std::filesystem::exists(json_path)) GTEST_SKIP() << "no RILL_TEST_GGUF or no " << json_path;
-  const auto opened = open_source_model(path, "");
+  RILL_NEED_REAL_GGUF();
+  RILL_NEED_SHARED("tokenizers/smollm2/tokenizer.json");
+  const std::string json_path = shared_path("tokenizers/smollm2/tokenizer.json");
+  const auto opened = open_source_model(real_gguf(), "");
   ASSERT_TRUE(opened.ok()) << opened.status().message();
   const SourceTokenizer& t = (*opened)->tokenizer();
   const auto json = nlohmann::json::parse(std::ifstream(json_path));

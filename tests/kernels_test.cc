@@ -126,7 +126,7 @@ TEST_P(EveryKernelSet, MultiplyHasTheBitsThatTheDefinitionGives) {
   unsigned seed = 1;
   for (const TileShape shape : {TileShape{16, 32, 32}, TileShape{50, 96, 32}, TileShape{7, 20, 16},
                                 TileShape{48, 256, 64}, TileShape{576, 1536, 32}, TileShape{33, 172, 32}}) {
-    for (const std::size_t tokens : {1, 2, 3, 5, 6, 7, 13}) {
+    for (const std::size_t tokens : {1U, 2U, 3U, 5U, 6U, 7U, 13U}) {
       MultiplyCase c = random_case(shape, tokens, ++seed);
       std::vector<float> out(tokens * shape.padded_rows(), -1.0F);
       set().multiply(c.matrix(), 0, shape.row_blocks(), c.activations(), tokens, out.data(), shape.padded_rows());
@@ -154,7 +154,7 @@ TEST_P(EveryKernelSet, MultiplyWritesOnlyTheRowBlocksItWasGiven) {
 }
 
 TEST_P(EveryKernelSet, ScoreIsTheExactDotProductTimesBothScales) {
-  for (const std::size_t stride : {16, 64, 80, 128}) {
+  for (const std::size_t stride : {16U, 64U, 80U, 128U}) {
     const std::size_t tiles = 3;
     std::mt19937 generator(static_cast<unsigned>(stride));
     std::uniform_int_distribution<int> byte(-127, 127);
@@ -178,7 +178,7 @@ TEST_P(EveryKernelSet, ScoreIsTheExactDotProductTimesBothScales) {
 }
 
 TEST_P(EveryKernelSet, MixAddsTheValuesInAscendingOrder) {
-  for (const std::size_t stride : {16, 64, 80, 144}) {
+  for (const std::size_t stride : {16U, 64U, 80U, 144U}) {
     const std::size_t count = 19;
     std::mt19937 generator(4);
     std::uniform_int_distribution<int> byte(-127, 127);
