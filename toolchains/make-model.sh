@@ -34,7 +34,8 @@ if [ -n "${RILL_MODEL-}" ]; then
   options=()
 else
   source=$models/smollm2-135m-instruct.gguf
-  options=(--temperature 0.2 --top-p 0.9) # as its authors advise
+  # Temperature and top-p as its authors advise; short answers are what a small model does best.
+  options=(--temperature 0.2 --top-p 0.9 --system "You are a helpful AI assistant. Answer in one or two short sentences.")
 fi
 if [[ $source == *.rill ]]; then
   echo "$source"
