@@ -236,7 +236,7 @@ TEST(HuggingfaceImporter, TakesASentencePieceModelAndAddsTheConfigurationsEndTok
 TEST(HuggingfaceImporter, RefusesATokenizerThatItCannotReadRatherThanDropIt) {
   const HuggingfaceDirectory directory;
   directory.write("tokenizer.json", "{}");
-  directory.expect_refused("tokenizer.json: a tokenizer in a form that cannot be imported");
+  directory.expect_refused("tokenizer.json: ");
   directory.write("tokenizer.model", "no proto at all");
   directory.expect_refused("tokenizer.model: ");
   const auto model = open_huggingface_model(directory.path(), "/nonexistent/tokenizer.model");

@@ -1,0 +1,299 @@
+// The runtime as a whole against what others compute: the paper's own code, Hugging Face's float32, a double-precision
+// oracle; and against itself, where the same bits are promised.
+
+#include "core/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+#include "core/checksum.h"
+#include "platform/cpu.h"
+#include "tests/support/golden.h"
+#include "tests/support/imported_model.h"
+#include "tests/support/oracle_llama.h"
+#include "tests/support/shared_data.h"
+
+namespace rill {
+namespace {
+
+/// Rows of logits picked by index.
+std::vector<float> rows_at(std::span<const float> logits, std::size_t columns, const GoldenTensor& index) {
+  std::vector<float> picked;
+  for (const std::int32_t row : index.ints) {
+    const auto begin = logits.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(row) * columns);
+    picked.insert(picked.end(), begin, begin + static_cast<std::ptrdiff_t>(columns));
+  }
+  return picked;
+}
+
+class StreamingGolden : public testing::TestWithParam<const char*> {
+ protected:
+  static constexpr std::size_t kVocabulary = 320;
+  static constexpr double kTolerance = 0.04;  // of the logits' deviation: the README beside the goldens
+  std::string directory() const { return shared_path(std::string("goldens/streaming/") + GetParam()); }
+};
+INSTANTIATE_TEST_SUITE_P(Llama, StreamingGolden, testing::Values("llama_mha", "llama_gqa"));
+
+TEST_P(StreamingGolden, EveryPolicyAgreesWithThePapersOwnCode) {
+  RILL_NEED_SHARED("goldens/streaming");
+  const ImportedModel model(directory());
+  const Result<Golden> golden = Golden::load(directory() + "/golden.safetensors");
+  ASSERT_TRUE(model.ok() && golden.ok());
+  const std::vector<Token> tokens = (*golden)["tokens"].tokens();
+  struct Case {
+    CachePolicy policy;
+    const char* logits;
+    const char* nll;
+  };
+  for (const Case& c : {Case{stream_policy(4, 28), "stream_4_28", "nll_stream_4_28"},
+                        Case{stream_policy(1, 31), "stream_1_31", "nll_stream_1_31"},
+                        Case{window_policy(32), "window_0_32", "nll_window_0_32"}}) {
+    Result<Engine> engine = start(model.file(), {.policy = c.policy, .chunk = 24});
+    ASSERT_TRUE(engine.ok());
+    const std::vector<float> logits = logits_of(*engine, tokens);
+    const std::vector<float> rows = rows_at(logits, kVocabulary, (*golden)["step_index"]);
+    EXPECT_LE(rms_over_deviation(rows, (*golden)[c.logits].floats), kTolerance) << c.logits;
+    double difference = 0;
+    const std::vector<float>& nll = (*golden)[c.nll].floats;
+    for (std::size_t t = 0; t < nll.size(); ++t) {
+      difference += nll_nats(std::span(logits).subspan(t * kVocabulary, kVocabulary), tokens[t + 1]) -
+                    static_cast<double>(nll[t]);
+    }
+    EXPECT_NEAR(difference / static_cast<double>(nll.size()), 0, 0.005) << c.nll;
+  }
+}
+
+TEST_P(StreamingGolden, DenseAgreesWithHuggingFace) {
+  RILL_NEED_SHARED("goldens/streaming");
+  const ImportedModel model(directory());
+  const Result<Golden> golden = Golden::load(directory() + "/golden.safetensors");
+  ASSERT_TRUE(model.ok() && golden.ok());
+  std::vector<Token> tokens = (*golden)["tokens"].tokens();
+  tokens.resize(128);
+  Result<Engine> engine = start(model.file(), {.policy = dense_policy(128)});
+  ASSERT_TRUE(engine.ok());
+  EXPECT_LE(rms_over_deviation(logits_of(*engine, tokens), (*golden)["dense"].floats), kTolerance);
+}
+
+TEST_P(StreamingGolden, HasTheSameBitsForEveryKernelSetThreadCountAndChunk) {
+  RILL_NEED_SHARED("goldens/streaming");
+  const ImportedModel model(directory());
+  const Result<Golden> golden = Golden::load(directory() + "/golden.safetensors");
+  ASSERT_TRUE(model.ok() && golden.ok());
+  const std::vector<Token> tokens = (*golden)["tokens"].tokens();
+  std::uint32_t expected = 0;
+  for (const kernels::KernelSet* kernels : kernels::kernel_sets()) {
+    if (!detect_cpu().has(kernels->needs)) continue;
+    for (const std::uint32_t threads : {1U, 2U, 3U}) {
+      for (const std::uint32_t chunk : {1U, 7U, 64U, 300U}) {
+        Result<Engine> engine = start(model.file(), {.policy = stream_policy(4, 28),
+                                                     .chunk = chunk,
+                                                     .threads = threads,
+                                                     .kernels = kernels,
+                                                     .in_ram = chunk == 7,
+                                                     .logits_rows = 5});
+        ASSERT_TRUE(engine.ok());
+        const std::uint32_t actual = crc32(std::as_bytes(std::span<const float>(logits_of(*engine, tokens))));
+        if (expected == 0) expected = actual;
+        EXPECT_EQ(actual, expected) << kernels->name << ", " << threads << " threads, chunk " << chunk;
+      }
+    }
+  }
+}
+
+TEST_P(StreamingGolden, AStreamThatBeginsNearTheEndOfPositionsGoesOn) {
+  RILL_NEED_SHARED("goldens/streaming");
+  const ImportedModel model(directory());
+  const Result<Golden> golden = Golden::load(directory() + "/golden.safetensors");
+  ASSERT_TRUE(model.ok() && golden.ok());
+  const std::vector<Token> tokens = (*golden)["tokens"].tokens();
+  Result<Engine> engine = start(model.file(), {.policy = stream_policy(4, 28), .chunk = 16});
+  ASSERT_TRUE(engine.ok());
+  Session& session = engine->session(0);
+  for (const std::uint64_t position :
+       {std::uint64_t{1} << 63U, ~std::uint64_t{0} - 100}) {  // the second wraps on the way
+    session.reset(position);
+    std::vector<float> logits;
+    ASSERT_TRUE(session
+                    .evaluate(tokens,
+                              [&](std::size_t, std::span<const float> row) {
+                                logits.insert(logits.end(), row.begin(), row.end());
+                                return Status();
+                              })
+                    .ok());
+    // Sinks are seen from their cache position, which supposes a stream that begins at 0: only the window is
+    // comparable.
+    EXPECT_EQ(session.position(), position + tokens.size());
+    for (const float logit : logits) ASSERT_TRUE(std::isfinite(logit));
+  }
+}
+
+TEST(Goldens, LlamaAndLlama3AgreeWithHuggingFaceFromEitherFormat) {
+  RILL_NEED_SHARED("goldens");
+  struct Case {
+    const char* source;
+    const char* golden;
+    double least_cosine;  // goldens/tolerances.json
+  };
+  for (const Case& c : {Case{"goldens/llama", "goldens/llama", 0.99752},
+                        Case{"goldens/llama/llama.q8_0.gguf", "goldens/llama", 0.99752},
+                        Case{"goldens/llama3", "goldens/llama3", 0.99719},
+                        Case{"goldens/llama3/llama3.q8_0.gguf", "goldens/llama3", 0.99719}}) {
+    const ImportedModel model(shared_path(c.source));
+    const Result<Golden> golden = Golden::load(shared_path(c.golden) + "/golden.safetensors");
+    ASSERT_TRUE(model.ok() && golden.ok());
+    Result<Engine> engine = start(model.file(), {.policy = dense_policy(128)});
+    ASSERT_TRUE(engine.ok());
+    EXPECT_GE(worst_row_cosine(logits_of(*engine, (*golden)["tokens"].tokens()), (*golden)["logits"].floats, 320),
+              c.least_cosine)
+        << c.source;
+  }
+}
+
+TEST(Stories260K, TellsTheStoryThatDoublePrecisionTellsForAHundredTokens) {
+  RILL_NEED_SHARED("models/stories260K");
+  const std::string checkpoint = shared_path("models/stories260K/stories260K.bin");
+  const std::string vocabulary = shared_path("models/stories260K/tok512.model");
+  const ImportedModel model(checkpoint, vocabulary);
+  ASSERT_TRUE(model.ok());
+  const auto source = quant::open_source_model(checkpoint, vocabulary);
+  ASSERT_TRUE(source.ok());
+  const auto oracle = oracle::Llama::load(**source);
+  ASSERT_TRUE(oracle.ok());
+  Result<Engine> engine = start(model.file(), {.policy = stream_policy(4, 508)});
+  ASSERT_TRUE(engine.ok());
+  std::vector<Token> prompt = {engine->tokenizer()->beginning_of_text()};
+  ASSERT_TRUE(engine->tokenizer()
+                  ->encode("Once upon a time", SpecialTokens::kText,
+                           [&](std::span<const Token> run) {
+                             prompt.insert(prompt.end(), run.begin(), run.end());
+                             return Status();
+                           })
+                  .ok());
+
+  oracle::PaperCache cache;
+  std::vector<double> expected;
+  for (const Token token : prompt) expected = oracle->step(token, cache);
+  engine->session(0).set_sampling({.temperature = 0});
+  auto logits = engine->session(0).prefill(prompt);
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(logits.ok());
+    const auto told = static_cast<Token>(std::max_element(expected.begin(), expected.end()) - expected.begin());
+    ASSERT_EQ(engine->session(0).sample(*logits), told) << "token " << i;
+    expected = oracle->step(told, cache);
+    logits = engine->session(0).prefill({&told, 1});
+  }
+}
+
+TEST(SmolLM2, IsAsCloseToFloat32AsDesigned) {
+  RILL_NEED_SHARED("goldens/smollm2-135m-instruct");
+  RILL_NEED_REAL_MODEL();
+  const Result<ModelFile> model = ModelFile::open(real_model_path());
+  ASSERT_TRUE(model.ok()) << model.status().message();
+  const Result<Golden> golden = Golden::load(shared_path("goldens/smollm2-135m-instruct/wikitext2.safetensors"));
+  ASSERT_TRUE(golden.ok());
+  constexpr std::size_t kBlocks = 3;  // of 16: the whole takes minutes
+  Result<Engine> engine = start(*model, {.policy = dense_policy(512), .logits_rows = 16});
+  ASSERT_TRUE(engine.ok());
+  const std::vector<Token> ids = (*golden)["ids"].tokens();
+  const GoldenTensor& positions = (*golden)["positions"];
+  const GoldenTensor& expected = (*golden)["logits"];
+  const std::vector<float>& nll = (*golden)["nll"].floats;
+  double divergence = 0;
+  int rows = 0;
+  double nll_sum = 0;
+  double expected_nll_sum = 0;
+  for (std::size_t block = 0; block < kBlocks; ++block) {
+    engine->session(0).reset();
+    const std::span<const Token> tokens = std::span(ids).subspan(block * 512, 512);
+    ASSERT_TRUE(engine->session(0)
+                    .evaluate(tokens,
+                              [&](std::size_t i, std::span<const float> row) {
+                                if (i + 1 < 512) {
+                                  nll_sum += nll_nats(row, tokens[i + 1]);
+                                  expected_nll_sum += static_cast<double>(nll[block * 511 + i]);
+                                }
+                                for (std::size_t p = 0; p < 32; ++p) {
+                                  if (static_cast<std::size_t>(positions.ints[2 * p]) != block ||
+                                      static_cast<std::size_t>(positions.ints[2 * p + 1]) != i)
+                                    continue;
+                                  divergence += mean_kl_nats(row, expected.row(p), row.size());
+                                  ++rows;
+                                }
+                                return Status();
+                              })
+                    .ok());
+  }
+  ASSERT_GT(rows, 0);
+  EXPECT_LE(divergence / rows, 0.007);
+  EXPECT_LE(std::fabs(std::exp((nll_sum - expected_nll_sum) / (kBlocks * 511)) - 1), 0.006);
+}
+
+TEST(Engine, RefusesIdsOutOfTheVocabularyAndLeavesTheStreamAsItWas) {
+  RILL_NEED_SHARED("goldens/llama");
+  const ImportedModel model(shared_path("goldens/llama"));
+  Result<Engine> engine = start(model.file(), {.policy = stream_policy(1, 8)});
+  ASSERT_TRUE(engine.ok());
+  const std::vector<Token> good = {5, 6, 7};
+  ASSERT_TRUE(engine->session(0).feed(good).ok());
+  const std::vector<Token> bad = {5, 320};
+  const Status status = engine->session(0).feed(bad);
+  EXPECT_EQ(status.code(), Code::kBadInput);
+  EXPECT_NE(status.message().find("320"), std::string_view::npos);
+  EXPECT_EQ(engine->session(0).position(), 3U);
+}
+
+TEST(Engine, ADenseCacheRefusesAtItsEndWithASentence) {
+  RILL_NEED_SHARED("goldens/llama");
+  const ImportedModel model(shared_path("goldens/llama"));
+  Result<Engine> engine = start(model.file(), {.policy = dense_policy(8)});
+  ASSERT_TRUE(engine.ok());
+  const std::vector<Token> eight(8, 5);
+  EXPECT_TRUE(engine->session(0).feed(eight).ok());
+  const Status status = engine->session(0).feed(std::span(eight).first(1));
+  EXPECT_EQ(status.code(), Code::kFailed);
+  EXPECT_NE(status.message().find("full"), std::string_view::npos);
+}
+
+TEST(Engine, SessionsDoNotDisturbEachOther) {
+  RILL_NEED_SHARED("goldens/llama");
+  const ImportedModel model(shared_path("goldens/llama"));
+  Result<Engine> engine = start(model.file(), {.policy = stream_policy(2, 6), .sessions = 2});
+  ASSERT_TRUE(engine.ok());
+  std::vector<Token> tokens(30);
+  std::iota(tokens.begin(), tokens.end(), 10U);
+  const std::vector<float> alone = logits_of(*engine, tokens);
+  engine->session(0).reset();
+  std::vector<float> woven;
+  for (const Token token : tokens) {
+    const Token other = 300 - token;
+    ASSERT_TRUE(engine->session(1).prefill({&other, 1}).ok());
+    const auto logits = engine->session(0).prefill({&token, 1});
+    ASSERT_TRUE(logits.ok());
+    woven.insert(woven.end(), logits->begin(), logits->end());
+  }
+  EXPECT_EQ(woven, alone);
+}
+
+TEST(Engine, ABudgetIsKeptByASmallerChunkOrRefused) {
+  RILL_NEED_SHARED("goldens/llama");
+  const ImportedModel model(shared_path("goldens/llama"));
+  const auto plan = plan_engine(model.file(), {.policy = stream_policy(4, 60), .threads = 1});
+  ASSERT_TRUE(plan.ok());
+  EXPECT_EQ(plan->options.chunk, 64U);
+  const std::uint64_t budget = plan->memory.total_bytes() - 4096;
+  const auto tighter =
+      plan_engine(model.file(), {.policy = stream_policy(4, 60), .threads = 1, .budget_bytes = budget});
+  ASSERT_TRUE(tighter.ok());
+  EXPECT_LT(tighter->options.chunk, 64U);
+  EXPECT_LE(tighter->memory.total_bytes(), budget);
+  const Result<Engine> refused =
+      Engine::start(model.file(), {.policy = stream_policy(4, 60), .threads = 1, .budget_bytes = 100000});
+  EXPECT_EQ(refused.status().code(), Code::kOverBudget);
+}
+
+}  // namespace
+}  // namespace rill
