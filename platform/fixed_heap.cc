@@ -30,6 +30,7 @@ constexpr std::size_t kInUse = 1;
 
 std::size_t FixedHeap::bin_of(std::size_t size) {
   const std::size_t power = std::bit_width(size) - 1;  // size >= 32: power >= 5
+  // NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): it does not know what bit_width returns
   const std::size_t quarter = (size >> (power - 2)) & 3U;
   return std::min((power - 5) * 4 + quarter, kBins - 1);
 }
