@@ -10,6 +10,7 @@
 #include "platform/allocation_watch.h"
 #include "platform/process_memory.h"
 #include "tests/support/imported_model.h"
+#include "tests/support/real_model.h"
 #include "tests/support/shared_data.h"
 
 namespace rill {
@@ -73,7 +74,7 @@ TEST(NoAllocationAfterStart, InAChatPastTheWindowWithSentencePiece) {
 
 TEST(NoAllocationAfterStart, InAChatPastTheWindowWithByteLevelBpe) {
   RILL_NEED_REAL_MODEL();
-  const Result<ModelFile> model = ModelFile::open(real_model_path());
+  const Result<ModelFile> model = ModelFile::open(real_model());
   ASSERT_TRUE(model.ok()) << model.status().message();
   expect_chat_without_allocation(*model, "chatml");
 }

@@ -14,6 +14,7 @@
 #include "tests/support/golden.h"
 #include "tests/support/imported_model.h"
 #include "tests/support/oracle_llama.h"
+#include "tests/support/real_model.h"
 #include "tests/support/shared_data.h"
 
 namespace rill {
@@ -191,7 +192,7 @@ TEST(Stories260K, TellsTheStoryThatDoublePrecisionTellsForAHundredTokens) {
 TEST(SmolLM2, IsAsCloseToFloat32AsDesigned) {
   RILL_NEED_SHARED("goldens/smollm2-135m-instruct");
   RILL_NEED_REAL_MODEL();
-  const Result<ModelFile> model = ModelFile::open(real_model_path());
+  const Result<ModelFile> model = ModelFile::open(real_model());
   ASSERT_TRUE(model.ok()) << model.status().message();
   const Result<Golden> golden = Golden::load(shared_path("goldens/smollm2-135m-instruct/wikitext2.safetensors"));
   ASSERT_TRUE(golden.ok());

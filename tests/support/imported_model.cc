@@ -1,7 +1,5 @@
 #include "tests/support/imported_model.h"
 
-#include <cstdlib>
-#include <filesystem>
 #include <span>
 
 #include "quant/quantizer.h"
@@ -46,13 +44,6 @@ std::vector<float> logits_of(Engine& engine, std::span<const Token> tokens) {
   });
   EXPECT_TRUE(status.ok()) << status.message();
   return all;
-}
-
-std::string real_model_path() {
-  const char* const named = std::getenv("RILL_TEST_MODEL");
-  const std::string path = named != nullptr ? named : RILL_BUILD_DIR "/../models/smollm2-135m-instruct.rill";
-  std::error_code ignored;
-  return std::filesystem::exists(path, ignored) ? path : std::string();
 }
 
 }  // namespace rill

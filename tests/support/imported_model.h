@@ -33,12 +33,4 @@ Result<Engine> start(const ModelFile& model, const EngineOptions& options);
 /// Logits after each token, [n, V], of a fresh stream.
 std::vector<float> logits_of(Engine& engine, std::span<const Token> tokens);
 
-/// Where the build put the real model: RILL_TEST_MODEL, else build/models; empty if there is none.
-std::string real_model_path();
-
 }  // namespace rill
-
-#define RILL_NEED_REAL_MODEL()                                                                           \
-  if (::rill::real_model_path().empty()) {                                                               \
-    GTEST_SKIP() << "needs the real model: toolchains/make-model.sh makes it, RILL_TEST_MODEL names it"; \
-  }
