@@ -1,6 +1,7 @@
 #include "core/attention.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "core/rope.h"
@@ -14,8 +15,8 @@ struct Scratch {
   float* scores;
   float* vector;            // [stride]
   float* mixed;             // [stride]
-  std::int8_t* ring_query;  // [stride]
-  std::int8_t* sink_query;  // [stride]
+  std::int8_t* ring_query;  // [2 stride], high and low parts
+  std::int8_t* sink_query;  // [2 stride]
 };
 
 Scratch scratch_of(const AttentionBuffers& b, std::size_t stride, std::size_t thread) {
@@ -23,8 +24,8 @@ Scratch scratch_of(const AttentionBuffers& b, std::size_t stride, std::size_t th
           .scores = b.scores.data() + thread * b.scores_stride,
           .vector = b.vectors.data() + thread * 2 * stride,
           .mixed = b.vectors.data() + thread * 2 * stride + stride,
-          .ring_query = b.quantized.data() + thread * 2 * stride,
-          .sink_query = b.quantized.data() + thread * 2 * stride + stride};
+          .ring_query = b.quantized.data() + thread * 4 * stride,
+          .sink_query = b.quantized.data() + thread * 4 * stride + 2 * stride};
 }
 
 /// Quantises one head's vector with one scale.
@@ -34,6 +35,36 @@ float quantize_head(const kernels::KernelSet& kernels, const float* x, std::size
   float scale = 0;
   kernels.quantize(x, size, {.values = values, .scales = &scale, .offsets = offset, .columns = stride, .groups = 1});
   return scale;
+}
+
+/// Quantises a query to 15 bits, one scale, in two bytes: to nearest even, the largest at 127 * 128.
+/// @param values  [2 stride]
+kernels::Query quantize_query(const float* x, std::size_t size, std::size_t stride, float score_scale,
+                              std::int8_t* values) {
+  constexpr float kMost = 127 * 128;
+  constexpr float kMagic = 12582912.0F;  // 1.5 * 2^23: adding it rounds to an integer, for |x| < 2^22
+  constexpr float kLeast = 1e-30F;       // as in the kernels' quantize
+  float top = 0;
+  for (std::size_t i = 0; i < size; ++i) top = std::fabs(x[i]) > top ? std::fabs(x[i]) : top;
+  const bool is_number = top >= kLeast && top <= 1e30F;
+  const float factor = is_number ? kMost / top : 0.0F;
+  kernels::Query query = {
+      .high = values, .low = values + stride, .scale = is_number ? top / kMost * score_scale : 0.0F};
+  std::int32_t high_sum = 0;
+  std::int32_t low_sum = 0;
+  std::fill_n(values, 2 * stride, std::int8_t{0});
+  for (std::size_t i = 0; i < size && is_number; ++i) {
+    const std::int32_t value =
+        std::bit_cast<std::int32_t>(x[i] * factor + kMagic) - std::bit_cast<std::int32_t>(kMagic);
+    const std::int32_t high = (value + 64) >> 7;
+    values[i] = static_cast<std::int8_t>(high);
+    values[stride + i] = static_cast<std::int8_t>(value - 128 * high);
+    high_sum += high;
+    low_sum += value - 128 * high;
+  }
+  query.high_offset = -128 * high_sum;
+  query.low_offset = -128 * low_sum;
+  return query;
 }
 
 /// Everything that is the same for all queries of one layer.
@@ -60,9 +91,7 @@ struct LayerAttention {
   kernels::Query make_query(const float* q, const float* cosines, const float* sines, std::int8_t* values,
                             float* rotated) const {
     kernels.rotate(q, cosines, sines, config.head_size / 2, rotated);
-    kernels::Query query;
-    query.values = values;
-    query.scale = quantize_head(kernels, rotated, config.head_size, ring.stride, values, &query.offset) * score_scale;
+    const kernels::Query query = quantize_query(rotated, config.head_size, ring.stride, score_scale, values);
     return query;
   }
 
@@ -145,7 +174,7 @@ AttentionItems plan_attention(MemoryPlan& plan, const ModelConfig& config, const
   items.raw_scores = plan.add<float>("scores by slot", (most_slots + Size(16)) * Size(threads), kLife);
   items.scores = plan.add<float>("scores in order", round_up(visible, 16) * Size(threads), kLife);
   items.vectors = plan.add<float>("head vectors", Size(2) * stride * Size(threads), kLife);
-  items.quantized = plan.add<std::int8_t>("head vectors int8", Size(2) * stride * Size(threads), kLife);
+  items.quantized = plan.add<std::int8_t>("queries in two bytes", Size(4) * stride * Size(threads), kLife);
   return items;
 }
 

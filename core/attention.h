@@ -40,7 +40,7 @@ struct AttentionBuffers {
   std::span<float> raw_scores;       ///< [threads, raw_scores_stride] of a segment's whole tiles
   std::span<float> scores;           ///< [threads, scores_stride] in the order of the stream
   std::span<float> vectors;          ///< [threads, 2 stride] a rotated query, a mixed value
-  std::span<std::int8_t> quantized;  ///< [threads, 2 stride]
+  std::span<std::int8_t> quantized;  ///< [threads, 4 stride] a query for the ring, one for the sinks
   std::size_t raw_scores_stride = 0;
   std::size_t scores_stride = 0;
 };

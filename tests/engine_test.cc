@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <vector>
@@ -63,7 +64,7 @@ TEST_P(StreamingGolden, EveryPolicyAgreesWithThePapersOwnCode) {
       difference += nll_nats(std::span(logits).subspan(t * kVocabulary, kVocabulary), tokens[t + 1]) -
                     static_cast<double>(nll[t]);
     }
-    EXPECT_NEAR(difference / static_cast<double>(nll.size()), 0, 0.005) << c.nll;
+    EXPECT_NEAR(difference / static_cast<double>(nll.size()), 0, 0.02) << c.nll;
   }
 }
 
@@ -154,39 +155,72 @@ TEST(Goldens, LlamaAndLlama3AgreeWithHuggingFaceFromEitherFormat) {
   }
 }
 
-TEST(Stories260K, TellsTheStoryThatDoublePrecisionTellsForAHundredTokens) {
-  RILL_NEED_SHARED("models/stories260K");
-  const std::string checkpoint = shared_path("models/stories260K/stories260K.bin");
-  const std::string vocabulary = shared_path("models/stories260K/tok512.model");
-  const ImportedModel model(checkpoint, vocabulary);
-  ASSERT_TRUE(model.ok());
-  const auto source = quant::open_source_model(checkpoint, vocabulary);
-  ASSERT_TRUE(source.ok());
-  const auto oracle = oracle::Llama::load(**source);
-  ASSERT_TRUE(oracle.ok());
-  Result<Engine> engine = start(model.file(), {.policy = stream_policy(4, 508)});
-  ASSERT_TRUE(engine.ok());
-  std::vector<Token> prompt = {engine->tokenizer()->beginning_of_text()};
-  ASSERT_TRUE(engine->tokenizer()
-                  ->encode("Once upon a time", SpecialTokens::kText,
-                           [&](std::span<const Token> run) {
-                             prompt.insert(prompt.end(), run.begin(), run.end());
-                             return Status();
-                           })
-                  .ok());
+/// stories260K beside its oracle, token by token.
+class Stories260K : public testing::Test {
+ protected:
+  static constexpr int kTokens = 100;
 
-  oracle::PaperCache cache;
-  std::vector<double> expected;
-  for (const Token token : prompt) expected = oracle->step(token, cache);
-  engine->session(0).set_sampling({.temperature = 0});
-  auto logits = engine->session(0).prefill(prompt);
-  for (int i = 0; i < 100; ++i) {
-    ASSERT_TRUE(logits.ok());
-    const auto told = static_cast<Token>(std::max_element(expected.begin(), expected.end()) - expected.begin());
-    ASSERT_EQ(engine->session(0).sample(*logits), told) << "token " << i;
-    expected = oracle->step(told, cache);
-    logits = engine->session(0).prefill({&told, 1});
+  /// Calls step(i, our logits, the oracle's) for each of the story's tokens; both are fed what the oracle tells.
+  template <typename Step>
+  void tell(std::uint32_t group, Step step) {
+    const std::string checkpoint = shared_path("models/stories260K/stories260K.bin");
+    const std::string vocabulary = shared_path("models/stories260K/tok512.model");
+    const ImportedModel model(checkpoint, vocabulary, "none", group);
+    ASSERT_TRUE(model.ok());
+    const auto source = quant::open_source_model(checkpoint, vocabulary);
+    ASSERT_TRUE(source.ok());
+    const auto oracle = oracle::Llama::load(**source);
+    ASSERT_TRUE(oracle.ok());
+    Result<Engine> engine = start(model.file(), {.policy = stream_policy(4, 508)});
+    ASSERT_TRUE(engine.ok());
+    std::vector<Token> prompt = {engine->tokenizer()->beginning_of_text()};
+    ASSERT_TRUE(engine->tokenizer()
+                    ->encode("Once upon a time", SpecialTokens::kText,
+                             [&](std::span<const Token> run) {
+                               prompt.insert(prompt.end(), run.begin(), run.end());
+                               return Status();
+                             })
+                    .ok());
+    oracle::PaperCache cache;
+    std::vector<double> expected;
+    for (const Token token : prompt) expected = oracle->step(token, cache);
+    auto logits = engine->session(0).prefill(prompt);
+    for (int i = 0; i < kTokens; ++i) {
+      ASSERT_TRUE(logits.ok());
+      step(i, *logits, std::span<const double>(expected));
+      const Token told = best(std::span<const double>(expected));
+      expected = oracle->step(told, cache);
+      logits = engine->session(0).prefill({&told, 1});
+    }
   }
+
+  template <typename Number>
+  static Token best(std::span<const Number> logits) {
+    return static_cast<Token>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+  }
+};
+
+TEST_F(Stories260K, InGroupsOf64TellsAHundredTokensOfTheStoryThatDoublePrecisionTells) {
+  RILL_NEED_SHARED("models/stories260K");
+  tell(64, [](int i, std::span<const float> ours, std::span<const double> theirs) {
+    ASSERT_EQ(best(ours), best(theirs)) << "token " << i;
+  });
+}
+
+TEST_F(Stories260K, InGroupsOf32LeavesTheStoryOnlyWhereTwoTokensAreAsGoodAsEqual) {
+  RILL_NEED_SHARED("models/stories260K");
+  int differences = 0;
+  tell(32, [&](int i, std::span<const float> ours, std::span<const double> theirs) {
+    if (best(ours) == best(theirs)) return;
+    ++differences;
+    double mean = 0;
+    double squares = 0;
+    for (const double logit : theirs) mean += logit / static_cast<double>(theirs.size());
+    for (const double logit : theirs) squares += (logit - mean) * (logit - mean) / static_cast<double>(theirs.size());
+    // Twice the noise that the goldens' README allows (rms 0.04 of the deviation) between the two best.
+    EXPECT_LT(theirs[best(theirs)] - theirs[best(ours)], 2 * 0.04 * std::sqrt(squares)) << "token " << i;
+  });
+  EXPECT_LE(differences, 5);
 }
 
 TEST(SmolLM2, IsAsCloseToFloat32AsDesigned) {

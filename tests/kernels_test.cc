@@ -159,18 +159,25 @@ TEST_P(EveryKernelSet, ScoreIsTheExactDotProductTimesBothScales) {
     std::mt19937 generator(static_cast<unsigned>(stride));
     std::uniform_int_distribution<int> byte(-127, 127);
     std::vector<std::int8_t> keys(tiles * 16 * stride);
-    std::vector<std::int8_t> query(stride);
+    std::vector<std::int8_t> high(stride);
+    std::vector<std::int8_t> low(stride);
     for (auto& k : keys) k = static_cast<std::int8_t>(byte(generator));
-    std::int32_t sum = 0;
-    for (auto& q : query) sum += q = static_cast<std::int8_t>(byte(generator));
+    std::int32_t high_sum = 0;
+    std::int32_t low_sum = 0;
+    for (auto& q : high) high_sum += q = static_cast<std::int8_t>(byte(generator));
+    for (auto& q : low) low_sum += q = static_cast<std::int8_t>(byte(generator) / 2);
     const std::vector<float> scales = random_floats(tiles * 16, 3);
     std::vector<float> out(tiles * 16);
-    set().score({.values = query.data(), .scale = 0.37F, .offset = -128 * sum}, stride, keys.data(), scales.data(),
-                tiles, out.data());
+    set().score({.high = high.data(),
+                 .low = low.data(),
+                 .scale = 0.37F,
+                 .high_offset = -128 * high_sum,
+                 .low_offset = -128 * low_sum},
+                stride, keys.data(), scales.data(), tiles, out.data());
     for (std::size_t slot = 0; slot < tiles * 16; ++slot) {
       std::int32_t dot = 0;
       for (std::size_t i = 0; i < stride; ++i) {
-        dot += keys[slot / 16 * 16 * stride + i / 4 * 64 + slot % 16 * 4 + i % 4] * query[i];
+        dot += keys[slot / 16 * 16 * stride + i / 4 * 64 + slot % 16 * 4 + i % 4] * (128 * high[i] + low[i]);
       }
       EXPECT_EQ(out[slot], static_cast<float>(dot) * (0.37F * scales[slot])) << slot;
     }

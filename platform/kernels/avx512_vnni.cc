@@ -147,10 +147,14 @@ void multiply_matrix(const Matrix& w, std::size_t first_block, std::size_t end_b
 void score(const Query& q, std::size_t stride, const std::int8_t* keys, const float* scales, std::size_t tiles,
            float* out) {
   for (std::size_t tile = 0; tile < tiles; ++tile, keys += kTileRows * stride) {
-    __m512i sums = _mm512_set1_epi32(q.offset);
+    __m512i high = _mm512_set1_epi32(q.high_offset);
+    __m512i low = _mm512_set1_epi32(q.low_offset);
     for (std::size_t c = 0; c < stride; c += kTileColumns) {
-      sums = _mm512_dpbusd_epi32(sums, load_unsigned(keys + c * kTileRows), broadcast_four(q.values + c));
+      const __m512i k = load_unsigned(keys + c * kTileRows);
+      high = _mm512_dpbusd_epi32(high, k, broadcast_four(q.high + c));
+      low = _mm512_dpbusd_epi32(low, k, broadcast_four(q.low + c));
     }
+    const __m512i sums = _mm512_add_epi32(_mm512_slli_epi32(high, 7), low);
     const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(q.scale), _mm512_loadu_ps(scales + tile * kTileRows));
     _mm512_storeu_ps(out + tile * kTileRows, _mm512_mul_ps(_mm512_cvtepi32_ps(sums), scale));
   }

@@ -37,11 +37,14 @@ struct Activations {
   }
 };
 
-/// One query head against a run of cached keys.
+/// One query head against a run of cached keys, in 15 bits: value i is 128 high[i] + low[i]. Eight would do for large
+/// heads; in heads of a few elements their rounding shows.
 struct Query {
-  const std::int8_t* values = nullptr;  ///< [head stride]
-  float scale = 0;                      ///< of the values, with 1 / sqrt(head size) in it
-  std::int32_t offset = 0;              ///< -128 times the sum of the values
+  const std::int8_t* high = nullptr;  ///< [head stride]
+  const std::int8_t* low = nullptr;   ///< [head stride]
+  float scale = 0;                    ///< of the values, with 1 / sqrt(head size) in it
+  std::int32_t high_offset = 0;       ///< -128 times the sum of high
+  std::int32_t low_offset = 0;        ///< -128 times the sum of low
 };
 
 /// The functions of one instruction set. `n` counts floats unless it says otherwise; no pointer may be null; arrays do
@@ -55,7 +58,8 @@ struct KernelSet {
   void (*multiply)(const Matrix& w, std::size_t first_block, std::size_t end_block, const Activations& x,
                    std::size_t tokens, float* out, std::size_t out_stride);
 
-  /// out[s] = dot(q, key s) * (q scale * key scale s) for `tiles` tiles of 16 slots.
+  /// out[s] = dot(q, key s) * (q scale * key scale s) for `tiles` tiles of 16 slots; the dot product is an exact int32.
+  /// @param stride  at most 1024
   /// @param keys    [tiles][stride / 4][16][4]
   /// @param scales  [16 tiles]
   void (*score)(const Query& q, std::size_t stride, const std::int8_t* keys, const float* scales, std::size_t tiles,

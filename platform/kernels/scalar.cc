@@ -144,11 +144,13 @@ void multiply_matrix(const Matrix& w, std::size_t first_block, std::size_t end_b
 void score(const Query& q, std::size_t stride, const std::int8_t* keys, const float* scales, std::size_t tiles,
            float* out) {
   for (std::size_t tile = 0; tile < tiles; ++tile) {
-    std::int32_t sums[kTileRows] = {};
-    dot_tiles(keys + tile * kTileRows * stride, q.values, stride, sums);
+    std::int32_t high[kTileRows] = {};
+    std::int32_t low[kTileRows] = {};
+    dot_tiles(keys + tile * kTileRows * stride, q.high, stride, high);
+    dot_tiles(keys + tile * kTileRows * stride, q.low, stride, low);
     for (std::size_t r = 0; r < kTileRows; ++r) {
       const std::size_t slot = tile * kTileRows + r;
-      out[slot] = static_cast<float>(sums[r]) * (q.scale * scales[slot]);
+      out[slot] = static_cast<float>(128 * high[r] + low[r]) * (q.scale * scales[slot]);
     }
   }
 }

@@ -141,12 +141,18 @@ void multiply_matrix(const Matrix& w, std::size_t first_block, std::size_t end_b
 void score(const Query& q, std::size_t stride, const std::int8_t* keys, const float* scales, std::size_t tiles,
            float* out) {
   for (std::size_t tile = 0; tile < tiles; ++tile, keys += kTileRows * stride) {
-    IntLanes sums = int_all(first_sum(q.offset));
+    IntLanes high = int_all(first_sum(q.high_offset));
+    IntLanes low = int_all(first_sum(q.low_offset));
     for (std::size_t c = 0; c < stride; c += kTileColumns) {
-      const __m256i a = broadcast_four(q.values + c);
-      sums.lo = dot_bytes(sums.lo, load_bytes(keys + c * kTileRows), a);
-      sums.hi = dot_bytes(sums.hi, load_bytes(keys + c * kTileRows + 32), a);
+      const __m256i k_lo = load_bytes(keys + c * kTileRows);
+      const __m256i k_hi = load_bytes(keys + c * kTileRows + 32);
+      const __m256i a = broadcast_four(q.high + c);
+      const __m256i b = broadcast_four(q.low + c);
+      high = {dot_bytes(high.lo, k_lo, a), dot_bytes(high.hi, k_hi, a)};
+      low = {dot_bytes(low.lo, k_lo, b), dot_bytes(low.hi, k_hi, b)};
     }
+    const IntLanes sums = {_mm256_add_epi32(_mm256_slli_epi32(high.lo, 7), low.lo),
+                           _mm256_add_epi32(_mm256_slli_epi32(high.hi, 7), low.hi)};
     const Lanes scale = multiply(all(q.scale), load(scales + tile * kTileRows));
     store(multiply(to_float(sums), scale), out + tile * kTileRows);
   }
