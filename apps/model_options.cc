@@ -6,6 +6,7 @@
 
 #include "apps/plan_report.h"
 #include "platform/kernels/kernels.h"
+#include "platform/process_memory.h"
 
 namespace rill::apps {
 namespace {
@@ -161,7 +162,9 @@ Result<Engine> start_engine(const ModelFile& model, const EngineOptions& options
     print_plan(stderr, plan);
     print_ways_to_fit(stderr, model, options);
   }
-  return Engine::start(model, options);
+  Result<Engine> engine = Engine::start(model, options);
+  release_startup_code();
+  return engine;
 }
 
 }  // namespace rill::apps

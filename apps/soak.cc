@@ -58,6 +58,7 @@ Result<Findings> soak(Engine& engine, std::uint64_t tokens, std::vector<float>& 
   Progress progress("soak", "tokens");
   for (std::uint64_t i = 0; i < tokens + kWarmUp; ++i) {
     if (i == kWarmUp) {
+      found.rss_start = resident_bytes();  // the first time its own code comes in
       found.rss_start = resident_bytes();
       allocations_before = allocations_so_far();
     }
@@ -65,11 +66,11 @@ Result<Findings> soak(Engine& engine, std::uint64_t tokens, std::vector<float>& 
     RILL_ASSIGN(const std::span<const float> logits, session.prefill({&token, 1}));
     const Token next = session.sample(logits);
     const auto end = std::chrono::steady_clock::now();
-    if (i >= kWarmUp) {
-      seconds[i - kWarmUp] = std::chrono::duration<float>(end - start).count();
-      nll[i - kWarmUp] = static_cast<float>(log_sum_exp(logits) - static_cast<double>(logits[next]));
-      progress.update(i - kWarmUp, tokens);
-    }
+    // During the warm-up the first places are written over and over, so that every line of this loop has run before.
+    const std::uint64_t place = i < kWarmUp ? 0 : i - kWarmUp;
+    seconds[place] = std::chrono::duration<float>(end - start).count();
+    nll[place] = static_cast<float>(log_sum_exp(logits) - static_cast<double>(logits[next]));
+    progress.update(place, tokens);
     token = next;
   }
   found.allocations = allocations_so_far() - allocations_before;

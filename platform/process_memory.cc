@@ -1,12 +1,16 @@
 #include "platform/process_memory.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
 #include <charconv>
+#include <cinttypes>
 #include <cstddef>
+#include <cstdio>
+#include <string_view>
 
 namespace rill {
 
@@ -31,6 +35,31 @@ std::uint64_t peak_resident_bytes() {
   struct rusage usage {};
   if (::getrusage(RUSAGE_SELF, &usage) != 0) return 0;
   return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+void release_startup_code() {
+  std::FILE* const maps = std::fopen("/proc/self/smaps", "re");
+  if (maps == nullptr) return;
+  std::array<char, 512> line{};
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+  bool is_file = false;
+  while (std::fgets(line.data(), line.size(), maps) != nullptr) {
+    // "begin-end r-xp offset device inode /path", then a line a figure.
+    std::array<char, 5> permissions{};
+    unsigned long inode = 0;
+    unsigned long dirty_kib = 0;
+    if (std::sscanf(line.data(), "%" SCNx64 "-%" SCNx64 " %4s %*s %*s %lu", &begin, &end, permissions.data(), &inode) ==
+        4) {
+      const std::string_view seen(permissions.data());
+      is_file = inode != 0 && (seen == "r-xp" || seen == "r--p");
+    } else if (is_file && std::sscanf(line.data(), "Private_Dirty: %lu", &dirty_kib) == 1 && dirty_kib == 0) {
+      // Nothing in it was written, by the dynamic linker for one: the file has it all.
+      ::madvise(reinterpret_cast<void*>(static_cast<std::uintptr_t>(begin)), static_cast<std::size_t>(end - begin),
+                MADV_DONTNEED);
+    }
+  }
+  std::fclose(maps);
 }
 
 }  // namespace rill
