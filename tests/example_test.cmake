@@ -1,0 +1,12 @@
+# Runs README's example: an answer from the real model, or, where that is absent, exit code 1 and a sentence.
+if(EXISTS ${MODEL})
+  execute_process(COMMAND ${ASK} ${MODEL} "What is the capital of France?" OUTPUT_VARIABLE answer RESULT_VARIABLE code)
+  if(NOT code EQUAL 0 OR NOT answer MATCHES "Paris")
+    message(FATAL_ERROR "exit code ${code}, answer: ${answer}")
+  endif()
+else()
+  execute_process(COMMAND ${ASK} ${MODEL} "Who is there?" ERROR_VARIABLE sentence RESULT_VARIABLE code)
+  if(NOT code EQUAL 1 OR NOT sentence MATCHES "opening the file failed")
+    message(FATAL_ERROR "exit code ${code}: ${sentence}")
+  endif()
+endif()
