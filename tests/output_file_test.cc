@@ -1,0 +1,58 @@
+#include "platform/output_file.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "tests/support/scratch_directory.h"
+
+namespace rill {
+namespace {
+
+std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
+
+std::string content(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+TEST(OutputFile, AppearsWholeOrNotAtAll) {
+  const ScratchDirectory scratch;
+  const std::string path = scratch.file("x");
+  {
+    Result<OutputFile> file = OutputFile::create(path);
+    ASSERT_TRUE(file.ok());
+    ASSERT_TRUE(file->write(bytes_of("unfinished")).ok());
+    EXPECT_FALSE(std::filesystem::exists(path));
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(scratch.path())) << "something was left behind";
+  Result<OutputFile> file = OutputFile::create(path);
+  ASSERT_TRUE(file.ok());
+  ASSERT_TRUE(file->write(bytes_of("0123456789")).ok());
+  ASSERT_TRUE(file->write_at(2, bytes_of("ab")).ok());
+  ASSERT_TRUE(file->commit().ok());
+  EXPECT_EQ(content(path), "01ab456789");
+}
+
+TEST(OutputFile, LeavesTheOldFileUntilTheNewOneIsWhole) {
+  const ScratchDirectory scratch;
+  const std::string path = scratch.file("x");
+  std::ofstream(path) << "old";
+  {
+    Result<OutputFile> file = OutputFile::create(path);
+    ASSERT_TRUE(file.ok() && file->write(bytes_of("new")).ok());
+    EXPECT_EQ(content(path), "old");
+  }
+  EXPECT_EQ(content(path), "old");
+}
+
+TEST(OutputFile, SaysWhyItCannotBeMade) {
+  const Result<OutputFile> file = OutputFile::create("/nonexistent/folder/x");
+  ASSERT_FALSE(file.ok());
+  EXPECT_NE(file.status().message().find("No such file or directory"), std::string_view::npos);
+}
+
+}  // namespace
+}  // namespace rill
