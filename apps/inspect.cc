@@ -7,6 +7,7 @@
 #include <string>
 
 #include "apps/command.h"
+#include "apps/model_options.h"
 #include "apps/plan_report.h"
 #include "core/chat_template.h"
 #include "core/model_file.h"
@@ -40,7 +41,7 @@ std::string tokenizer_kind(const ModelFile& model) {
 }
 
 Status run_inspect(const std::string& path, bool verify, bool json) {
-  RILL_ASSIGN(const ModelFile model, ModelFile::open(path));
+  RILL_ASSIGN(const ModelFile model, open_model_file(path));
   if (!model.tokenizer_section().empty()) RILL_TRY(TokenizerSection::parse(model.tokenizer_section()).status());
   nlohmann::ordered_json intact = nullptr;  // unknown unless every byte was read
   Status verified;

@@ -3,14 +3,14 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
-#include <new>
+#include <string>
 
 #include "apps/command.h"
 
-int main(int argc, char** argv) {
-  using rill::Status;
-  std::signal(SIGPIPE, SIG_IGN);  // a reader that went away is an error of write(), with a sentence
+namespace {
 
+/// Reads the command line and runs the command that it names. @returns the exit code
+int run(int argc, char** argv) {
   CLI::App app{"Rill: a language model that lives in a fixed amount of RAM, for ever.", "rill"};
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string("rill ") + RILL_VERSION);
@@ -34,12 +34,19 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : static_cast<int>(rill::Code::kUsage);
   }
+  const rill::Status status = action();
+  if (!status.ok()) {
+    std::fprintf(stderr, "rill: %.*s\n", static_cast<int>(status.message().size()), status.message().data());
+  }
+  return static_cast<int>(status.code());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // a reader that went away is an error of write(), with a sentence
   try {
-    const Status status = action();
-    if (!status.ok()) {
-      std::fprintf(stderr, "rill: %.*s\n", static_cast<int>(status.message().size()), status.message().data());
-    }
-    return static_cast<int>(status.code());
+    return run(argc, argv);
   } catch (const std::exception& error) {  // programs may allocate before the start, and so fail to
     std::fprintf(stderr, "rill: %s\n", error.what());
     return static_cast<int>(rill::Code::kFailed);

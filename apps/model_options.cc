@@ -152,8 +152,14 @@ Result<std::uint64_t> parse_size(const std::string& written) {
                     .remedy = {}});
 }
 
+Result<ModelFile> open_model_file(const std::string& path, Prefault prefault) {
+  Result<ModelFile> model = ModelFile::open(path, prefault);
+  if (model.ok() || model.status().code() != Code::kFailed) return model;
+  return bad_input({.where = {}, .what = text(model.status().message()), .expected = {}, .remedy = {}});
+}
+
 Result<ModelFile> open_model(const ModelArguments& a) {
-  return ModelFile::open(a.model, a.in_ram ? Prefault::kNo : Prefault::kYes);
+  return open_model_file(a.model, a.in_ram ? Prefault::kNo : Prefault::kYes);
 }
 
 Result<Engine> start_engine(const ModelFile& model, const EngineOptions& options) {

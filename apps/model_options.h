@@ -54,6 +54,8 @@ SamplingOptions sampling_options(const ModelArguments& arguments, const ModelCon
 /// "64M", "512KiB", "1000": bytes. K, M and G are powers of 1000, KiB, MiB and GiB of 1024.
 Result<std::uint64_t> parse_size(const std::string& text);
 
+/// Opens a model file; one that is absent or unreadable is a bad input file like any other (exit 4).
+Result<ModelFile> open_model_file(const std::string& path, Prefault prefault = Prefault::kNo);
 /// Opens the model, with its pages read in where it will be run from them.
 Result<ModelFile> open_model(const ModelArguments& arguments);
 /// Plans and starts. Over budget: prints the plan and the ways to fit to standard error and returns the status.

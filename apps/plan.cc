@@ -12,7 +12,7 @@ namespace rill::apps {
 namespace {
 
 Status run_plan(const ModelArguments& arguments) {
-  RILL_ASSIGN(const ModelFile model, ModelFile::open(arguments.model));
+  RILL_ASSIGN(const ModelFile model, open_model_file(arguments.model));
   RILL_ASSIGN(const EngineOptions options, engine_options(arguments, model.config(), {}));
   RILL_ASSIGN(const EnginePlan plan, plan_engine(model, options));
   if (arguments.json) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "apps/command.h"
+#include "apps/model_options.h"
 #include "apps/text_input.h"
 
 namespace rill::apps {
@@ -39,7 +40,7 @@ std::string decode_all(const Tokenizer& tokenizer, const std::vector<Token>& tok
 }
 
 Status run_tokenize(const TokenizeArguments& arguments) {
-  RILL_ASSIGN(const ModelFile model, ModelFile::open(arguments.model));
+  RILL_ASSIGN(const ModelFile model, open_model_file(arguments.model));
   std::string text_in = arguments.text;
   if (!arguments.file.empty()) {
     RILL_ASSIGN(text_in, read_text(arguments.file));
