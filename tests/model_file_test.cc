@@ -60,10 +60,13 @@ class FileImage {
     const SectionEntry& entry = section(format::Section::kTensors);
     return {reinterpret_cast<TensorEntry*>(data() + entry.offset), entry.stored_bytes / sizeof(TensorEntry)};
   }
+  /// Makes every checksum hold that the mutation has not put out of reach.
   void mend() {
-    SectionEntry& tensors = section(format::Section::kTensors);
-    if (tensors.offset + tensors.stored_bytes <= size_)
-      tensors.crc32 = crc32({data() + tensors.offset, tensors.stored_bytes});
+    if (header().section_count == 5) {
+      SectionEntry& tensors = section(format::Section::kTensors);
+      if (tensors.offset + tensors.stored_bytes <= size_)
+        tensors.crc32 = crc32({data() + tensors.offset, tensors.stored_bytes});
+    }
     mend_table();
   }
   void mend_table() {
