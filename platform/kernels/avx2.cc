@@ -24,17 +24,6 @@ inline std::int32_t first_sum(std::int32_t /*offset*/) { return 0; }
 }  // namespace
 
 extern const KernelSet kSet;
-constinit const KernelSet kSet = {.name = "avx2",
-                                  .needs = cpu_feature::kAvx2,
-                                  .multiply = multiply_matrix,
-                                  .score = score,
-                                  .mix = mix,
-                                  .exponentiate = exponentiate,
-                                  .rms_normalize = rms_normalize,
-                                  .quantize = quantize,
-                                  .silu_multiply = silu_multiply,
-                                  .rotate = rotate,
-                                  .add = add_arrays,
-                                  .scale = scale_array};
+constinit const KernelSet kSet = RILL_KERNEL_ROW("avx2", cpu_feature::kAvx2);
 
 }  // namespace rill::kernels::avx2

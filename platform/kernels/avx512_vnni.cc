@@ -163,17 +163,7 @@ void score(const Query& q, std::size_t stride, const std::int8_t* keys, const fl
 }  // namespace
 
 extern const KernelSet kSet;
-constinit const KernelSet kSet = {.name = "avx512_vnni",
-                                  .needs = cpu_feature::kAvx2 | cpu_feature::kAvx512 | cpu_feature::kAvx512Vnni,
-                                  .multiply = multiply_matrix,
-                                  .score = score,
-                                  .mix = mix,
-                                  .exponentiate = exponentiate,
-                                  .rms_normalize = rms_normalize,
-                                  .quantize = quantize,
-                                  .silu_multiply = silu_multiply,
-                                  .rotate = rotate,
-                                  .add = add_arrays,
-                                  .scale = scale_array};
+constinit const KernelSet kSet =
+    RILL_KERNEL_ROW("avx512_vnni", cpu_feature::kAvx2 | cpu_feature::kAvx512 | cpu_feature::kAvx512Vnni);
 
 }  // namespace rill::kernels::avx512_vnni

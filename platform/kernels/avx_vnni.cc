@@ -22,17 +22,6 @@ inline std::int32_t first_sum(std::int32_t offset) { return offset; }
 }  // namespace
 
 extern const KernelSet kSet;
-constinit const KernelSet kSet = {.name = "avx_vnni",
-                                  .needs = cpu_feature::kAvx2 | cpu_feature::kAvxVnni,
-                                  .multiply = multiply_matrix,
-                                  .score = score,
-                                  .mix = mix,
-                                  .exponentiate = exponentiate,
-                                  .rms_normalize = rms_normalize,
-                                  .quantize = quantize,
-                                  .silu_multiply = silu_multiply,
-                                  .rotate = rotate,
-                                  .add = add_arrays,
-                                  .scale = scale_array};
+constinit const KernelSet kSet = RILL_KERNEL_ROW("avx_vnni", cpu_feature::kAvx2 | cpu_feature::kAvxVnni);
 
 }  // namespace rill::kernels::avx_vnni

@@ -93,6 +93,14 @@ struct KernelSet {
   void (*scale)(float factor, std::size_t n, float* x);
 };
 
+/// A set's row of functions, from those of its file: multiply_matrix and score, and lane_rules.h's.
+#define RILL_KERNEL_ROW(set_name, set_needs)                                                           \
+  {                                                                                                    \
+    .name = (set_name), .needs = (set_needs), .multiply = multiply_matrix, .score = score, .mix = mix, \
+    .exponentiate = exponentiate, .rms_normalize = rms_normalize, .quantize = quantize,                \
+    .silu_multiply = silu_multiply, .rotate = rotate, .add = add_arrays, .scale = scale_array          \
+  }
+
 /// Every set that was built for this architecture, slowest first; "scalar" always is.
 std::span<const KernelSet* const> kernel_sets();
 /// The last set that the CPU can run.

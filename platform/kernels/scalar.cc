@@ -158,17 +158,6 @@ void score(const Query& q, std::size_t stride, const std::int8_t* keys, const fl
 }  // namespace
 
 extern const KernelSet kSet;
-constinit const KernelSet kSet = {.name = "scalar",
-                                  .needs = cpu_feature::kNone,
-                                  .multiply = multiply_matrix,
-                                  .score = score,
-                                  .mix = mix,
-                                  .exponentiate = exponentiate,
-                                  .rms_normalize = rms_normalize,
-                                  .quantize = quantize,
-                                  .silu_multiply = silu_multiply,
-                                  .rotate = rotate,
-                                  .add = add_arrays,
-                                  .scale = scale_array};
+constinit const KernelSet kSet = RILL_KERNEL_ROW("scalar", cpu_feature::kNone);
 
 }  // namespace rill::kernels::scalar
