@@ -1,5 +1,6 @@
 #include "platform/worker_pool.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 
@@ -33,9 +34,14 @@ void wait_while(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
 }  // namespace
 
 std::size_t WorkerPool::stack_bytes() {
-  // Static thread-local storage of the libraries lies on the stack too; sanitizers add their own.
-  const std::size_t least = static_cast<std::size_t>(PTHREAD_STACK_MIN);
-  return round_up(least > 131072 ? least : std::size_t{262144}, std::size_t{4096});
+#if defined(__SANITIZE_THREAD__)
+  constexpr std::size_t kEnough =
+      2 * 1024 * 1024;  // its own thread-local storage, which lies on the stack, takes 0.9 MB
+#else
+  constexpr std::size_t kEnough = 256 * 1024;
+#endif
+  const auto least = static_cast<std::size_t>(PTHREAD_STACK_MIN);
+  return round_up(std::max(least, kEnough), std::size_t{4096});
 }
 
 Status WorkerPool::start(std::size_t threads, std::span<std::byte> stacks) {
