@@ -55,8 +55,9 @@ void release_startup_code() {
       is_file = inode != 0 && (seen == "r-xp" || seen == "r--p");
     } else if (is_file && std::sscanf(line.data(), "Private_Dirty: %lu", &dirty_kib) == 1 && dirty_kib == 0) {
       // Nothing in it was written, by the dynamic linker for one: the file has it all.
-      ::madvise(reinterpret_cast<void*>(static_cast<std::uintptr_t>(begin)), static_cast<std::size_t>(end - begin),
-                MADV_DONTNEED);
+      auto* const address =
+          reinterpret_cast<void*>(static_cast<std::uintptr_t>(begin));  // NOLINT(performance-no-int-to-ptr)
+      ::madvise(address, static_cast<std::size_t>(end - begin), MADV_DONTNEED);
     }
   }
   std::fclose(maps);
