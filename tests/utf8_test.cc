@@ -99,7 +99,7 @@ Utf8Character by_definition(std::string_view bytes) {
     const std::uint32_t mask = ~std::uint32_t{0} << (24 - 8 * i);
     if (next == all_characters().end() || (*next & mask) != number) return {Kind::kInvalid, longest == 0 ? 1 : longest};
     longest = i + 1;
-    // A whole one: no other byte can follow. U+0000 is its own lead byte.
+    // Whole once it has the bytes that its lead announces: nothing longer begins so.
     const auto lead = static_cast<std::uint8_t>(bytes[0]);
     const std::size_t size = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
     if (longest == size) return {Kind::kWhole, size};
