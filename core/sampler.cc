@@ -1,6 +1,7 @@
 #include "core/sampler.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 namespace rill {
@@ -40,10 +41,11 @@ Token Sampler::sample(std::span<const float> logits, std::span<float> weights, s
                       const kernels::KernelSet& kernels) {
   std::copy(logits.begin(), logits.end(), weights.begin());
   penalize(weights);
-  if (!(options_.temperature > 0)) {
-    return static_cast<Token>(std::max_element(weights.begin(), weights.end()) - weights.begin());
-  }
-  kernels.scale(1.0F / options_.temperature, weights.size(), weights.data());
+  const auto most_probable = static_cast<Token>(std::max_element(weights.begin(), weights.end()) - weights.begin());
+  const float factor = 1.0F / options_.temperature;
+  // A temperature so small that a float cannot hold the largest logit divided by it leaves only that token, too.
+  if (!(options_.temperature > 0) || !std::isfinite(weights[most_probable] * factor)) return most_probable;
+  kernels.scale(factor, weights.size(), weights.data());
   const double sum = static_cast<double>(kernels.exponentiate(weights.data(), weights.size()));
 
   std::span<std::uint32_t> kept = order;
@@ -73,7 +75,7 @@ Token Sampler::sample(std::span<const float> logits, std::span<float> weights, s
     left -= static_cast<double>(weights[kept[i]]);
     if (left < 0) return kept[i];
   }
-  return kept.front();  // rounding used the last token's share up
+  return most_probable;  // the sum was rounded up: what it has too much goes where nobody sees it
 }
 
 }  // namespace rill

@@ -42,8 +42,9 @@ void* allocate_aligned(FixedHeap& heap, std::size_t bytes, std::size_t alignment
 void* allocate(std::size_t bytes, std::size_t alignment) {
   if (scope_heap != nullptr) return allocate_aligned(*scope_heap, bytes, alignment);
   if (bytes == 0) bytes = 1;
-  return alignment <= alignof(std::max_align_t) ? std::malloc(bytes)
-                                                : std::aligned_alloc(alignment, round_up(bytes, alignment));
+  if (alignment <= alignof(std::max_align_t)) return std::malloc(bytes);
+  const Size rounded = round_up(Size(bytes), alignment);
+  return rounded.wrapped ? nullptr : std::aligned_alloc(alignment, static_cast<std::size_t>(rounded.value));
 }
 
 void release(void* memory, std::size_t alignment) {

@@ -5,8 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <deque>
 #include <numeric>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace rill {
@@ -34,10 +35,21 @@ struct Case {
   std::size_t chunk;
 };
 
+std::vector<Case> all_cases() {
+  std::vector<Case> cases = {{20, 5, 7}};  // more sinks than a chunk
+  for (const std::uint32_t sinks : {0U, 1U, 4U}) {
+    for (const std::uint32_t window : {1U, 6U, 16U}) {
+      for (const std::size_t chunk : {1U, 3U, 7U, 40U}) cases.push_back({sinks, window, chunk});
+    }
+  }
+  return cases;
+}
+
 class EveryWindow : public testing::TestWithParam<Case> {};
-INSTANTIATE_TEST_SUITE_P(Chunks, EveryWindow,
-                         testing::Values(Case{0, 1, 1}, Case{0, 6, 1}, Case{1, 6, 3}, Case{4, 16, 7}, Case{4, 6, 40},
-                                         Case{1, 1, 40}, Case{4, 16, 1}, Case{0, 16, 40}, Case{20, 5, 7}));
+INSTANTIATE_TEST_SUITE_P(Chunks, EveryWindow, testing::ValuesIn(all_cases()), [](const auto& one) {
+  return std::to_string(one.param.sinks) + "_sinks_window_" + std::to_string(one.param.window) + "_chunk_" +
+         std::to_string(one.param.chunk);
+});
 
 TEST_P(EveryWindow, EachTokenSeesWhatThePapersRuleLetsItSee) {
   const Case c = GetParam();
@@ -84,25 +96,96 @@ TEST(DensePolicy, HasRoomUntilItsCapacity) {
   EXPECT_EQ(Occupancy(stream_policy(1, 1)).room(), SIZE_MAX);
 }
 
-TEST(Slots, LieAsTilesOf16SlotsTimesFourInputsAndAreCopiedWhole) {
-  constexpr std::size_t kSlots = 32;
-  constexpr std::size_t kStride = 16;
-  constexpr std::size_t kHeads = 2;
-  std::vector<std::int8_t> keys(kHeads * kSlots * kStride);
-  std::vector<std::int8_t> values(kHeads * kSlots * kStride);
-  std::vector<float> key_scales(kHeads * kSlots);
-  std::vector<float> value_scales(kHeads * kSlots);
-  Slots slots = {keys.data(), values.data(), key_scales.data(), value_scales.data(), kSlots, kStride};
-  std::vector<std::int8_t> key(kStride);
-  std::iota(key.begin(), key.end(), std::int8_t{1});
-  slots.write(1, 18, key.data(), 0.5F, key.data(), 0.25F);
-  // Head 1, second tile (slots 16 to 31), slot 2 of it: input c at c / 4 * 64 + 2 * 4 + c % 4.
-  for (std::size_t c = 0; c < kStride; ++c) EXPECT_EQ(keys[(kSlots + 16) * kStride + c / 4 * 64 + 8 + c % 4], key[c]);
-  EXPECT_EQ(values[(kSlots + 18) * kStride + 3], 4);
-  EXPECT_EQ(key_scales[kSlots + 18], 0.5F);
-  slots.copy_from(slots, 18, kHeads, 5);
-  for (std::size_t c = 0; c < kStride; ++c) EXPECT_EQ(keys[kSlots * kStride + c / 4 * 64 + 20 + c % 4], key[c]);
-  EXPECT_EQ(value_scales[kSlots + 5], 0.25F);
+TEST(DensePolicy, SeesEverythingUpToItsCapacity) {
+  constexpr std::size_t kCapacity = 10;
+  Occupancy occupancy(dense_policy(kCapacity));
+  for (std::size_t token = 0; token < kCapacity; ++token) {
+    EXPECT_EQ(occupancy.view(0).cached, token);
+    EXPECT_EQ(occupancy.room(), kCapacity - token);
+    occupancy.advance(1);
+  }
+  occupancy.clear();
+  EXPECT_EQ(occupancy.room(), kCapacity);
+  EXPECT_EQ(occupancy.live(), 0U);
+}
+
+/// Slots that own their arrays, every element different from its neighbours.
+struct OwnedSlots {
+  OwnedSlots(std::size_t heads, std::size_t slots, std::size_t stride, int first)
+      : keys(heads * slots * stride),
+        values(heads * slots * stride),
+        key_scales(heads * slots),
+        value_scales(heads * slots),
+        view{keys.data(), values.data(), key_scales.data(), value_scales.data(), slots, stride} {
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      keys[i] = static_cast<std::int8_t>((first + 7 * static_cast<int>(i)) % 251 - 125);
+      values[i] = static_cast<std::int8_t>((first + 11 * static_cast<int>(i)) % 241 - 120);
+    }
+    std::iota(key_scales.begin(), key_scales.end(), static_cast<float>(first));
+    std::iota(value_scales.begin(), value_scales.end(), static_cast<float>(first) + 1000);
+  }
+  OwnedSlots(const OwnedSlots&) = delete;
+  OwnedSlots& operator=(const OwnedSlots&) = delete;
+
+  /// By the header's picture: [head][slots / 16][stride / 4][16][4].
+  std::int8_t& key(std::size_t head, std::size_t slot, std::size_t c) {
+    return keys[(((head * (view.slots / 16) + slot / 16) * (view.stride / 4) + c / 4) * 16 + slot % 16) * 4 + c % 4];
+  }
+
+  std::vector<std::int8_t> keys;
+  std::vector<std::int8_t> values;
+  std::vector<float> key_scales;
+  std::vector<float> value_scales;
+  Slots view;
+};
+
+void expect_same(const OwnedSlots& actual, const OwnedSlots& expected) {
+  EXPECT_EQ(actual.keys, expected.keys);
+  EXPECT_EQ(actual.values, expected.values);
+  EXPECT_EQ(actual.key_scales, expected.key_scales);
+  EXPECT_EQ(actual.value_scales, expected.value_scales);
+}
+
+TEST(Slots, AreWrittenInTheirOwnPlaceAndNowhereElse) {
+  constexpr std::size_t kHeads = 3;
+  constexpr std::size_t kSlots = 48;
+  constexpr std::size_t kStride = 32;
+  OwnedSlots actual(kHeads, kSlots, kStride, 1);
+  OwnedSlots expected(kHeads, kSlots, kStride, 1);
+  for (const auto& [head, slot] : {std::pair{0U, 0U}, {0U, 15U}, {0U, 16U}, {1U, 47U}, {2U, 31U}, {2U, 47U}}) {
+    std::vector<std::int8_t> key(kStride);
+    std::vector<std::int8_t> value(kStride);
+    std::iota(key.begin(), key.end(), static_cast<std::int8_t>(slot));
+    std::iota(value.begin(), value.end(), static_cast<std::int8_t>(-100));
+    actual.view.write(head, slot, key.data(), 0.5F, value.data(), 0.25F);
+    for (std::size_t c = 0; c < kStride; ++c) {
+      expected.key(head, slot, c) = key[c];
+      expected.values[(head * kSlots + slot) * kStride + c] = value[c];
+    }
+    expected.key_scales[head * kSlots + slot] = 0.5F;
+    expected.value_scales[head * kSlots + slot] = 0.25F;
+    expect_same(actual, expected);
+  }
+}
+
+TEST(Slots, AreCopiedFromSlotsOfAnotherNumberForEveryHead) {
+  constexpr std::size_t kHeads = 3;
+  constexpr std::size_t kStride = 32;
+  OwnedSlots staged(kHeads, 16, kStride, 1);
+  OwnedSlots ring(kHeads, 48, kStride, 90);
+  OwnedSlots expected(kHeads, 48, kStride, 90);
+  for (const auto& [from, to] : {std::pair{0U, 47U}, {15U, 0U}, {7U, 16U}, {7U, 31U}}) {
+    ring.view.copy_from(staged.view, from, kHeads, to);
+    for (std::size_t head = 0; head < kHeads; ++head) {
+      for (std::size_t c = 0; c < kStride; ++c) {
+        expected.key(head, to, c) = staged.key(head, from, c);
+        expected.values[(head * 48 + to) * kStride + c] = staged.values[(head * 16 + from) * kStride + c];
+      }
+      expected.key_scales[head * 48 + to] = staged.key_scales[head * 16 + from];
+      expected.value_scales[head * 48 + to] = staged.value_scales[head * 16 + from];
+    }
+    expect_same(ring, expected);
+  }
 }
 
 }  // namespace

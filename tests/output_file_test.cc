@@ -5,6 +5,10 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
 
 #include "tests/support/scratch_directory.h"
 
@@ -52,6 +56,51 @@ TEST(OutputFile, SaysWhyItCannotBeMade) {
   const Result<OutputFile> file = OutputFile::create("/nonexistent/folder/x");
   ASSERT_FALSE(file.ok());
   EXPECT_NE(file.status().message().find("No such file or directory"), std::string_view::npos);
+}
+
+TEST(OutputFile, ReplacesTheOldFileWhenItIsCommittedAndLeavesNothingElse) {
+  const ScratchDirectory scratch;
+  const std::string path = scratch.file("x");
+  std::ofstream(path) << "a longer old file";
+  Result<OutputFile> file = OutputFile::create(path);
+  ASSERT_TRUE(file.ok() && file->write(bytes_of("new")).ok());
+  ASSERT_TRUE(file->commit().ok());
+  EXPECT_EQ(content(path), "new");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(scratch.path()), {}), 1);
+}
+
+TEST(OutputFile, CountsWhatIsAppendedAndMovesWithItsBytes) {
+  const ScratchDirectory scratch;
+  const std::string path = scratch.file("x");
+  {
+    Result<OutputFile> created = OutputFile::create(path);
+    ASSERT_TRUE(created.ok() && created->write(bytes_of("abc")).ok());
+    OutputFile file(std::move(*created));
+    EXPECT_EQ(file.size(), 3U);
+    ASSERT_TRUE(file.write_at(0, bytes_of("A")).ok());
+    EXPECT_EQ(file.size(), 3U) << "overwriting appends nothing";
+    ASSERT_TRUE(file.write({}).ok());
+    ASSERT_TRUE(file.write(bytes_of("def")).ok());
+    EXPECT_EQ(file.size(), 6U);
+    ASSERT_TRUE(file.commit().ok());
+  }
+  EXPECT_EQ(content(path), "Abcdef") << "destroying a committed file takes nothing away";
+}
+
+TEST(OutputFile, ThatCannotTakeItsNameSaysSoAndLeavesNothing) {
+  const ScratchDirectory scratch;
+  const std::string path = scratch.file("folder");
+  ASSERT_TRUE(std::filesystem::create_directory(path));
+  std::ofstream(path + "/kept") << "kept";
+  {
+    Result<OutputFile> file = OutputFile::create(path);
+    ASSERT_TRUE(file.ok() && file->write(bytes_of("new")).ok());
+    const Status status = file->commit();
+    EXPECT_EQ(status.code(), Code::kFailed);
+    EXPECT_TRUE(status.message().starts_with(path)) << status.message();
+  }
+  EXPECT_EQ(content(path + "/kept"), "kept");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(scratch.path()), {}), 1);
 }
 
 }  // namespace

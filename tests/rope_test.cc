@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <numbers>
+#include <random>
 #include <vector>
 
 namespace rill {
@@ -46,6 +47,80 @@ TEST(RopePhases, OfADistanceAreTheSameWhereverInTheStreamItLies) {
       EXPECT_NEAR(c1[i] * c0[i] + s1[i] * s0[i], c[i], 3e-7);
       EXPECT_NEAR(s1[i] * c0[i] - c1[i] * s0[i], s[i], 3e-7);
     }
+  }
+}
+
+TEST(RopePhases, AreOneOfTheTwoFloatsNextToTheExactValueAtEveryPosition) {
+  std::mt19937_64 generator(11);
+  std::vector<std::uint64_t> turns = {0, 1, std::uint64_t{1} << 61U, std::uint64_t{1} << 62U,
+                                      (std::uint64_t{3} << 62U) - 1};
+  for (int i = 0; i < 59; ++i) turns.push_back(generator());
+  std::vector<float> cosines(turns.size());
+  std::vector<float> sines(turns.size());
+  const std::uint64_t far = std::uint64_t{1} << 63U;
+  for (const std::uint64_t position :
+       {std::uint64_t{0}, std::uint64_t{10}, std::uint64_t{1} << 32U, far, far + 1, ~std::uint64_t{0}}) {
+    rope_phases(turns, position, cosines, sines);
+    for (std::size_t i = 0; i < turns.size(); ++i) {
+      // The exact product of 128 bits; whole turns are its upper half. 64 bits fit a long double's mantissa.
+      __extension__ using Wide = unsigned __int128;
+      const auto fraction = static_cast<std::uint64_t>(Wide{turns[i]} * position);
+      const long double angle =
+          std::ldexp(static_cast<long double>(fraction), -64) * 2 * std::numbers::pi_v<long double>;
+      const auto expect_next_to = [&](float actual, long double exact) {
+        const auto nearest = static_cast<float>(exact);
+        const float step = std::nextafter(std::fabs(nearest), 2.0F) - std::fabs(nearest);
+        // 1e-18: what is left of the oracle's own quarter turns, whose cosine or sine is zero
+        EXPECT_LE(std::fabs(static_cast<long double>(actual) - exact), static_cast<long double>(step) + 1e-18L)
+            << turns[i] << " at " << position;
+      };
+      expect_next_to(cosines[i], std::cos(angle));
+      expect_next_to(sines[i], std::sin(angle));
+    }
+  }
+}
+
+TEST(RopePhases, AtASumOfPositionsHaveTheBitsOfTheSumOfTheirPhases) {
+  std::mt19937_64 generator(12);
+  std::vector<std::uint64_t> turns(16);
+  for (std::uint64_t& turn : turns) turn = generator();
+  using Floats = std::vector<float>;
+  Floats cosines(16), sines(16), sum_cosines(16), sum_sines(16);
+  for (const std::uint64_t start :
+       {std::uint64_t{10}, std::uint64_t{1} << 32U, std::uint64_t{1} << 63U, ~std::uint64_t{0}}) {
+    for (const std::uint64_t distance : {0ULL, 1ULL, 7ULL, 1023ULL, 0x123456789abcdefULL}) {
+      rope_phases(turns, start + distance, cosines, sines);
+      // A position of 1 takes the angle as it is given: here the sum of the two.
+      std::vector<std::uint64_t> angles(16);
+      for (std::size_t i = 0; i < 16; ++i) angles[i] = turns[i] * start + turns[i] * distance;
+      rope_phases(angles, 1, sum_cosines, sum_sines);
+      EXPECT_EQ(cosines, sum_cosines);
+      EXPECT_EQ(sines, sum_sines);
+      // Seen from the start, the angle is the distance's: the same bits wherever the start lies.
+      for (std::size_t i = 0; i < 16; ++i) angles[i] -= turns[i] * start;
+      rope_phases(turns, distance, cosines, sines);
+      rope_phases(angles, 1, sum_cosines, sum_sines);
+      EXPECT_EQ(cosines, sum_cosines);
+      EXPECT_EQ(sines, sum_sines);
+    }
+  }
+}
+
+TEST(RopePhases, BeginAgainAfterWholeTurnsAndAreMirroredBeforeTheFirstPosition) {
+  const std::uint64_t cycle = std::uint64_t{1} << 20U;
+  const std::vector<std::uint64_t> turns = {(std::uint64_t{1} << 44U) * 3, (std::uint64_t{1} << 44U) * 0x12345,
+                                            (std::uint64_t{1} << 44U) * 0xfffff};  // whole turns in 2^20 positions
+  std::vector<float> c(3), s(3), other_c(3), other_s(3);
+  for (const std::uint64_t position : {1ULL, 5ULL, 4097ULL, 700000ULL}) {
+    rope_phases(turns, position, c, s);
+    for (const std::uint64_t cycles : {1ULL, 4096ULL, 0x80000000000ULL}) {
+      rope_phases(turns, position + cycles * cycle, other_c, other_s);
+      EXPECT_EQ(c, other_c);
+      EXPECT_EQ(s, other_s);
+    }
+    rope_phases(turns, ~position + 1, other_c, other_s);  // 2^64 - position
+    EXPECT_EQ(c, other_c);
+    for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(s[i], -other_s[i]);
   }
 }
 

@@ -4,9 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <random>
 #include <vector>
 
 #include "platform/cpu.h"
@@ -83,6 +85,193 @@ TEST_F(SamplerTest, TheSameSeedGivesTheSameTokensOnEveryKernelSet) {
     all.push_back(tokens);
     EXPECT_EQ(tokens, all.front()) << set->name;
   }
+}
+
+/// A vocabulary of random logits, and what the options' definitions make of it, by sorting and in double.
+struct Definition {
+  std::vector<float> logits;
+  std::vector<Token> by_probability;
+  std::vector<double> share;  ///< before the filters
+
+  Definition(std::size_t size, unsigned seed, double temperature) : logits(size), by_probability(size), share(size) {
+    std::mt19937 generator(seed);
+    std::normal_distribution<float> normal(0, 2);
+    for (float& logit : logits) logit = normal(generator);
+    double sum = 0;
+    for (std::size_t i = 0; i < size; ++i) sum += share[i] = std::exp(static_cast<double>(logits[i]) / temperature);
+    for (double& one : share) one /= sum;
+    std::iota(by_probability.begin(), by_probability.end(), Token{0});
+    std::sort(by_probability.begin(), by_probability.end(), [&](Token a, Token b) { return logits[a] > logits[b]; });
+  }
+
+  /// How many of the most probable tokens the filters keep.
+  std::size_t kept(const SamplingOptions& options) const {
+    std::size_t count = 0;
+    double mass = 0;
+    for (const Token token : by_probability) {
+      if (options.top_k > 0 && count == options.top_k) break;
+      if (count > 0 && mass >= static_cast<double>(options.top_p)) break;
+      if (share[token] < static_cast<double>(options.min_p) * share[by_probability.front()]) break;
+      mass += share[token];
+      ++count;
+    }
+    return count;
+  }
+};
+
+/// Draws from one definition; returns how often each token came.
+std::vector<int> frequencies(const Definition& definition, const SamplingOptions& options, int times) {
+  Sampler sampler;
+  sampler.configure(options);
+  const std::size_t size = definition.logits.size();
+  std::vector<float> weights(size);
+  std::vector<std::uint32_t> order(size);
+  std::vector<int> counts(size);
+  for (int i = 0; i < times; ++i) {
+    ++counts[sampler.sample(definition.logits, weights, order, *kernels::kernel_sets().front())];
+  }
+  return counts;
+}
+
+TEST(SamplerFilters, DrawTheSoftmaxOfWhatTheyKeepByAChiSquareTest) {
+  constexpr int kTimes = 20000;
+  for (const SamplingOptions& options : std::vector<SamplingOptions>{
+           {.temperature = 1, .seed = 1},
+           {.temperature = 0.8F, .top_k = 10, .seed = 2},
+           {.temperature = 1.2F, .top_p = 0.9F, .seed = 3},
+           {.temperature = 1, .min_p = 0.05F, .seed = 4},
+           {.temperature = 1.5F, .top_k = 20, .top_p = 0.8F, .min_p = 0.02F, .seed = 5},
+       }) {
+    const Definition definition(40, static_cast<unsigned>(options.seed), static_cast<double>(options.temperature));
+    const std::size_t kept = definition.kept(options);
+    const std::vector<int> counts = frequencies(definition, options, kTimes);
+    double mass = 0;
+    for (std::size_t i = 0; i < kept; ++i) mass += definition.share[definition.by_probability[i]];
+    double chi_square = 0;
+    double cells = 0;
+    double rare = 0;  // cells that expect fewer than five draws are one cell together
+    int rare_count = 0;
+    for (std::size_t i = 0; i < 40; ++i) {
+      const Token token = definition.by_probability[i];
+      if (i >= kept) {
+        EXPECT_EQ(counts[token], 0) << "a token that the filters take out, seed " << options.seed;
+        continue;
+      }
+      const double expected = kTimes * definition.share[token] / mass;
+      if (expected < 5) {
+        rare += expected;
+        rare_count += counts[token];
+        continue;
+      }
+      chi_square += (counts[token] - expected) * (counts[token] - expected) / expected;
+      ++cells;
+    }
+    if (rare > 5) {
+      chi_square += (rare_count - rare) * (rare_count - rare) / rare;
+      ++cells;
+    }
+    // A chi-square of n degrees has mean n and variance 2 n; five deviations above it never happen.
+    EXPECT_LT(chi_square, cells - 1 + 5 * std::sqrt(2 * cells)) << "seed " << options.seed << ", " << kept << " kept";
+  }
+}
+
+TEST(SamplerFilters, KeepTheSmallestSetOfRandomVocabularies) {
+  for (unsigned seed = 0; seed < 40; ++seed) {
+    const Definition definition(200, seed, /*temperature=*/3);  // flat: every kept token comes up
+    const SamplingOptions options = {.temperature = 3,
+                                     .top_k = seed % 3 == 0 ? 1 + seed : 0,
+                                     .top_p = seed % 4 == 0 ? 1.0F : 0.01F * static_cast<float>(seed + 3),
+                                     .min_p = seed % 5 == 0 ? 0.4F : 0.0F,
+                                     .seed = seed};
+    const std::size_t kept = definition.kept(options);
+    if (kept > 60) continue;  // its rarest might not come up in so few draws
+    const std::vector<int> counts = frequencies(definition, options, 4000);
+    for (std::size_t i = 0; i < 200; ++i) {
+      EXPECT_EQ(counts[definition.by_probability[i]] > 0, i < kept) << "rank " << i << ", seed " << seed;
+    }
+  }
+}
+
+TEST(SamplerFilters, TakeTheSmallerTokenOfEqualOnes) {
+  Definition definition(50, 1, 1);
+  definition.logits.assign(50, 0.25F);
+  const std::vector<int> counts = frequencies(definition, {.temperature = 1, .top_k = 3, .seed = 9}, 300);
+  for (std::size_t i = 0; i < 50; ++i) EXPECT_EQ(counts[i] > 0, i < 3) << i;
+}
+
+TEST_F(SamplerTest, TheRepeatPenaltyMultipliesWhatIsNegative) {
+  logits_ = {-1.0F, -1.5F, -3.0F, -4.0F, -5.0F, -6.0F, -7.0F};
+  EXPECT_EQ(draw({.temperature = 0, .repeat_penalty = 1.4F}, 1, std::vector<Token>{0}), (std::map<Token, int>{{0, 1}}));
+  EXPECT_EQ(draw({.temperature = 0, .repeat_penalty = 1.6F}, 1, std::vector<Token>{0}), (std::map<Token, int>{{1, 1}}));
+}
+
+TEST_F(SamplerTest, TheRepeatPenaltyLooks64TokensBack) {
+  std::vector<Token> seen(64, 5);
+  seen[0] = 1;
+  EXPECT_EQ(draw({.temperature = 0, .repeat_penalty = 9}, 1, seen), (std::map<Token, int>{{4, 1}}));
+  sampler_.observe(std::vector<Token>{5});
+  EXPECT_EQ(sample(*kernels::kernel_sets().front()), 1) << "the 65th back";
+  sampler_.observe(std::vector<Token>{1, 4});
+  EXPECT_EQ(sample(*kernels::kernel_sets().front()), 2);
+  sampler_.forget();
+  EXPECT_EQ(sample(*kernels::kernel_sets().front()), 1);
+}
+
+TEST_F(SamplerTest, ALargestLogitThatATinyTemperatureCannotHoldIsStillTaken) {
+  for (const float temperature : {1e-3F, 1e-20F, 1e-37F, 1e-38F, 1e-40F, 1e-45F}) {
+    logits_ = {-30.0F, 4.0F, 30.0F, 0.0F, 29.0F, 0.5F, -20.0F};
+    EXPECT_EQ(draw({.temperature = temperature}, 5), (std::map<Token, int>{{2, 5}})) << temperature;
+    EXPECT_EQ(draw({.temperature = temperature, .top_p = 0.9F}, 5), (std::map<Token, int>{{2, 5}})) << temperature;
+  }
+}
+
+TEST(SamplerFilters, NeverDrawAnAllButImpossibleTokenWhereTheSumWasRoundedUp) {
+  // In each lane of the float32 sum, a one and then numbers that all round up: the sum exceeds its parts by 3e-5.
+  constexpr std::size_t kSize = 16 * 1000;
+  std::vector<float> logits(kSize, -16.2F);  // exp: 9.2e-8, where a one's last place is 1.2e-7
+  for (std::size_t i = 16; i < 32; ++i) logits[i] = 0;
+  logits[0] = -1000;
+  std::uint64_t seed = 0;
+  const auto first_draw = [&] { return static_cast<double>(std::mt19937_64(seed)() >> 11U) * 0x1p-53; };
+  while (first_draw() < 1 - 5e-6) ++seed;
+  Sampler sampler;
+  sampler.configure({.temperature = 1, .seed = seed});
+  std::vector<float> weights(kSize);
+  std::vector<std::uint32_t> order(kSize);
+  EXPECT_NE(sampler.sample(logits, weights, order, *kernels::find_kernel_set("scalar")), 0) << "seed " << seed;
+}
+
+/// Options whose every step uses the kernels' exp or scale.
+class SamplerSeeds : public testing::TestWithParam<SamplingOptions> {};
+INSTANTIATE_TEST_SUITE_P(Options, SamplerSeeds,
+                         testing::Values(SamplingOptions{.temperature = 1, .seed = 1},
+                                         SamplingOptions{.temperature = 0.7F, .top_k = 40, .seed = 2},
+                                         SamplingOptions{.temperature = 1.4F, .top_p = 0.9F, .seed = 3},
+                                         SamplingOptions{.temperature = 1, .min_p = 0.1F, .seed = 4},
+                                         SamplingOptions{.temperature = 1, .repeat_penalty = 1.3F, .seed = 5}));
+
+TEST_P(SamplerSeeds, GiveTheSameTokensOnEveryKernelSetAndAnotherSeedGivesOthers) {
+  const Definition definition(1003, 17, 1);  // not a multiple of the lanes
+  const auto tokens_of = [&](SamplingOptions options, const kernels::KernelSet& set) {
+    Sampler sampler;
+    sampler.configure(options);
+    std::vector<float> weights(definition.logits.size());
+    std::vector<std::uint32_t> order(definition.logits.size());
+    std::vector<Token> tokens;
+    for (int i = 0; i < 200; ++i) {
+      tokens.push_back(sampler.sample(definition.logits, weights, order, set));
+      sampler.observe(std::span(&tokens.back(), 1));
+    }
+    return tokens;
+  };
+  const std::vector<Token> expected = tokens_of(GetParam(), *kernels::find_kernel_set("scalar"));
+  for (const kernels::KernelSet* set : kernels::kernel_sets()) {
+    if (!detect_cpu().has(set->needs)) continue;
+    EXPECT_EQ(tokens_of(GetParam(), *set), expected) << set->name;
+  }
+  SamplingOptions other = GetParam();
+  other.seed += 100;
+  EXPECT_NE(tokens_of(other, *kernels::find_kernel_set("scalar")), expected);
 }
 
 }  // namespace

@@ -1,0 +1,133 @@
+// Chat forms: known by the marks of their Jinja templates, and read from a section that may hold anything.
+
+#include "core/chat_template.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace rill {
+namespace {
+
+using namespace std::string_view_literals;
+
+std::string_view recognised(std::string_view jinja) {
+  const ChatForm* const form = recognise_chat_form(jinja);
+  return form == nullptr ? "none" : form->name;
+}
+
+// Templates written after the layouts that the models' cards document.
+TEST(ChatForms, AreRecognisedByTheMarksOfTheirJinjaTemplates) {
+  EXPECT_EQ(recognised("{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' }}"
+                       "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"),
+            "chatml");
+  EXPECT_EQ(recognised("{% for m in messages %}{% if m['role'] == 'user' %}{{ bos_token + '[INST] ' + m['content'] + "
+                       "' [/INST]' }}{% else %}{{ m['content'] + eos_token }}{% endif %}{% endfor %}"),
+            "llama2");
+  EXPECT_EQ(
+      recognised("{% for m in messages %}{% if m['role'] == 'user' %}{{ '<|user|>\n' + m['content'] + eos_token }}"
+                 "{% elif m['role'] == 'system' %}{{ '<|system|>\n' + m['content'] + eos_token }}{% endif %}"),
+      "zephyr");
+}
+
+TEST(ChatForms, AreNotRecognisedInTextsWithoutAMark) {
+  for (const std::string_view jinja : {""sv, "<|im_start"sv, "im_start|>"sv, "[inst]"sv, "<|User|>"sv, "\0\xff{{"sv,
+                                       "{% for m in messages %}{{ m['content'] }}{% endfor %}"sv}) {
+    EXPECT_EQ(recognise_chat_form(jinja), nullptr) << jinja;
+  }
+}
+
+TEST(ChatForms, AreFoundByTheirWholeNameOnly) {
+  std::set<std::string_view> names;
+  std::string listed;
+  for (const ChatForm& form : chat_forms()) {
+    EXPECT_TRUE(names.insert(form.name).second) << form.name << " stands twice";
+    EXPECT_EQ(find_chat_form(form.name), &form);
+    EXPECT_EQ(recognise_chat_form(form.recognised_by), &form);
+    listed += (listed.empty() ? "" : ", ") + std::string(form.name);
+  }
+  EXPECT_EQ(names, (std::set<std::string_view>{"chatml", "llama2", "zephyr"}));
+  EXPECT_EQ(chat_form_names().view(), listed);
+  for (const std::string_view name : {""sv, "chatm"sv, "chatml "sv, "ChatML"sv, "chatml\0"sv, "llama"sv}) {
+    EXPECT_EQ(find_chat_form(name), nullptr) << name;
+  }
+}
+
+/// Two turns with a system text, strung together as the conversation does it.
+std::string two_turns(const ChatForm& f) {
+  std::string all;
+  for (const std::string_view part : {f.system_begin, "S"sv, f.system_end, f.user_begin_after_system, "A"sv, f.user_end,
+                                      "B"sv, f.reply_end, f.user_begin, "C"sv, f.user_end}) {
+    all += part;
+  }
+  return all;
+}
+
+TEST(ChatForms, LayOutTurnsAsTheirModelsCardsDo) {
+  EXPECT_EQ(two_turns(*find_chat_form("chatml")),
+            "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nA<|im_end|>\n<|im_start|>assistant\nB<|im_end|>\n"
+            "<|im_start|>user\nC<|im_end|>\n<|im_start|>assistant\n");
+  EXPECT_EQ(two_turns(*find_chat_form("llama2")), "[INST] <<SYS>>\nS\n<</SYS>>\n\nA [/INST]B</s><s>[INST] C [/INST]");
+  EXPECT_EQ(two_turns(*find_chat_form("zephyr")),
+            "<|system|>\nS</s>\n<|user|>\nA</s>\n<|assistant|>\nB</s>\n<|user|>\nC</s>\n<|assistant|>\n");
+}
+
+TEST(ChatSection, GivesTheFormAndTheSystemTextToItsEnd) {
+  const Text where = text("m.rill");
+  const std::string_view section = "form: zephyr\nsystem: Be kind.\nsystem: twice\n\nform: chatml\0x\xff"sv;
+  const Result<ChatSection> chat = parse_chat_section(section, where);
+  ASSERT_TRUE(chat.ok()) << chat.status().message();
+  EXPECT_EQ(chat->form, find_chat_form("zephyr"));
+  EXPECT_EQ(chat->default_system, "Be kind.\nsystem: twice\n\nform: chatml\0x\xff"sv);
+  EXPECT_EQ(chat->default_system.data() + chat->default_system.size(), section.data() + section.size()) << "borrowed";
+  EXPECT_EQ(parse_chat_section("form: llama2\nsystem: ", where)->default_system, "");
+}
+
+TEST(ChatSection, WithoutItsTwoKeysIsRefused) {
+  for (const std::string_view section :
+       {""sv, "form: "sv, "form: chatml"sv, "form: chatml\n"sv, "form: chatml\nsystem:"sv, "form:chatml\nsystem: x"sv,
+        "form:\nsystem: x"sv, " form: chatml\nsystem: x"sv, "system: x\nform: chatml"sv, "\nsystem: x"sv,
+        "Form: chatml\nSystem: x"sv, "form: chatml system: x"sv, "\0form: chatml\nsystem: x"sv}) {
+    const Result<ChatSection> chat = parse_chat_section(section, text("m.rill"));
+    ASSERT_FALSE(chat.ok()) << section;
+    EXPECT_EQ(chat.status().code(), Code::kBadInput);
+    EXPECT_TRUE(chat.status().message().starts_with("m.rill")) << chat.status().message();
+  }
+}
+
+TEST(ChatSection, OfAFormThatIsNotKnownListsThoseThatAre) {
+  const std::string endless(100000, 'x');
+  for (const std::string_view name : {""sv, "alpaca"sv, "chatml\n"sv, "chatml\r"sv, "CHATML"sv, "chatml\0"sv,
+                                      "\xff\xfe"sv, std::string_view(endless)}) {
+    const Result<ChatSection> chat = parse_chat_section("form: " + std::string(name) + "\nsystem: x", text("m.rill"));
+    ASSERT_FALSE(chat.ok()) << name;
+    EXPECT_EQ(chat.status().code(), Code::kBadInput);
+    EXPECT_NE(chat.status().message().find("chatml, llama2, zephyr"), std::string_view::npos)
+        << chat.status().message();
+  }
+}
+
+TEST(ChatSection, OfAnyBytesIsAFormOrASentence) {
+  const std::vector<std::string_view> pieces = {"form: ", "\nsystem: ", "chatml", "llama2", "\n", " ", "\0"sv, "\xff"};
+  std::mt19937 generator(7);
+  int good = 0;
+  for (int round = 0; round < 20000; ++round) {
+    std::string section;
+    for (auto left = generator() % 6; left > 0; --left) section += pieces[generator() % pieces.size()];
+    const Result<ChatSection> chat = parse_chat_section(section, text("m.rill"));
+    // By the definition: the key, a known name, the key, and then anything.
+    const bool expected =
+        section.starts_with("form: chatml\nsystem: ") || section.starts_with("form: llama2\nsystem: ");
+    ASSERT_EQ(chat.ok(), expected) << section;
+    EXPECT_EQ(chat.status().message().empty(), expected);
+    good += chat.ok() ? 1 : 0;
+  }
+  EXPECT_GT(good, 10) << "the test is too easy";
+}
+
+}  // namespace
+}  // namespace rill
