@@ -85,6 +85,14 @@ Status ByteLevelBpe::compile() {
                       .expected = text("a PCRE2 pattern"),
                       .remedy = text("make the model file anew with `rill quantize`")});
   }
+  std::uint32_t looks_behind = 0;
+  pcre2_pattern_info(code_, PCRE2_INFO_MAXLOOKBEHIND, &looks_behind);
+  if (looks_behind > 0) {  // text comes in pieces, and what lies before a piece is gone
+    return bad_input({.where = text("tokenizer section, pattern"),
+                      .what = text("looks ", looks_behind, " characters behind"),
+                      .expected = text("a pattern that looks forward only"),
+                      .remedy = text("make the model file anew with `rill quantize`")});
+  }
   match_context_ = pcre2_match_context_create(general_);
   match_data_ = pcre2_match_data_create_from_pattern(code_, general_);
   if (match_context_ == nullptr || match_data_ == nullptr) throw std::bad_alloc();

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "core/section_table.h"
+
 namespace rill {
 namespace {
 
@@ -76,7 +78,7 @@ Result<ChatSection> parse_chat_section(std::string_view section, const Text& whe
   const ChatForm* const form = find_chat_form(name);
   if (form == nullptr) {
     return bad_input({.where = text(where, ", chat section"),
-                      .what = text("chat form ", name.substr(0, 40)),
+                      .what = text("chat form ", printable(name.substr(0, 40))),
                       .expected = text("one of ", chat_form_names()),
                       .remedy = text("make the model file anew with `rill quantize --chat-form`")});
   }

@@ -7,8 +7,12 @@
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "core/sentencepiece_proto.h"
+#include "core/utf8.h"
 
 namespace rill {
 namespace {
@@ -47,25 +51,65 @@ void warm_up_library() {
     (void)processor.Encode("b <user> z", &ids).ok();
 }
 
+constexpr std::string_view kSpaceSymbol = "\xe2\x96\x81";  // U+2581, which the library writes for a space
+constexpr std::size_t kEncodeSpare = 4096;                 // what encoding takes however short the text is
+
+Status bad_model(const Text& what, const Text& expected) {
+  return bad_input({.where = text("SentencePiece model"),
+                    .what = what,
+                    .expected = expected,
+                    .remedy = text("give another tokenizer, or make the model file anew with `rill quantize`")});
+}
+
+/// True if the piece has a space behind another character.
+bool reaches_across_space(std::string_view piece) {
+  while (piece.starts_with(kSpaceSymbol)) piece.remove_prefix(kSpaceSymbol.size());
+  return piece.find(kSpaceSymbol) != std::string_view::npos;
+}
+
+/// Calls the library in a heap. An exception other than a full heap is the library's word that it does not take its
+/// input.
+template <typename Work>
+Status call_library(FixedHeap& heap, const Work& work) {
+  Status status;
+  const auto guarded = [&] {
+    try {
+      if (!work()) status = bad_model(text("libsentencepiece does not take it"), {});
+    } catch (const std::exception& error) {
+      status = bad_model(text(error.what()), {});
+    }
+  };
+  if (heap.run_or_abandon(guarded)) return status;
+  return failed({.where = text("tokenizer pool"),
+                 .what = text("libsentencepiece needs more than ", heap.capacity(), " bytes"),
+                 .expected = {},
+                 .remedy = text("make the model file anew with this version of `rill quantize`")});
+}
+
 class SentencePieceTokenizer final : public Tokenizer {
  public:
-  SentencePieceTokenizer(const TokenizerSection& section, FixedHeap& heap, std::size_t text_bytes)
-      : Tokenizer(section, heap, text_bytes) {}
+  SentencePieceTokenizer(const TokenizerSection& section, FixedHeap& heap, std::size_t text_bytes, bool cuts_at_spaces)
+      : Tokenizer(section, heap, text_bytes), cuts_at_spaces_(cuts_at_spaces) {}
+  ~SentencePieceTokenizer() override {
+    encode_heap_.reset();
+    heap().release(encode_block_.data());
+  }
   std::string_view kind() const override { return "sentencepiece"; }
 
-  /// Inside the heap's scope.
-  Status load() {
+  Status load(std::size_t text_bytes) {
+    const std::size_t bytes = kEncodeSpare + static_cast<std::size_t>(section().header().encode_bytes) * text_bytes;
+    auto* const block = static_cast<std::byte*>(heap().allocate(bytes));
+    if (block == nullptr) throw std::bad_alloc();
+    encode_block_ = {block, bytes};
+    encode_heap_.emplace(encode_block_);
     const std::string_view proto = section().characters(TokenizerTable::kProto);
-    const auto status = processor_.LoadFromSerializedProto({proto.data(), proto.size()});
-    if (!status.ok() || static_cast<std::uint32_t>(processor_.GetPieceSize()) != vocabulary()) {
-      return bad_input(
-          {.where = text("tokenizer section, proto"),
-           .what = status.ok() ? text(processor_.GetPieceSize(), " pieces") : text("not a SentencePiece model"),
-           .expected = text("a SentencePiece model of ", vocabulary(), " pieces"),
-           .remedy = text("make the model file anew with `rill quantize`")});
-    }
-    return {};
+    return call_library(heap(), [&] {
+      processor_.emplace();
+      return processor_->LoadFromSerializedProto({proto.data(), proto.size()}).ok();
+    });
   }
+  /// Forgets a library object that an abandoned call left half made: what it holds goes with the heap.
+  void abandon() { new (&processor_) std::optional<sentencepiece::SentencePieceProcessor>(); }
 
  protected:
   Result<std::size_t> encode_window(std::string_view window, bool is_first, bool is_last, TokenSink sink) override {
@@ -74,69 +118,98 @@ class SentencePieceTokenizer final : public Tokenizer {
     std::string_view piece = window.substr(0, end);
     // A later piece begins with the space that it was cut at, which the library puts in front of any text by itself.
     if (!is_first && strips_first_space() && piece.front() == ' ') piece.remove_prefix(1);
-    std::vector<int> ids;
-    {
-      const FixedHeap::Scope scope(heap());
-      if (const auto status = processor_.Encode({piece.data(), piece.size()}, &ids); !status.ok()) {
-        return failed({.where = text("tokenizer"),
-                       .what = text("SentencePiece could not encode the text"),
-                       .expected = {},
-                       .remedy = {}});
-      }
+    // In raw memory: after an abandoned call the ids must not be destroyed, for what they point to is gone.
+    alignas(std::vector<int>) std::byte place[sizeof(std::vector<int>)];
+    auto* const ids = new (place) std::vector<int>;
+    const Status encoded = call_library(*encode_heap_, [&] {
+      return processor_->Encode({piece.data(), piece.size()}, ids).ok();
+    });
+    if (!encoded.ok()) {
+      encode_heap_.emplace(encode_block_);  // a new heap, whatever the call left in the old one
+      return encoded;
     }
     // Out of the scope: whoever takes the tokens may allocate where it likes.
     static_assert(sizeof(int) == sizeof(Token));
-    RILL_TRY(sink({reinterpret_cast<const Token*>(ids.data()), ids.size()}));
+    const Status taken = sink({reinterpret_cast<const Token*>(ids->data()), ids->size()});
+    ids->~vector();
+    RILL_TRY(taken);
     return end;
   }
 
  private:
-  /// The last place where no piece can reach across: before a space that follows another character. Not at the window's
-  /// very end, since a space alone must stay with what follows.
+  /// The last place where no piece can reach across: before a space that follows another character, and that character
+  /// is not the symbol for a space itself. Not at the window's very end, since a space alone must stay with what
+  /// follows.
   std::size_t last_cut(std::string_view window) const {
-    if ((section().header().flags & kCutsAtSpaces) == 0) return 0;
+    if (!cuts_at_spaces_ || window.size() < 3) return 0;
     for (std::size_t i = window.size() - 1; i-- > 1;) {
-      if (window[i] == ' ' && window[i - 1] != ' ') return i;
+      if (window[i] == ' ' && window[i - 1] != ' ' && !window.substr(0, i).ends_with(kSpaceSymbol)) return i;
     }
     return 0;
   }
 
-  sentencepiece::SentencePieceProcessor processor_;
+  bool cuts_at_spaces_;
+  std::span<std::byte> encode_block_;
+  std::optional<FixedHeap> encode_heap_;
+  std::optional<sentencepiece::SentencePieceProcessor> processor_;
 };
 
 }  // namespace
 
+Result<SentencePieceTraits> check_sentencepiece(std::string_view proto) {
+  SentencePieceTraits traits;
+  bool crosses = false;
+  bool knows_space = false;
+  RILL_ASSIGN(const SentencePieceSettings settings,
+              read_sentencepiece_proto(proto, [&](std::uint32_t id, const SentencePiece& piece) -> Status {
+                const bool is_control =
+                    piece.type == SentencePiece::Type::kControl || piece.type == SentencePiece::Type::kUnknown;
+                if (is_control && !piece.text.empty() && first_character(piece.text).bytes == piece.text.size()) {
+                  return bad_model(text("control piece ", id, " is a single character, which would be found in text"),
+                                   text("a longer spelling"));
+                }
+                crosses = crosses || (!is_control && reaches_across_space(piece.text));
+                knows_space = knows_space || (!is_control && piece.text == kSpaceSymbol);
+                return {};
+              }));
+  constexpr std::uint64_t kBpe = 2;
+  if (settings.model_type != kBpe) return bad_model(text("model type ", settings.model_type), text("2, BPE"));
+  if (settings.has_rules)
+    return bad_model(text("a normaliser with a character map"), text("one that leaves characters as they are"));
+  if (settings.space_as_suffix || !settings.escapes_spaces) {
+    return bad_model(text("spaces behind words, or not written as U+2581"), text("Llama's way of writing spaces"));
+  }
+  traits.pieces = settings.pieces;
+  // Unknown characters side by side become one token, so a space must not be one of them.
+  traits.cuts_at_spaces = !crosses && (knows_space || settings.byte_fallback);
+  return traits;
+}
+
 Size sentencepiece_bytes(const TokenizerSection& section, std::size_t text_bytes) {
   return Size(section.header().load_bytes) + Size(section.header().encode_bytes) * Size(text_bytes) +
-         Size(sizeof(SentencePieceTokenizer));
+         Size(kEncodeSpare) + Size(sizeof(SentencePieceTokenizer));
 }
 
 Result<Tokenizer*> load_sentencepiece(const TokenizerSection& section, FixedHeap& heap, std::size_t text_bytes) {
+  RILL_ASSIGN(const SentencePieceTraits traits, check_sentencepiece(section.characters(TokenizerTable::kProto)));
+  if (traits.pieces != section.header().vocabulary) {
+    return bad_model(text(traits.pieces, " pieces"), text("the vocabulary's ", section.header().vocabulary));
+  }
   [[maybe_unused]] static const bool is_warm = (warm_up_library(), true);
   void* const memory = heap.allocate(sizeof(SentencePieceTokenizer));
   if (memory == nullptr) throw std::bad_alloc();
-  SentencePieceTokenizer* tokenizer = nullptr;
+  auto* const tokenizer = new (memory) SentencePieceTokenizer(section, heap, text_bytes, traits.cuts_at_spaces);
   Status status;
   try {
-    const FixedHeap::Scope scope(heap);
-    tokenizer = new (memory) SentencePieceTokenizer(section, heap, text_bytes);
-    status = tokenizer->load();
+    status = tokenizer->load(text_bytes);
   } catch (const std::bad_alloc&) {
-    if (tokenizer != nullptr) tokenizer->~SentencePieceTokenizer();
-    heap.release(memory);
+    tokenizer->~SentencePieceTokenizer();
     throw;
-  } catch (const std::exception& error) {
-    status = bad_input({.where = text("tokenizer section, proto"),
-                        .what = text(error.what()),
-                        .expected = text("a SentencePiece model"),
-                        .remedy = {}});
   }
-  if (!status.ok()) {
-    if (tokenizer != nullptr) tokenizer->~SentencePieceTokenizer();
-    heap.release(memory);
-    return status;
-  }
-  return tokenizer;
+  if (status.ok()) return tokenizer;
+  if (status.code() == Code::kFailed) tokenizer->abandon();
+  tokenizer->~SentencePieceTokenizer();
+  return status;
 }
 
 }  // namespace rill

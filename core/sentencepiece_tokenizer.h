@@ -6,10 +6,20 @@
 
 namespace rill {
 
+/// What a model's bytes say, once they are known to hold nothing that the library would follow unchecked.
+struct SentencePieceTraits {
+  std::uint32_t pieces = 0;
+  bool cuts_at_spaces = false;  ///< no piece reaches across a space that follows another character
+};
+/// Reads a serialised ModelProto without the library. kBadInput for character maps (tries that the library follows
+/// wherever they point), control pieces that it would find in text, and models that are not BPE of Llama's kind.
+Result<SentencePieceTraits> check_sentencepiece(std::string_view proto);
+
 /// Heap for loading, and for texts of up to text_bytes, by what the section says was measured.
 Size sentencepiece_bytes(const TokenizerSection& section, std::size_t text_bytes);
 
-/// kBadInput if the library does not take the model. May throw std::bad_alloc.
+/// kBadInput if the model is refused; kFailed if the heap is too small for it, whose memory is then spent. May throw
+/// std::bad_alloc.
 Result<Tokenizer*> load_sentencepiece(const TokenizerSection& section, FixedHeap& heap, std::size_t text_bytes);
 
 }  // namespace rill

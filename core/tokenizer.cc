@@ -1,6 +1,7 @@
 #include "core/tokenizer.h"
 
 #include <algorithm>
+#include <array>
 #include <new>
 
 #include "core/byte_level_bpe.h"
@@ -133,22 +134,31 @@ Status Tokenizer::encode(std::span<const TextPart> parts, TokenSink sink) {
 /// The first place where a special or added token is spelt out, the longest if several begin there; else the text's
 /// end.
 Tokenizer::Match Tokenizer::find_spelling(std::string_view text, SpecialTokens special) const {
-  Match best{.begin = text.size(), .end = text.size(), .token = kNoToken};
-  const auto consider = [&](std::span<const Token> tokens) {
-    for (const Token token : tokens) {
+  const std::span<const Token> lists[] = {
+      section_.numbers(TokenizerTable::kAdded),
+      special == SpecialTokens::kControl ? section_.numbers(TokenizerTable::kSpecial) : std::span<const Token>()};
+  std::array<bool, 256> begins{};  // most places are passed by at a glance
+  for (const auto& list : lists) {
+    for (const Token token : list) {
       const std::string_view spelling = section_.token_bytes(token);
-      if (spelling.empty()) continue;
-      // Only as far as a better match could begin: a token that is found at 10 need not be looked for behind it.
-      const std::size_t at = text.substr(0, std::min(text.size(), best.begin + spelling.size())).find(spelling);
-      if (at == std::string_view::npos) continue;
-      if (at < best.begin || (at == best.begin && at + spelling.size() > best.end) || best.token == kNoToken) {
-        best = {.begin = at, .end = at + spelling.size(), .token = token};
+      if (!spelling.empty()) begins[static_cast<std::uint8_t>(spelling.front())] = true;
+    }
+  }
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (!begins[static_cast<std::uint8_t>(text[at])]) continue;
+    Match longest{.begin = at, .end = at, .token = kNoToken};
+    for (const auto& list : lists) {
+      for (const Token token : list) {
+        const std::string_view spelling = section_.token_bytes(token);
+        if (at + spelling.size() > longest.end && text.substr(at).starts_with(spelling)) {
+          longest.end = at + spelling.size();
+          longest.token = token;
+        }
       }
     }
-  };
-  consider(section_.numbers(TokenizerTable::kAdded));
-  if (special == SpecialTokens::kControl) consider(section_.numbers(TokenizerTable::kSpecial));
-  return best;
+    if (longest.token != kNoToken) return longest;
+  }
+  return {.begin = text.size(), .end = text.size(), .token = kNoToken};
 }
 
 std::string_view Tokenizer::bytes_of(Token token) const {

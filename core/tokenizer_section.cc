@@ -101,19 +101,23 @@ Status TokenizerSection::check() const {
     }
     return {};
   }
+  const auto special = numbers(Table::kSpecial);
+  // Plain text may never become a special token: whoever says it could forge a turn.
+  const auto is_special = [&](Token id) { return std::binary_search(special.begin(), special.end(), id); };
   const auto byte_tokens = numbers(Table::kByteTokens);
   if (byte_tokens.size() != 256 || table(Table::kByteTokens).size() % 4 != 0 ||
       std::any_of(byte_tokens.begin(), byte_tokens.end(),
-                  [&](Token id) { return id >= h.vocabulary && id != kNoToken; })) {
-    return bad_table(Table::kByteTokens, text(byte_tokens.size(), " entries"), text("256 ids below ", h.vocabulary));
+                  [&](Token id) { return id != kNoToken && (id >= h.vocabulary || is_special(id)); })) {
+    return bad_table(Table::kByteTokens, text(byte_tokens.size(), " entries"),
+                     text("256 ids below ", h.vocabulary, ", none special"));
   }
   std::uint64_t previous = 0;
   bool is_first = true;
   for (const Merge& merge : merges()) {
     if (merge.left >= h.vocabulary || merge.right >= h.vocabulary || merge.merged >= h.vocabulary ||
-        (!is_first && merge.key() <= previous)) {
+        is_special(merge.merged) || (!is_first && merge.key() <= previous)) {
       return bad_table(Table::kMerges, text("merge of ", merge.left, " and ", merge.right, " into ", merge.merged),
-                       text("ids below ", h.vocabulary, ", pairs strictly ascending"));
+                       text("ids below ", h.vocabulary, ", none made special, pairs strictly ascending"));
     }
     previous = merge.key();
     is_first = false;

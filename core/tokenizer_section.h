@@ -32,7 +32,6 @@ enum class TokenizerTable : std::uint32_t {
 /// Flags of the header.
 inline constexpr std::uint32_t kAddsBeginningOfText = 1;  ///< put kBeginningOfText in front of every stream
 inline constexpr std::uint32_t kStripsFirstSpace = 2;     ///< the encoder puts a space in front of a text
-inline constexpr std::uint32_t kCutsAtSpaces = 4;  ///< no token reaches across a space that follows another character
 
 struct TokenizerHeader {
   TokenizerKind kind;

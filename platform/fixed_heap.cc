@@ -74,8 +74,11 @@ FixedHeap::FixedHeap(std::span<std::byte> block) {
   auto* end = reinterpret_cast<Block*>(block_.data() + first->size);  // only its two sizes exist
   end->size = kInUse;
   end->previous_size = first->size;
+  if (!detail::register_heap(*this, block_)) {  // operator delete could not know its blocks
+    block_ = {};
+    return;
+  }
   insert(first);
-  detail::register_heap(*this, block_);
 }
 
 FixedHeap::~FixedHeap() {

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <span>
 
+#include "platform/function_ref.h"
+
 namespace rill {
 
 /// A general-purpose heap over borrowed memory. Not thread-safe: one caller at a time.
@@ -17,7 +19,9 @@ namespace rill {
 /// leaves the heap as it found it: a heap that served a request once serves it for ever.
 class FixedHeap {
  public:
-  /// @param block  borrowed, must outlive the heap; at least 64 bytes.
+  /// @param block  borrowed, must outlive the heap; at least 64 bytes. It may be a block of another heap. A heap beyond
+  /// the
+  ///               64 that there may be at a time serves nothing, as if it were full.
   explicit FixedHeap(std::span<std::byte> block);
   /// What is still in use goes with the block.
   ~FixedHeap();
@@ -45,6 +49,12 @@ class FixedHeap {
     Scope& operator=(const Scope&) = delete;
     ~Scope();
   };
+
+  /// Calls work() inside a Scope of this heap. If the heap becomes full, the call is abandoned where it stands: left by
+  /// longjmp, no destructor run, what it took still taken. For library code whose destructors do not survive a
+  /// bad_alloc; it may hold nothing but memory of this heap, which its owner then gives up as a whole.
+  /// @returns false if the call was abandoned.
+  bool run_or_abandon(FunctionRef<void()> work);
 
  private:
   struct Block;

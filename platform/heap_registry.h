@@ -10,12 +10,13 @@ class FixedHeap;
 
 namespace rill::detail {
 
-/// Most fixed heaps at a time; one more serves its owner but not `operator new`.
+/// Most fixed heaps at a time.
 inline constexpr std::size_t kMaxHeaps = 64;
 
-void register_heap(FixedHeap& heap, std::span<std::byte> block);
+/// False if there are too many.
+bool register_heap(FixedHeap& heap, std::span<std::byte> block);
 void unregister_heap(std::span<std::byte> block);
-/// The heap whose block holds the address; nullptr if none does.
+/// The heap whose block holds the address, the innermost of several; nullptr if none does.
 FixedHeap* heap_of(const void* memory);
 
 }  // namespace rill::detail

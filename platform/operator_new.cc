@@ -4,6 +4,7 @@
 // before the start, not while text is encoded.
 
 #include <atomic>
+#include <csetjmp>
 #include <cstdint>
 #include <cstdlib>
 #include <new>
@@ -24,6 +25,7 @@ struct Range {
 constinit Range ranges[detail::kMaxHeaps];
 constinit std::atomic<std::size_t> ranges_in_use{0};  ///< no range at or behind this index was ever used
 constinit thread_local FixedHeap* scope_heap = nullptr;
+constinit thread_local std::jmp_buf* way_out = nullptr;  ///< of run_or_abandon()
 
 /// For alignments above the heap's own the payload is moved up and the block's start is kept right before it.
 void* allocate_aligned(FixedHeap& heap, std::size_t bytes, std::size_t alignment) {
@@ -40,7 +42,11 @@ void* allocate_aligned(FixedHeap& heap, std::size_t bytes, std::size_t alignment
 }
 
 void* allocate(std::size_t bytes, std::size_t alignment) {
-  if (scope_heap != nullptr) return allocate_aligned(*scope_heap, bytes, alignment);
+  if (scope_heap != nullptr) {
+    void* const memory = allocate_aligned(*scope_heap, bytes, alignment);
+    if (memory == nullptr && way_out != nullptr) std::longjmp(*way_out, 1);
+    return memory;
+  }
   if (bytes == 0) bytes = 1;
   if (alignment <= alignof(std::max_align_t)) return std::malloc(bytes);
   const Size rounded = round_up(Size(bytes), alignment);
@@ -67,7 +73,24 @@ void* allocate_or_throw(std::size_t bytes, std::size_t alignment) {
 FixedHeap::Scope::Scope(FixedHeap& heap) { scope_heap = &heap; }
 FixedHeap::Scope::~Scope() { scope_heap = nullptr; }
 
-void detail::register_heap(FixedHeap& heap, std::span<std::byte> block) {
+// The C++ standard leaves a longjmp past destructors undefined; on the systems that Rill is built for it means what it
+// means in C: nothing of the frames between is run. That is what is wanted here. Protocol buffers count an element of a
+// repeated field before they make it: after a bad_alloc, the field's destructor follows a pointer that was never set.
+bool FixedHeap::run_or_abandon(FunctionRef<void()> work) {
+  std::jmp_buf here;
+  if (setjmp(here) != 0) {  // NOLINT(cert-err52-cpp)
+    way_out = nullptr;
+    scope_heap = nullptr;
+    return false;
+  }
+  const Scope scope(*this);
+  way_out = &here;
+  work();  // may not throw: way_out would outlive this frame
+  way_out = nullptr;
+  return true;
+}
+
+bool detail::register_heap(FixedHeap& heap, std::span<std::byte> block) {
   for (std::size_t i = 0; i < kMaxHeaps; ++i) {
     FixedHeap* none = nullptr;
     if (!ranges[i].heap.compare_exchange_strong(none, &heap)) continue;
@@ -76,8 +99,9 @@ void detail::register_heap(FixedHeap& heap, std::span<std::byte> block) {
     std::size_t used = ranges_in_use.load();
     while (used < i + 1 && !ranges_in_use.compare_exchange_weak(used, i + 1)) {
     }
-    return;
+    return true;
   }
+  return false;
 }
 
 void detail::unregister_heap(std::span<std::byte> block) {
@@ -93,13 +117,17 @@ void detail::unregister_heap(std::span<std::byte> block) {
 FixedHeap* detail::heap_of(const void* memory) {
   const auto* const address = static_cast<const std::byte*>(memory);
   const std::size_t used = ranges_in_use.load(std::memory_order_relaxed);
+  FixedHeap* innermost = nullptr;
+  std::size_t least = SIZE_MAX;
   for (std::size_t i = 0; i < used; ++i) {
     const std::byte* const begin = ranges[i].begin.load(std::memory_order_acquire);
-    if (begin != nullptr && address >= begin && address < ranges[i].end.load(std::memory_order_relaxed)) {
-      return ranges[i].heap.load(std::memory_order_relaxed);
-    }
+    const std::byte* const end = ranges[i].end.load(std::memory_order_relaxed);
+    if (begin == nullptr || address < begin || address >= end || static_cast<std::size_t>(end - begin) >= least)
+      continue;
+    least = static_cast<std::size_t>(end - begin);
+    innermost = ranges[i].heap.load(std::memory_order_relaxed);
   }
-  return nullptr;
+  return innermost;
 }
 
 }  // namespace rill

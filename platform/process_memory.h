@@ -10,9 +10,9 @@ std::uint64_t resident_bytes();
 /// The most there ever was.
 std::uint64_t peak_resident_bytes();
 
-/// Lets go of the pages of the program's and its libraries' files that only the start needed (dynamic linking, reading the
-/// command line). They were never written to, and what is used again comes back from the page cache. To be called once,
-/// when everything is set up.
+/// Lets go of the pages of the program's and its libraries' files that only the start needed (dynamic linking, reading
+/// the command line). They were never written to, and what is used again comes back from the page cache. To be called
+/// once, when everything is set up.
 void release_startup_code();
 
 }  // namespace rill

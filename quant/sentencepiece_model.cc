@@ -8,6 +8,7 @@
 #include <new>
 
 #include "core/memory_plan.h"
+#include "core/sentencepiece_tokenizer.h"
 #include "platform/fixed_heap.h"
 
 namespace rill::quant {
@@ -55,12 +56,6 @@ std::string bytes_of_piece(const sentencepiece::SentencePieceProcessor& processo
   return bytes;
 }
 
-/// True if the piece has a space right of another character.
-bool reaches_across_space(const std::string& bytes) {
-  const std::size_t first = bytes.find_first_not_of(' ');
-  return first != std::string::npos && bytes.find(' ', first) != std::string::npos;
-}
-
 /// Loads and encodes on a heap of its own to see how much of it is taken.
 Status measure_heap(std::string_view proto, SentencePieceFacts& facts) {
   RILL_ASSIGN(const PageBlock block, PageBlock::take(kTrialHeapBytes));
@@ -89,16 +84,15 @@ Status measure_heap(std::string_view proto, SentencePieceFacts& facts) {
 }  // namespace
 
 Result<SentencePieceFacts> examine_sentencepiece(std::string_view proto) {
+  RILL_TRY(check_sentencepiece(proto).status());
   SentencePieceFacts facts;
   try {
     sentencepiece::SentencePieceProcessor processor;
     if (!processor.LoadFromSerializedProto({proto.data(), proto.size()}).ok()) return not_a_model();
-    facts.cuts_at_spaces = true;
     for (int id = 0; id < processor.GetPieceSize(); ++id) {
       facts.tokens.push_back(bytes_of_piece(processor, id));
       const bool is_special = processor.IsControl(id) || processor.IsUnknown(id);
       if (is_special) facts.special.push_back(static_cast<Token>(id));
-      if (!is_special && reaches_across_space(facts.tokens.back())) facts.cuts_at_spaces = false;
     }
     const auto token_or_none = [](int id) { return id >= 0 ? static_cast<Token>(id) : kNoToken; };
     facts.beginning_of_text = token_or_none(processor.bos_id());
@@ -114,6 +108,7 @@ Result<SentencePieceFacts> examine_sentencepiece(std::string_view proto) {
 }
 
 Result<SourceTokenizer> sentencepiece_from_proto(std::string proto) {
+  RILL_TRY(check_sentencepiece(proto).status());
   SourceTokenizer tokenizer;
   try {
     sentencepiece::SentencePieceProcessor processor;

@@ -19,7 +19,6 @@ struct SentencePieceFacts {
   Token beginning_of_text = kNoToken;
   Token end_of_text = kNoToken;
   bool adds_dummy_prefix = false;  ///< a space in front of every text
-  bool cuts_at_spaces = false;     ///< no piece reaches across a space that follows another character
   std::uint64_t load_bytes = 0;    ///< heap of the loaded model, with a margin
   std::uint64_t encode_bytes = 0;  ///< heap for each byte of text, with a margin
 };

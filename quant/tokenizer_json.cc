@@ -24,7 +24,9 @@ const Json& member(const Json& object, const char* name) {
   return found == object.end() ? kNull : *found;
 }
 
-bool is(const Json& value, std::string_view text) { return value.is_string() && value.get_ref<const std::string&>() == text; }
+bool is(const Json& value, std::string_view text) {
+  return value.is_string() && value.get_ref<const std::string&>() == text;
+}
 bool is_true(const Json& value) { return value.is_boolean() && value.get<bool>(); }
 
 std::optional<Token> token_id(const Json& value) {
@@ -107,7 +109,8 @@ class Reader {
     }
     const std::size_t most = vocab.size() + (added.is_array() ? added.size() : 0);
     if (count > most) {
-      return bad(text("model.vocab"), text("ids up to ", count - 1, " for ", most, " tokens"), text("ids without gaps"));
+      return bad(text("model.vocab"), text("ids up to ", count - 1, " for ", most, " tokens"),
+                 text("ids without gaps"));
     }
     source_.tokens.resize(count);
     taken_.resize(count);
@@ -127,9 +130,11 @@ class Reader {
     for (const Json& each : added) {
       const auto token = token_id(member(each, "id"));
       const Json& content = member(each, "content");
-      if (!token || !content.is_string()) return bad(text("added_tokens"), text("one without id or content"), text("both"));
+      if (!token || !content.is_string())
+        return bad(text("added_tokens"), text("one without id or content"), text("both"));
       for (const char* const name : {"single_word", "lstrip", "rstrip"}) {
-        if (is_true(member(each, name))) return bad(text("added_tokens, id ", *token, ", ", name), text("true"), text("false"));
+        if (is_true(member(each, name)))
+          return bad(text("added_tokens, id ", *token, ", ", name), text("true"), text("false"));
       }
       source_.tokens[*token] = content.get<std::string>();
       taken_[*token] = true;

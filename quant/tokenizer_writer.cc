@@ -149,7 +149,6 @@ Result<std::vector<std::byte>> write_sentencepiece(const SourceTokenizer& source
   section.header.load_bytes = facts.load_bytes;
   section.header.encode_bytes = facts.encode_bytes;
   if (facts.adds_dummy_prefix) section.header.flags |= kStripsFirstSpace;
-  if (facts.cuts_at_spaces) section.header.flags |= kCutsAtSpaces;
   SourceTokenizer complete = source;
   complete.special.insert(complete.special.end(), facts.special.begin(), facts.special.end());
   RILL_TRY(add_common(section, complete, facts.tokens, vocabulary));
