@@ -184,7 +184,7 @@ TEST(HostileTokenizer, NoMergeAndNoByteMayMakeASpecialToken) {
   EXPECT_EQ(try_out(section, 256, "ab").code(), Code::kBadInput);
   section = good;
   const auto bytes = header_of(section).tables[static_cast<std::size_t>(TokenizerTable::kByteTokens)];
-  reinterpret_cast<Token*>(section.data() + bytes.offset)['a'] = 257;
+  reinterpret_cast<Token*>(section.data() + bytes.offset)[std::size_t{'a'}] = 257;
   EXPECT_EQ(try_out(section, 256, "ab").code(), Code::kBadInput);
 }
 
