@@ -5,6 +5,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <type_traits>
 
 #include "apps/command.h"
 #include "apps/model_options.h"
@@ -50,8 +51,13 @@ Status run_inspect(const std::string& path, bool verify, bool json) {
     intact = verified.ok();
   }
   nlohmann::ordered_json config;
-  for_each_field(model.config(),
-                 [&](std::string_view name, auto value, double, double) { config[std::string(name)] = value; });
+  for_each_field(model.config(), [&](std::string_view name, auto value, double, double) {
+    if constexpr (std::is_enum_v<decltype(value)>) {
+      config[std::string(name)] = static_cast<std::uint32_t>(value);
+    } else {
+      config[std::string(name)] = value;
+    }
+  });
   if (json) {
     nlohmann::ordered_json tensors = nlohmann::ordered_json::array();
     for (const format::TensorEntry& t : model.entries()) {

@@ -11,7 +11,6 @@
 namespace rill::apps {
 namespace {
 
-constexpr std::uint32_t kDefaultSinks = 4;
 constexpr std::uint32_t kDefaultWindow = 1020;
 
 Result<std::uint32_t> parse_sinks(const std::string& argument, std::uint32_t default_sinks,
@@ -28,34 +27,37 @@ Result<std::uint32_t> parse_sinks(const std::string& argument, std::uint32_t def
   return sinks;
 }
 
+/// The window where nobody says: 1020, or what the model's learned positions leave.
+std::uint32_t default_window(const ModelConfig& config, std::uint32_t sinks) {
+  if (config.position != Position::kLearned || config.context_length <= sinks + 1) return kDefaultWindow;
+  return std::min(kDefaultWindow, config.context_length - 1 - sinks);
+}
+
 Result<CachePolicy> parse_policy(const ModelArguments& a, const ModelConfig& config, const StreamNeeds& needs) {
   const auto window = [&](std::uint32_t otherwise) {
     return a.window < 0 ? otherwise : static_cast<std::uint32_t>(std::min<std::int64_t>(a.window, UINT32_MAX));
   };
   if (a.policy == "stream") {
-    RILL_ASSIGN(const std::uint32_t sinks, parse_sinks(a.sinks, kDefaultSinks, needs.system_tokens));
-    return stream_policy(sinks, window(kDefaultWindow));
+    RILL_ASSIGN(const std::uint32_t sinks, parse_sinks(a.sinks, config.default_sinks, needs.system_tokens));
+    return stream_policy(sinks, window(default_window(config, sinks)));
   }
-  if (a.policy == "window" || a.policy == "dense") {
-    RILL_ASSIGN(const std::uint32_t sinks, parse_sinks(a.sinks, 0, 0));
-    if (sinks != 0) {
-      return bad_usage({.where = text("--sinks ", sinks),
-                        .what = text("policy ", a.policy, " has no sinks"),
-                        .expected = text("--sinks 0 or --policy stream"),
-                        .remedy = {}});
-    }
-    if (a.policy == "window") return window_policy(window(kDefaultWindow));
-    const std::uint32_t trained = config.context_length > 0 ? config.context_length : kDefaultWindow;
-    return dense_policy(window(needs.dense_capacity > 0 ? needs.dense_capacity : trained));
-  }
-  if (a.policy == "recompute") {
-    return bad_usage({.where = text("--policy recompute"),
-                      .what = text("this build has no sliding window with recomputation"),
-                      .expected = text("stream, dense or window"),
+  RILL_ASSIGN(const std::uint32_t sinks, parse_sinks(a.sinks, 0, 0));
+  if (a.policy != "window" && a.policy != "dense" && a.policy != "recompute") {
+    return bad_usage({.where = text("--policy"),
+                      .what = text(a.policy),
+                      .expected = text("stream, dense, window or recompute"),
                       .remedy = {}});
   }
-  return bad_usage(
-      {.where = text("--policy"), .what = text(a.policy), .expected = text("stream, dense or window"), .remedy = {}});
+  if (sinks != 0) {
+    return bad_usage({.where = text("--sinks ", sinks),
+                      .what = text("policy ", a.policy, " has no sinks"),
+                      .expected = text("--sinks 0 or --policy stream"),
+                      .remedy = {}});
+  }
+  if (a.policy == "window") return window_policy(window(default_window(config, 0)));
+  if (a.policy == "recompute") return recompute_policy(window(default_window(config, 0)));
+  const std::uint32_t trained = config.context_length > 1 ? config.context_length - 1 : kDefaultWindow;
+  return dense_policy(window(needs.dense_capacity > 0 ? needs.dense_capacity : trained));
 }
 
 }  // namespace
@@ -64,8 +66,8 @@ void add_model_arguments(CLI::App& command, ModelArguments& a) {
   command.add_option("MODEL", a.model, "A .rill model file (made by `rill quantize`)")->required();
   command.add_option("--budget", a.budget,
                      "Most RAM for the model, mapped weights included (64M, 512MiB); over it: refuse, exit 3");
-  command.add_option("--policy", a.policy, "Cache policy: stream, dense or window")->capture_default_str();
-  command.add_option("--sinks", a.sinks, "Pinned slots: a number, or `system` for the whole system prompt (default 4)");
+  command.add_option("--policy", a.policy, "Cache policy: stream, dense, window or recompute")->capture_default_str();
+  command.add_option("--sinks", a.sinks, "Pinned slots: a number, or `system` for the whole system prompt (default: the model file's, mostly 4)");
   command.add_option("--window", a.window, "Slots of the ring: the tokens before it that a token sees (default 1020)")
       ->check(CLI::NonNegativeNumber);
   command
@@ -166,7 +168,7 @@ Result<Engine> start_engine(const ModelFile& model, const EngineOptions& options
   RILL_ASSIGN(const EnginePlan plan, plan_engine(model, options));
   if (!plan.fits()) {
     print_plan(stderr, plan);
-    print_ways_to_fit(stderr, model, options);
+    print_ways_to_fit(stderr, outline_of(model), options);
   }
   Result<Engine> engine = Engine::start(model, options);
   release_startup_code();

@@ -3,26 +3,41 @@
 #include <cstdio>
 #include <iostream>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "apps/command.h"
 #include "apps/model_options.h"
 #include "apps/plan_report.h"
+#include "quant/huggingface_config.h"
 
 namespace rill::apps {
 namespace {
 
+/// What is planned for: a model file, or before there is one a Hugging Face config.json.
+Result<ModelOutline> read_outline(const std::string& path, std::optional<ModelFile>& file) {
+  if (path.ends_with(".json")) {
+    RILL_ASSIGN(const quant::HuggingfaceConfig config, quant::read_huggingface_config(path));
+    return outline_of(config.model);
+  }
+  RILL_ASSIGN(file, open_model_file(path));
+  return outline_of(*file);
+}
+
 Status run_plan(const ModelArguments& arguments) {
-  RILL_ASSIGN(const ModelFile model, open_model_file(arguments.model));
-  RILL_ASSIGN(const EngineOptions options, engine_options(arguments, model.config(), {}));
+  std::optional<ModelFile> file;
+  RILL_ASSIGN(const ModelOutline model, read_outline(arguments.model, file));
+  RILL_ASSIGN(const EngineOptions options, engine_options(arguments, model.config, {}));
   RILL_ASSIGN(const EnginePlan plan, plan_engine(model, options));
   if (arguments.json) {
     std::cout << plan_json(plan).dump(2) << '\n';
   } else {
     print_plan(stdout, plan);
+    if (!file) std::puts("Without the tokenizer's pool, which config.json says nothing of.");
   }
   if (plan.fits()) return {};
   if (!arguments.json) print_ways_to_fit(stdout, model, options);
-  return over_budget({.where = text(model.name()),
+  return over_budget({.where = text(arguments.model),
                       .what = text("the plan takes ", plan.memory.total_bytes(), " bytes"),
                       .expected = text("at most the budget's ", plan.options.budget_bytes),
                       .remedy = {}});
@@ -32,7 +47,8 @@ Status run_plan(const ModelArguments& arguments) {
 
 void add_plan(CLI::App& app, Action& action) {
   auto arguments = std::make_shared<ModelArguments>();
-  CLI::App& command = *app.add_subcommand("plan", "Print every byte that a run would take, before it is taken");
+  CLI::App& command = *app.add_subcommand("plan", "Print every byte that a run would take, before it is taken; MODEL may be a "
+                                            "Hugging Face config.json");
   add_model_arguments(command, *arguments);
   command.footer("Example: rill plan smollm2.rill --window 508 --budget 160MiB");
   command.callback([arguments, &action] { action = [arguments] { return run_plan(*arguments); }; });

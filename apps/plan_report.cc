@@ -37,7 +37,7 @@ void print_plan(std::FILE* out, const EnginePlan& plan) {
   if (o.budget_bytes > 0) line(plan.fits() ? "budget (fits)" : "budget (DOES NOT FIT)", o.budget_bytes, "", "");
 }
 
-void print_ways_to_fit(std::FILE* out, const ModelFile& model, const EngineOptions& options) {
+void print_ways_to_fit(std::FILE* out, const ModelOutline& model, const EngineOptions& options) {
   const WaysToFit found = ways_to_fit(model, options);
   std::fprintf(out, "the cheapest ways to fit:\n");
   for (std::size_t i = 0; i < found.ways; ++i) {

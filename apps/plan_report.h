@@ -16,7 +16,7 @@ std::string human_bytes(std::uint64_t bytes);
 /// The plan as a table: an item a line, then the sums and the budget.
 void print_plan(std::FILE* out, const EnginePlan& plan);
 /// What would make it fit, a line each.
-void print_ways_to_fit(std::FILE* out, const ModelFile& model, const EngineOptions& options);
+void print_ways_to_fit(std::FILE* out, const ModelOutline& model, const EngineOptions& options);
 /// The same as JSON, with the keys of CLI.md.
 nlohmann::ordered_json plan_json(const EnginePlan& plan);
 

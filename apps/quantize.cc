@@ -52,6 +52,7 @@ class WithSampling final : public quant::SourceModel {
     return source_->read_rows(tensor, first, count, out);
   }
   std::vector<double> rope_turns() const override { return source_->rope_turns(); }
+  std::vector<double> alibi_slopes() const override { return source_->alibi_slopes(); }
   const quant::SourceTokenizer& tokenizer() const override { return source_->tokenizer(); }
   std::string_view jinja_chat_template() const override { return source_->jinja_chat_template(); }
 

@@ -67,15 +67,25 @@ kernels::Query quantize_query(const float* x, std::size_t size, std::size_t stri
   return query;
 }
 
+/// A head's vector at its position: the rotated dimensions, then those that are not.
+void rotate_head(const kernels::KernelSet& kernels, const float* x, const float* cosines, const float* sines,
+                 std::size_t rotated, std::size_t size, float* out) {
+  kernels.rotate(x, cosines, sines, rotated / 2, out);
+  std::copy_n(x + rotated, size - rotated, out + rotated);
+}
+
 /// Everything that is the same for all queries of one layer.
 struct LayerAttention {
-  const ModelConfig& config;
+  const Weights& m;
+  const Layer& layer;
   const StreamCache& cache;
   const AttentionBuffers& b;
   const kernels::KernelSet& kernels;
+  Reach reach;
   Slots sinks;
   Slots ring;
-  float score_scale;  // 1 / sqrt(d)
+  float score_scale;
+  std::size_t rotated;  // dimensions of a head that rotate in this layer
 
   const Slots& slots(Segment::Place place) const {
     switch (place) {
@@ -87,26 +97,33 @@ struct LayerAttention {
         return b.staged;
     }
   }
-
-  kernels::Query make_query(const float* q, const float* cosines, const float* sines, std::int8_t* values,
-                            float* rotated) const {
-    kernels.rotate(q, cosines, sines, config.head_size / 2, rotated);
-    const kernels::Query query = quantize_query(rotated, config.head_size, ring.stride, score_scale, values);
-    return query;
+  /// Where a token's phases begin, in any of the four arrays of them.
+  std::size_t phase(std::size_t token) const {
+    return layer.rope_table * b.table_stride + token * (m.config.rotated_size() / 2);
   }
 
-  /// One query head of one token. @param out [d]
-  void attend_head(const float* q, std::size_t token, std::size_t kv_head, const Scratch& s, float* out) const {
-    const std::size_t half = config.head_size / 2;
-    const std::size_t stride = ring.stride;
-    const View view = cache.occupancy.view(token);
-    const kernels::Query ring_query =
-        make_query(q, &b.cosines[token * half], &b.sines[token * half], s.ring_query, s.vector);
-    kernels::Query sink_query = ring_query;
-    if (view.segments[0].is_sink && view.cached != cache.position + token) {  // only then do the two rotations differ
-      sink_query = make_query(q, &b.sink_cosines[token * half], &b.sink_sines[token * half], s.sink_query, s.vector);
+  kernels::Query make_query(const float* q, const float* cosines, const float* sines, std::int8_t* values,
+                            float* vector) const {
+    const std::size_t size = m.config.head_size;
+    if (rotated > 0) {
+      rotate_head(kernels, q, cosines, sines, rotated, size, vector);
+      q = vector;
     }
+    return quantize_query(q, size, ring.stride, score_scale, values);
+  }
 
+  /// Scores of all that a token sees, in the order of the cache. @returns how many
+  std::size_t score(const float* q, std::size_t token, std::size_t head, std::size_t kv_head, const View& view,
+                    const Scratch& s) const {
+    const std::size_t stride = ring.stride;
+    const std::size_t at = phase(token);
+    const kernels::Query ring_query =
+        make_query(q, b.cosines.data() + at, b.sines.data() + at, s.ring_query, s.vector);
+    kernels::Query sink_query = ring_query;
+    // The two rotations differ only once the cache no longer holds the whole stream.
+    if (rotated > 0 && view.has_sinks() && cache.occupancy.cache_position(token) != cache.position + token) {
+      sink_query = make_query(q, b.sink_cosines.data() + at, b.sink_sines.data() + at, s.sink_query, s.vector);
+    }
     std::size_t count = 0;
     for (std::size_t i = 0; i < view.size; ++i) {
       const Segment& segment = view.segments[i];
@@ -119,8 +136,36 @@ struct LayerAttention {
       std::copy_n(s.raw_scores + segment.first % kernels::kTileRows, segment.count, s.scores + count);
       count += segment.count;
     }
+    if (m.config.attention_cap > 0) kernels.soft_cap(static_cast<float>(m.config.attention_cap), count, s.scores);
+    if (!m.alibi.empty()) {  // what is seen are the nearest tokens, so an index is a distance (DESIGN 6)
+      const float slope = m.alibi[head];
+      for (std::size_t i = 0; i < count; ++i) s.scores[i] -= slope * static_cast<float>(count - 1 - i);
+    }
+    return count;
+  }
 
-    const float sum = kernels.exponentiate(s.scores, count);
+  /// Turns scores into weights. @returns their sum, with what a built-in sink takes of it
+  float soften(std::size_t head, std::size_t count, float* scores) const {
+    switch (m.config.softmax) {
+      case Softmax::kStandard:
+        return kernels.exponentiate(scores, count);
+      case Softmax::kPlusOne:
+        scores[count] = 0.0F;
+        break;
+      case Softmax::kSinkLogit:
+        scores[count] = layer.sink_logits[head];
+        break;
+    }
+    return kernels.exponentiate(scores, count + 1);
+  }
+
+  /// One query head of one token. @param out [d]
+  void attend_head(const float* q, std::size_t token, std::size_t head, const Scratch& s, float* out) const {
+    const std::size_t kv_head = head / (m.config.heads / m.config.kv_heads);
+    const std::size_t stride = ring.stride;
+    const View view = cache.occupancy.view(token, reach);
+    const std::size_t count = score(q, token, head, kv_head, view, s);
+    const float sum = soften(head, count, s.scores);
     std::fill_n(s.mixed, stride, 0.0F);
     std::size_t done = 0;
     for (std::size_t i = 0; i < view.size; ++i) {
@@ -131,38 +176,76 @@ struct LayerAttention {
       done += segment.count;
     }
     kernels.scale(1.0F / sum, stride, s.mixed);
-    std::copy_n(s.mixed, config.head_size, out);
+    std::copy_n(s.mixed, m.config.head_size, out);
+  }
+
+  /// Writes the rotated keys and the values of tokens [begin, end) into the staged slots.
+  void stage(std::span<const float> qkv, std::size_t qkv_stride, std::size_t begin, std::size_t end, Slots staged,
+             const Scratch& s) const {
+    const ModelConfig& c = m.config;
+    const std::size_t d = c.head_size;
+    for (std::size_t token = begin; token < end; ++token) {
+      for (std::size_t head = 0; head < c.kv_heads; ++head) {
+        const float* key = qkv.data() + token * qkv_stride + (c.heads + head) * d;
+        const float* value = key + c.kv_heads * d;
+        if (rotated > 0) {
+          rotate_head(kernels, key, b.cosines.data() + phase(token), b.sines.data() + phase(token), rotated, d,
+                      s.vector);
+          key = s.vector;
+        }
+        std::int32_t unused = 0;
+        const float key_scale = quantize_head(kernels, key, d, staged.stride, s.ring_query, &unused);
+        const float value_scale = quantize_head(kernels, value, d, staged.stride, s.sink_query, &unused);
+        staged.write(head, token, s.ring_query, key_scale, s.sink_query, value_scale);
+      }
+    }
   }
 };
 
-/// Writes the rotated keys and the values of tokens [begin, end) into the staged slots.
-void stage(const ModelConfig& config, std::span<const float> qkv, std::size_t qkv_stride, std::size_t begin,
-           std::size_t end, AttentionBuffers& b, const kernels::KernelSet& kernels, const Scratch& s) {
-  const std::size_t d = config.head_size;
-  const std::size_t stride = b.staged.stride;
-  for (std::size_t token = begin; token < end; ++token) {
-    for (std::size_t head = 0; head < config.kv_heads; ++head) {
-      const float* key = qkv.data() + token * qkv_stride + (config.heads + head) * d;
-      const float* value = key + config.kv_heads * d;
-      std::int32_t unused = 0;
-      kernels.rotate(key, &b.cosines[token * d / 2], &b.sines[token * d / 2], d / 2, s.vector);
-      const float key_scale = quantize_head(kernels, s.vector, d, stride, s.ring_query, &unused);
-      const float value_scale = quantize_head(kernels, value, d, stride, s.sink_query, &unused);
-      b.staged.write(head, token, s.ring_query, key_scale, s.sink_query, value_scale);
-    }
-  }
+/// One layer's slots that outlive the chunk.
+struct CachedSlots {
+  Slots sinks;
+  Slots ring;
+};
+
+CachedSlots cached_slots(const ModelConfig& config, const Layer& layer, const StreamCache& cache) {
+  const SlotItems& rings = layer.is_local ? cache.items.local_ring : cache.items.ring;
+  const std::size_t layers_of_kind = rings.layers_per_session;
+  return {.sinks = slots_of_layer(*cache.arena, cache.items.sinks, config, cache.session * config.layers + layer.index),
+          .ring = slots_of_layer(*cache.arena, rings, config, cache.session * layers_of_kind + layer.ring_index)};
 }
 
 }  // namespace
 
+CacheItems plan_cache(MemoryPlan& plan, const ModelConfig& config, const CachePolicy& policy, std::uint32_t sessions) {
+  constexpr Lifetime kLife = Lifetime::kWholeRun;
+  std::uint64_t local = 0;
+  for (std::uint32_t l = 0; l < config.layers; ++l) local += config.is_local(l) ? 1 : 0;
+  const auto add = [&](const std::array<std::string_view, 4>& names, std::uint64_t slots, std::uint64_t layers) {
+    SlotItems items = plan_slots(plan, names, config, slots, layers * sessions, kLife);
+    items.layers_per_session = static_cast<std::size_t>(layers);
+    return items;
+  };
+  CacheItems items;
+  items.sinks = add({"sink keys", "sink values", "sink key scales", "sink value scales"}, policy.sinks, config.layers);
+  items.ring = add({"ring keys", "ring values", "ring key scales", "ring value scales"},
+                   reach_of(policy, config, false).ring, config.layers - local);
+  if (local > 0) {
+    items.local_ring = add({"local ring keys", "local ring values", "local ring key scales", "local ring value scales"},
+                           reach_of(policy, config, true).ring, local);
+  }
+  return items;
+}
+
 AttentionItems plan_attention(MemoryPlan& plan, const ModelConfig& config, const CachePolicy& policy, std::size_t chunk,
                               std::size_t threads) {
-  const Size n(chunk);
-  const Size phases = n * Size(config.head_size / 2);
+  const bool has_rope = config.position == Position::kRope;
+  const Size phases = has_rope ? Size(chunk) * Size(config.rotated_size() / 2) * Size(config.rope_tables) : Size(0);
   const Size stride(head_stride(config));
   const Size most_slots =
       round_up(Size(std::max({std::uint64_t{policy.sinks}, std::uint64_t{policy.window}, std::uint64_t{chunk}})), 16);
   const Size visible = Size(policy.sinks) + Size(policy.window) + Size(1);
+  const Size sink_logit(config.softmax == Softmax::kStandard ? 0 : 1);
   constexpr Lifetime kLife = Lifetime::kOneCall;
   AttentionItems items;
   items.staged = plan_slots(plan, {"staged keys", "staged values", "staged key scales", "staged value scales"}, config,
@@ -172,13 +255,14 @@ AttentionItems plan_attention(MemoryPlan& plan, const ModelConfig& config, const
   items.sink_cosines = plan.add<float>("rope cosines for sinks", phases, kLife);
   items.sink_sines = plan.add<float>("rope sines for sinks", phases, kLife);
   items.raw_scores = plan.add<float>("scores by slot", (most_slots + Size(16)) * Size(threads), kLife);
-  items.scores = plan.add<float>("scores in order", round_up(visible, 16) * Size(threads), kLife);
+  items.scores = plan.add<float>("scores in order", round_up(visible + sink_logit, 16) * Size(threads), kLife);
   items.vectors = plan.add<float>("head vectors", Size(2) * stride * Size(threads), kLife);
   items.quantized = plan.add<std::int8_t>("queries in two bytes", Size(4) * stride * Size(threads), kLife);
   return items;
 }
 
-AttentionBuffers cut_attention(const Arena& arena, const AttentionItems& items, const ModelConfig& config) {
+AttentionBuffers cut_attention(const Arena& arena, const AttentionItems& items, const ModelConfig& config,
+                               std::size_t threads) {
   AttentionBuffers b;
   b.staged = slots_of_layer(arena, items.staged, config, 0);
   b.cosines = arena[items.cosines];
@@ -189,59 +273,67 @@ AttentionBuffers cut_attention(const Arena& arena, const AttentionItems& items, 
   b.scores = arena[items.scores];
   b.vectors = arena[items.vectors];
   b.quantized = arena[items.quantized];
-  const std::size_t threads = b.vectors.size() / (2 * head_stride(config));
   b.raw_scores_stride = b.raw_scores.size() / threads;
   b.scores_stride = b.scores.size() / threads;
+  b.table_stride = b.cosines.size() / config.rope_tables;
   return b;
 }
 
-void prepare_phases(std::span<const std::uint64_t> rope_turns, const StreamCache& cache, std::size_t n,
-                    AttentionBuffers& b) {
-  const std::size_t half = rope_turns.size();
-  for (std::size_t i = 0; i < n; ++i) {
-    rope_phases(rope_turns, cache.position + i, b.cosines.subspan(i * half, half), b.sines.subspan(i * half, half));
-    const View view = cache.occupancy.view(i);
-    if (view.segments[0].is_sink) {
-      rope_phases(rope_turns, view.cached, b.sink_cosines.subspan(i * half, half),
-                  b.sink_sines.subspan(i * half, half));
+void prepare_phases(const Weights& m, const StreamCache& cache, std::size_t n, AttentionBuffers& b) {
+  const std::size_t half = m.config.rotated_size() / 2;
+  if (half == 0) return;
+  for (std::size_t table = 0; table < m.config.rope_tables; ++table) {
+    const std::span<const std::uint64_t> turns = m.rope_turns.subspan(table * half, half);
+    for (std::size_t i = 0; i < n; ++i) {
+      const std::size_t at = table * b.table_stride + i * half;
+      rope_phases(turns, cache.position + i, b.cosines.subspan(at, half), b.sines.subspan(at, half));
+      if (cache.occupancy.policy().sinks > 0) {
+        rope_phases(turns, cache.occupancy.cache_position(i), b.sink_cosines.subspan(at, half),
+                    b.sink_sines.subspan(at, half));
+      }
     }
   }
 }
 
-void attend(const ModelConfig& config, std::size_t layer, std::span<const float> qkv, std::size_t qkv_stride,
-            std::size_t n, const StreamCache& cache, AttentionBuffers& b, const kernels::KernelSet& kernels,
-            WorkerPool& pool, std::span<float> mixed) {
-  const std::size_t d = config.head_size;
-  const std::size_t heads_per_kv = config.heads / config.kv_heads;
+void attend(const Weights& m, const Layer& layer, std::span<const float> qkv, std::size_t qkv_stride, std::size_t n,
+            const StreamCache& cache, AttentionBuffers& b, const kernels::KernelSet& kernels, WorkerPool& pool,
+            std::span<float> mixed) {
+  const ModelConfig& c = m.config;
+  const std::size_t d = c.head_size;
   const std::size_t stride = b.staged.stride;
-  pool.run(n, [&](const WorkerPool::Part& part) {
-    stage(config, qkv, qkv_stride, part.begin, part.end, b, kernels, scratch_of(b, stride, part.thread));
-  });
+  const CachedSlots cached = cached_slots(c, layer, cache);
   const LayerAttention attention = {
-      .config = config,
+      .m = m,
+      .layer = layer,
       .cache = cache,
       .b = b,
       .kernels = kernels,
-      .sinks = slots_of_layer(*cache.arena, cache.sinks, config, cache.first_layer + layer),
-      .ring = slots_of_layer(*cache.arena, cache.ring, config, cache.first_layer + layer),
-      .score_scale = 1.0F / std::sqrt(static_cast<float>(d))};
-  pool.run(n * config.heads, [&](const WorkerPool::Part& part) {
+      .reach = reach_of(cache.occupancy.policy(), c, layer.is_local),
+      .sinks = cached.sinks,
+      .ring = cached.ring,
+      .score_scale = c.attention_scale > 0 ? static_cast<float>(c.attention_scale)
+                                           : 1.0F / std::sqrt(static_cast<float>(d)),
+      .rotated = layer.rotates ? c.rotated_size() : 0};
+  pool.run(n, [&](const WorkerPool::Part& part) {
+    attention.stage(qkv, qkv_stride, part.begin, part.end, b.staged, scratch_of(b, stride, part.thread));
+  });
+  pool.run(n * c.heads, [&](const WorkerPool::Part& part) {
     const Scratch scratch = scratch_of(b, stride, part.thread);
     for (std::size_t i = part.begin; i < part.end; ++i) {
-      const std::size_t token = i / config.heads;
-      const std::size_t head = i % config.heads;
-      attention.attend_head(qkv.data() + token * qkv_stride + head * d, token, head / heads_per_kv, scratch,
-                            mixed.data() + (token * config.heads + head) * d);
+      const std::size_t token = i / c.heads;
+      const std::size_t head = i % c.heads;
+      attention.attend_head(qkv.data() + token * qkv_stride + head * d, token, head, scratch,
+                            mixed.data() + (token * c.heads + head) * d);
     }
   });
 }
 
-void commit(const ModelConfig& config, std::size_t layer, std::size_t n, const StreamCache& cache,
+void commit(const ModelConfig& config, const Layer& layer, std::size_t n, const StreamCache& cache,
             const AttentionBuffers& b) {
-  Slots sinks = slots_of_layer(*cache.arena, cache.sinks, config, cache.first_layer + layer);
-  Slots ring = slots_of_layer(*cache.arena, cache.ring, config, cache.first_layer + layer);
-  cache.occupancy.for_each_kept(n, [&](std::size_t staged, Segment::Place place, std::size_t slot) {
-    (place == Segment::Place::kSinks ? sinks : ring).copy_from(b.staged, staged, config.kv_heads, slot);
+  CachedSlots cached = cached_slots(config, layer, cache);
+  const Reach reach = reach_of(cache.occupancy.policy(), config, layer.is_local);
+  cache.occupancy.for_each_kept(n, reach, [&](std::size_t staged, Segment::Place place, std::size_t slot) {
+    (place == Segment::Place::kSinks ? cached.sinks : cached.ring).copy_from(b.staged, staged, config.kv_heads, slot);
   });
 }
 

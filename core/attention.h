@@ -1,6 +1,7 @@
 #pragma once
 // Attention over sinks, window and the chunk itself, in int8 (DESIGN 6).
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -8,19 +9,29 @@
 #include "core/cache.h"
 #include "core/memory_plan.h"
 #include "core/model_config.h"
+#include "core/weights.h"
 #include "platform/kernels/kernels.h"
 #include "platform/worker_pool.h"
 
 namespace rill {
+
+/// The cache's bytes of all layers of all streams.
+struct CacheItems {
+  SlotItems sinks;       ///< a layer's after the other
+  SlotItems ring;        ///< of the layers that see the policy's window
+  SlotItems local_ring;  ///< of the layers that have a window of their own
+};
+
+/// Adds the cache of `sessions` streams.
+CacheItems plan_cache(MemoryPlan& plan, const ModelConfig& config, const CachePolicy& policy, std::uint32_t sessions);
 
 /// One stream's cache: which slots are live, and where each layer's bytes are.
 struct StreamCache {
   Occupancy occupancy;
   std::uint64_t position = 0;  ///< tokens since the stream began; wraps at 2^64 by design
   const Arena* arena = nullptr;
-  SlotItems sinks;
-  SlotItems ring;
-  std::size_t first_layer = 0;  ///< this stream's layer 0 among all streams' layers
+  CacheItems items;
+  std::size_t session = 0;  ///< which of all streams this is
 };
 
 struct AttentionItems {
@@ -30,38 +41,39 @@ struct AttentionItems {
   Item<std::int8_t> quantized;
 };
 
-/// Cut from the arena. Per-thread rows are each thread's own.
+/// Cut from the arena. Per-thread rows are each thread's own. p: half of a head's rotated dimensions.
 struct AttentionBuffers {
   Slots staged;              ///< the chunk's keys and values of the layer at hand
-  std::span<float> cosines;  ///< [chunk, d/2] at the absolute position
+  std::span<float> cosines;  ///< [rope_tables, chunk, p] at the absolute position
   std::span<float> sines;
-  std::span<float> sink_cosines;  ///< [chunk, d/2] at the query's cache position
+  std::span<float> sink_cosines;  ///< [rope_tables, chunk, p] at the query's cache position
   std::span<float> sink_sines;
   std::span<float> raw_scores;       ///< [threads, raw_scores_stride] of a segment's whole tiles
-  std::span<float> scores;           ///< [threads, scores_stride] in the order of the stream
+  std::span<float> scores;           ///< [threads, scores_stride] in the order of the cache, then a sink logit
   std::span<float> vectors;          ///< [threads, 2 stride] a rotated query, a mixed value
   std::span<std::int8_t> quantized;  ///< [threads, 4 stride] a query for the ring, one for the sinks
   std::size_t raw_scores_stride = 0;
   std::size_t scores_stride = 0;
+  std::size_t table_stride = 0;  ///< floats between two tables of phases
 };
 
 AttentionItems plan_attention(MemoryPlan& plan, const ModelConfig& config, const CachePolicy& policy, std::size_t chunk,
                               std::size_t threads);
-AttentionBuffers cut_attention(const Arena& arena, const AttentionItems& items, const ModelConfig& config);
+AttentionBuffers cut_attention(const Arena& arena, const AttentionItems& items, const ModelConfig& config,
+                               std::size_t threads);
 
 /// The angles of a chunk's n tokens, once for all layers.
-void prepare_phases(std::span<const std::uint64_t> rope_turns, const StreamCache& cache, std::size_t n,
-                    AttentionBuffers& b);
+void prepare_phases(const Weights& m, const StreamCache& cache, std::size_t n, AttentionBuffers& b);
 
 /// One layer's attention for a chunk.
 /// @param qkv    [n, qkv_stride]: H d queries, G d keys, G d values, not rotated
 /// @param mixed  [n, H d]
-void attend(const ModelConfig& config, std::size_t layer, std::span<const float> qkv, std::size_t qkv_stride,
-            std::size_t n, const StreamCache& cache, AttentionBuffers& b, const kernels::KernelSet& kernels,
-            WorkerPool& pool, std::span<float> mixed);
+void attend(const Weights& m, const Layer& layer, std::span<const float> qkv, std::size_t qkv_stride, std::size_t n,
+            const StreamCache& cache, AttentionBuffers& b, const kernels::KernelSet& kernels, WorkerPool& pool,
+            std::span<float> mixed);
 
 /// Moves the staged keys and values of one layer into the cache. Not earlier than after attend().
-void commit(const ModelConfig& config, std::size_t layer, std::size_t n, const StreamCache& cache,
+void commit(const ModelConfig& config, const Layer& layer, std::size_t n, const StreamCache& cache,
             const AttentionBuffers& b);
 
 }  // namespace rill

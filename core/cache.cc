@@ -58,47 +58,54 @@ Slots slots_of_layer(const Arena& arena, const SlotItems& items, const ModelConf
           .stride = stride};
 }
 
-View Occupancy::view(std::size_t before) const {
+Reach reach_of(const CachePolicy& policy, const ModelConfig& config, bool is_local) {
+  if (!is_local || config.local_window >= policy.sinks + std::uint64_t{policy.window}) return {.ring = policy.window};
+  return {.ring = std::min(policy.window, config.local_window), .distance = config.local_window};
+}
+
+std::size_t Occupancy::cache_position(std::size_t before) const {
+  const std::size_t new_sinks = new_sinks_of(before);
+  const std::uint64_t passed = passed_ + (before - new_sinks);
+  return sinks_ + new_sinks + static_cast<std::size_t>(std::min<std::uint64_t>(passed, policy_.window));
+}
+
+View Occupancy::view(std::size_t before, const Reach& reach) const {
   using Place = Segment::Place;
   View view;
   const auto see = [&](Place place, bool is_sink, std::size_t first, std::size_t count) {
     if (count == 0) return;
     view.segments[view.size++] = {.place = place, .is_sink = is_sink, .first = first, .count = count};
-    view.cached += count;
+    view.visible += count;
   };
   const std::size_t staged_sinks = new_sinks_of(before);
-  see(Place::kSinks, true, 0, sinks_);
-  see(Place::kStaged, true, 0, staged_sinks);
+  const std::size_t sinks = sinks_ + staged_sinks;
+  const std::size_t position = cache_position(before);
+  const std::size_t first_sink = position > reach.distance ? std::min(position - reach.distance, sinks) : 0;
+  if (first_sink < sinks_) see(Place::kSinks, true, first_sink, sinks_ - first_sink);
+  const std::size_t first_staged = first_sink > sinks_ ? first_sink - sinks_ : 0;
+  see(Place::kStaged, true, first_staged, staged_sinks - first_staged);
 
-  // The window: the last W of the ring's tokens (oldest first) followed by the staged ones.
-  const std::size_t window = policy_.window;
-  const std::size_t staged = before - staged_sinks;
-  const std::size_t from_staged = std::min(staged, window);
-  const std::size_t from_ring = std::min(ring_, window - from_staged);
-  const std::size_t oldest = (next_ + window - from_ring) % window;
-  const std::size_t until_end = std::min(from_ring, window - oldest);
+  // The window: the last of the ring's tokens (oldest first) followed by the staged ones.
+  const std::size_t window = std::min(position - sinks, reach.ring);
+  const std::size_t from_staged = std::min(before - staged_sinks, window);
+  const std::size_t from_ring = window - from_staged;
+  const auto oldest = static_cast<std::size_t>((passed_ % reach.ring + reach.ring - from_ring) % reach.ring);
+  const std::size_t until_end = std::min(from_ring, reach.ring - oldest);
   see(Place::kRing, false, oldest, until_end);
   see(Place::kRing, false, 0, from_ring - until_end);
-  see(Place::kStaged, false, before - from_staged, from_staged);
-
-  if (view.size > 0 && view.segments[view.size - 1].place == Place::kStaged && from_staged > 0) {
-    ++view.segments[view.size - 1].count;  // itself, right behind
-  } else {
-    view.segments[view.size++] = {.place = Place::kStaged, .is_sink = false, .first = before, .count = 1};
-  }
+  see(Place::kStaged, false, before - from_staged, from_staged + 1);  // itself, right behind
   return view;
 }
 
 void Occupancy::advance(std::size_t staged) {
   const std::size_t new_sinks = new_sinks_of(staged);
-  const std::size_t new_ring = staged - new_sinks;
   sinks_ += new_sinks;
-  ring_ = std::min<std::size_t>(ring_ + new_ring, policy_.window);
-  next_ = (next_ + new_ring) % policy_.window;
+  passed_ += staged - new_sinks;
 }
 
 std::size_t Occupancy::room() const {
-  return policy_.evicts ? SIZE_MAX : policy_.sinks - sinks_ + (policy_.window - ring_);
+  if (policy_.evicts || policy_.recomputes) return SIZE_MAX;
+  return policy_.sinks - sinks_ + (policy_.window - static_cast<std::size_t>(passed_));
 }
 
 }  // namespace rill

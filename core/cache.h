@@ -11,6 +11,9 @@
 // key is then the distance in the cache. Only the sinks' distance freezes at S + W; for them the query is rotated a
 // second time, at its position in the cache (DESIGN 6; StreamingLLM, arXiv 2309.17453, section 3.2).
 //
+// A layer with a window of its own (Mistral, Gemma) has a ring of that size and sees of the cache, sinks and all, only
+// what is that near, counted in the cache: its model was trained to see no more.
+//
 // A chunk's own keys and values are staged, attended to, and committed afterwards, layer by layer: its first query
 // still needs the oldest slot.
 
@@ -26,12 +29,13 @@
 namespace rill {
 
 /// What a token can see of those before it. One concept for all methods of the paper: how many slots are pinned, how
-/// many form the ring, and whether the oldest gives way when the ring is full.
+/// many form the ring, and what happens when the ring is full.
 struct CachePolicy {
   std::string_view name;
   std::uint32_t sinks = 4;      ///< S, start_size in the reference
   std::uint32_t window = 1020;  ///< W, recent_size: the tokens before it that a token sees; >= 1
   bool evicts = true;           ///< false: the stream ends when the ring is full
+  bool recomputes = false;      ///< each further token begins anew with the W tokens before it: O(W) more work
 };
 
 inline constexpr CachePolicy stream_policy(std::uint32_t sinks, std::uint32_t window) {
@@ -43,6 +47,17 @@ inline constexpr CachePolicy window_policy(std::uint32_t window) {
 inline constexpr CachePolicy dense_policy(std::uint32_t capacity) {
   return {.name = "dense", .sinks = 0, .window = capacity, .evicts = false};
 }
+/// Sliding window with recomputation: the baseline of the paper (section 3.1).
+inline constexpr CachePolicy recompute_policy(std::uint32_t window) {
+  return {.name = "recompute", .sinks = 0, .window = window, .evicts = false, .recomputes = true};
+}
+
+/// How far one layer sees.
+struct Reach {
+  std::size_t ring = 0;            ///< slots of its ring: the policy's window, or less
+  std::size_t distance = SIZE_MAX;  ///< greatest distance in the cache at which it sees a token
+};
+Reach reach_of(const CachePolicy& policy, const ModelConfig& config, bool is_local);
 
 /// Slots of one kind, for all layers of all sessions: where the bytes are.
 struct SlotItems {
@@ -51,6 +66,7 @@ struct SlotItems {
   Item<float> key_scales;
   Item<float> value_scales;
   std::size_t slots = 0;  ///< a layer's, rounded up to whole tiles
+  std::size_t layers_per_session = 0;
 };
 
 /// One layer's slots of one kind. Borrowed from the arena.
@@ -95,39 +111,44 @@ struct Segment {
   std::size_t count = 0;
 };
 
-/// What the i-th token of a chunk sees.
+/// What the i-th token of a chunk sees: the nearest of the cached tokens, in the order of the cache, and itself.
 struct View {
   std::array<Segment, 6> segments{};
   std::size_t size = 0;
-  std::size_t cached = 0;  ///< keys seen besides its own: the query's cache position
+  std::size_t visible = 0;  ///< keys seen, its own included
+
+  bool has_sinks() const { return size > 0 && segments[0].is_sink; }
 };
 
-/// Which slots are live and where the next token goes. Counts only: positions may wrap, these do not.
+/// Which slots are live and where the next token goes. The same for all layers but for their reach. Counts only:
+/// positions may wrap, these do not.
 class Occupancy {
  public:
   Occupancy() = default;
   explicit Occupancy(const CachePolicy& policy) : policy_(policy) {}
 
-  /// What the token sees that follows `before` staged tokens.
-  View view(std::size_t before) const;
-  /// Calls place(staged index, segment place, slot) for every staged token that is kept, then counts them in. A chunk
-  /// longer than the ring leaves only its end.
+  /// The cache position of the token that follows `before` staged tokens: how many cached tokens it comes after.
+  std::size_t cache_position(std::size_t before) const;
+  /// What that token sees in a layer.
+  View view(std::size_t before, const Reach& reach) const;
+  /// Calls place(staged index, segment place, slot) for every staged token that a layer keeps. A chunk longer than its
+  /// ring leaves only its end.
   template <typename Place>
-  void for_each_kept(std::size_t staged, Place place) const {
+  void for_each_kept(std::size_t staged, const Reach& reach, Place place) const {
     const std::size_t new_sinks = new_sinks_of(staged);
     for (std::size_t j = 0; j < new_sinks; ++j) place(j, Segment::Place::kSinks, sinks_ + j);
     const std::size_t new_ring = staged - new_sinks;
-    for (std::size_t j = new_ring > policy_.window ? new_ring - policy_.window : 0; j < new_ring; ++j) {
-      place(new_sinks + j, Segment::Place::kRing, (next_ + j) % policy_.window);
+    for (std::size_t j = new_ring > reach.ring ? new_ring - reach.ring : 0; j < new_ring; ++j) {
+      place(new_sinks + j, Segment::Place::kRing, static_cast<std::size_t>((passed_ + j) % reach.ring));
     }
   }
   /// Counts a chunk in, after its last layer.
   void advance(std::size_t staged);
   /// Tokens that still fit; SIZE_MAX for a policy that evicts.
   std::size_t room() const;
-  std::size_t live() const { return sinks_ + ring_; }
+  std::size_t live() const { return cache_position(0); }
   const CachePolicy& policy() const { return policy_; }
-  void clear() { sinks_ = ring_ = next_ = 0; }
+  void clear() { sinks_ = passed_ = 0; }
 
  private:
   std::size_t new_sinks_of(std::size_t staged) const {
@@ -136,9 +157,8 @@ class Occupancy {
   }
 
   CachePolicy policy_{};
-  std::size_t sinks_ = 0;  ///< live sinks
-  std::size_t ring_ = 0;   ///< live slots of the ring
-  std::size_t next_ = 0;   ///< the ring's slot to be written next: the oldest once the ring is full
+  std::size_t sinks_ = 0;     ///< live sinks
+  std::uint64_t passed_ = 0;  ///< tokens that went through the ring; the next one's slot is this modulo a layer's ring
 };
 
 }  // namespace rill

@@ -32,6 +32,20 @@ Status set_field(std::uint32_t& field, std::uint64_t bits, const Text& where) {
   return {};
 }
 
+Status set_field(std::uint64_t& field, std::uint64_t bits, const Text& /*where*/) {
+  field = bits;
+  return {};
+}
+
+template <typename Field>
+  requires std::is_enum_v<Field>
+Status set_field(Field& field, std::uint64_t bits, const Text& where) {
+  std::uint32_t number = 0;
+  RILL_TRY(set_field(number, bits, where));
+  field = static_cast<Field>(number);  // whether there is such a value, validate() says
+  return {};
+}
+
 Status set_field(double& field, std::uint64_t bits, const Text& /*where*/) {
   field = std::bit_cast<double>(bits);  // its range, and that it is a number, is validate()'s business
   return {};
@@ -84,7 +98,7 @@ std::vector<ConfigEntry> make_config_section(const ModelConfig& config) {
     if constexpr (std::is_same_v<decltype(value), double>) {
       entry.bits = std::bit_cast<std::uint64_t>(value);
     } else {
-      entry.bits = value;
+      entry.bits = static_cast<std::uint64_t>(value);
     }
     entries.push_back(entry);
   });

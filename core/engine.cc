@@ -10,36 +10,89 @@
 
 namespace rill {
 
+namespace {
+
+/// Finds tensors of a checked model file, where its weights lie now.
+class Binder {
+ public:
+  Binder(const ModelFile& model, std::span<const std::byte> weights) : model_(model), weights_(weights) {}
+
+  kernels::Matrix matrix(std::string_view pattern, std::uint32_t layer = 0) const {
+    const TensorView tensor = model_.tensor(pattern, layer);
+    return tensor ? kernels::Matrix{.blocks = moved(tensor), .shape = tensor.tiles()} : kernels::Matrix{};
+  }
+  std::span<const float> floats(std::string_view pattern, std::uint32_t layer = 0, bool is_bias = false) const {
+    const TensorView tensor = model_.tensor(pattern, layer, is_bias);
+    if (!tensor) return {};
+    return {reinterpret_cast<const float*>(moved(tensor)), tensor.floats().size()};
+  }
+  std::span<const std::uint64_t> integers(std::string_view pattern) const {
+    const TensorView tensor = model_.tensor(pattern);
+    if (!tensor) return {};
+    return {reinterpret_cast<const std::uint64_t*>(moved(tensor)), tensor.integers().size()};
+  }
+  Norm norm(std::string_view pattern, std::uint32_t layer = 0) const {
+    return {.gain = floats(pattern, layer), .bias = floats(pattern, layer, true)};
+  }
+  Projection projection(std::string_view pattern, std::uint32_t layer = 0) const {
+    return {.weights = matrix(pattern, layer), .bias = floats(pattern, layer, true)};
+  }
+  Layer layer(std::uint32_t l) const {
+    const ModelConfig& c = model_.config();
+    Layer layer{.attention_norm = norm(format::kAttentionNorm, l),
+                .qkv = projection(format::kQkv, l),
+                .query_norm = floats(format::kQueryNorm, l),
+                .key_norm = floats(format::kKeyNorm, l),
+                .sink_logits = floats(format::kSinkLogits, l),
+                .out = projection(format::kAttentionOut, l),
+                .attention_post_norm = norm(format::kAttentionPostNorm, l),
+                .mlp_norm = norm(format::kMlpNorm, l),
+                .router = projection(format::kRouter, l),
+                .gate_up = projection(format::kGateUp, l),
+                .down = projection(format::kDown, l),
+                .mlp_post_norm = norm(format::kMlpPostNorm, l),
+                .is_local = c.is_local(l),
+                .rotates = c.rotates(l),
+                .rope_table = c.rope_tables == 2 && c.is_local(l) ? 1U : 0U,
+                .index = l,
+                .ring_index = 0};
+    if (c.shared_norm != 0) layer.mlp_norm = layer.attention_norm;
+    return layer;
+  }
+
+ private:
+  const std::byte* moved(const TensorView& tensor) const {
+    return weights_.data() + (tensor.bytes.data() - model_.weights().data());
+  }
+
+  const ModelFile& model_;
+  std::span<const std::byte> weights_;
+};
+
+}  // namespace
+
 Weights bind_weights(const ModelFile& model, std::span<const std::byte> weights, std::span<Layer> layers) {
-  const std::byte* mapped = model.weights().data();
-  const auto moved = [&](const std::byte* p) { return weights.data() + (p - mapped); };
-  const auto matrix = [&](const TensorView& tensor) {
-    return kernels::Matrix{.blocks = moved(tensor.bytes.data()), .shape = tensor.tiles()};
-  };
-  const auto floats = [&](const TensorView& tensor) {
-    return std::span(reinterpret_cast<const float*>(moved(tensor.bytes.data())), tensor.floats().size());
-  };
+  const Binder bind(model, weights);
   Weights w;
   w.config = model.config();
-  w.embedding = matrix(model.tensor(format::kEmbedding));
-  w.head = w.config.tied_head != 0 ? w.embedding : matrix(model.tensor(format::kHead));
-  w.final_norm = floats(model.tensor(format::kFinalNorm));
-  const TensorView turns = model.tensor(format::kRopeTurns);
-  w.rope_turns = {reinterpret_cast<const std::uint64_t*>(moved(turns.bytes.data())), turns.integers().size()};
+  w.embedding = bind.matrix(format::kEmbedding);
+  w.positions = bind.floats(format::kPositions);
+  w.alibi = bind.floats(format::kAlibi);
+  w.rope_turns = bind.integers(format::kRopeTurns);
+  w.final_norm = bind.norm(format::kFinalNorm);
+  w.head = bind.projection(format::kHead);
+  if (w.config.tied_head != 0) w.head.weights = w.embedding;
+  std::uint32_t of_kind[2] = {0, 0};
   for (std::uint32_t l = 0; l < w.config.layers; ++l) {
-    layers[l] = {.attention_norm = floats(model.tensor(format::kAttentionNorm, l)),
-                 .qkv = matrix(model.tensor(format::kQkv, l)),
-                 .out = matrix(model.tensor(format::kAttentionOut, l)),
-                 .mlp_norm = floats(model.tensor(format::kMlpNorm, l)),
-                 .gate_up = matrix(model.tensor(format::kGateUp, l)),
-                 .down = matrix(model.tensor(format::kDown, l))};
+    layers[l] = bind.layer(l);
+    layers[l].ring_index = of_kind[layers[l].is_local ? 1 : 0]++;
   }
   w.layers = layers;
   return w;
 }
 
 Result<Engine> Engine::start(const ModelFile& model, const EngineOptions& options) {
-  RILL_ASSIGN(const EnginePlan plan, plan_engine(model, options));
+  RILL_ASSIGN(const EnginePlan plan, plan_engine(outline_of(model), options));
   if (!plan.fits()) {
     return over_budget({.where = text("--budget"),
                         .what = text("the plan takes ", plan.memory.total_bytes(), " bytes"),
@@ -53,7 +106,7 @@ Result<Engine> Engine::start(const ModelFile& model, const EngineOptions& option
 }
 
 Result<Engine> Engine::start_in(const ModelFile& model, const EngineOptions& options, std::span<std::byte> block) {
-  RILL_ASSIGN(const EnginePlan plan, plan_engine(model, options));
+  RILL_ASSIGN(const EnginePlan plan, plan_engine(outline_of(model), options));
   if (!plan.fits()) {
     return over_budget({.where = text("--budget"),
                         .what = text("the plan takes ", plan.memory.total_bytes(), " bytes"),
@@ -71,7 +124,7 @@ Result<Engine> Engine::start_in(const ModelFile& model, const EngineOptions& opt
     weights = arena[plan.weights];
   }
   s.weights = bind_weights(model, weights, arena[plan.layers]);
-  s.buffers = cut_chunk(arena, plan.chunk, model.config());
+  s.buffers = cut_chunk(arena, plan.chunk, model.config(), plan.options.threads);
   s.sessions = {reinterpret_cast<Session*>(arena[plan.sessions].data()), plan.options.sessions};
   for (std::size_t i = 0; i < s.sessions.size(); ++i) {
     Session& session = *new (&s.sessions[i]) Session();
@@ -79,9 +132,10 @@ Result<Engine> Engine::start_in(const ModelFile& model, const EngineOptions& opt
     session.cache_ = {.occupancy = Occupancy(plan.options.policy),
                       .position = 0,
                       .arena = &s.arena,
-                      .sinks = plan.sinks,
-                      .ring = plan.ring,
-                      .first_layer = i * model.config().layers};
+                      .items = plan.cache,
+                      .session = i};
+    session.history_ = arena[plan.history].subspan(i * (arena[plan.history].size() / s.sessions.size()),
+                                                   arena[plan.history].size() / s.sessions.size());
   }
   if (!model.tokenizer_section().empty()) {
     RILL_ASSIGN(s.tokenizer, Tokenizer::load(model.tokenizer_section(), s.tokenizer_heap));
@@ -132,16 +186,53 @@ Status Session::check(std::span<const Token> tokens) const {
   return {};
 }
 
-void Session::run_chunk(std::span<const Token> tokens) {
-  forward(engine_->weights, tokens, cache_, engine_->buffers, engine_->machine());
-  sampler_.observe(tokens);
+/// Puts the model's own sink in front of an empty cache.
+void Session::begin_stream() {
+  const Token sink = engine_->weights.config.sink_token;
+  if (sink == kNoToken || cached() > 0) return;
+  forward(engine_->weights, {&sink, 1}, cache_, engine_->buffers, engine_->machine());
+}
+
+/// Chunks of tokens through the model, without logits.
+void Session::run(std::span<const Token> tokens) {
+  for (; !tokens.empty(); tokens = tokens.subspan(last_row_ + 1)) {
+    last_row_ = std::min(tokens.size(), chunk()) - 1;
+    forward(engine_->weights, tokens.first(last_row_ + 1), cache_, engine_->buffers, engine_->machine());
+  }
+}
+
+/// Policy "recompute": takes tokens into the history as long as it has room. @returns how many; they run like any stream
+std::size_t Session::remember_first(std::span<const Token> tokens) {
+  const std::size_t count = std::min(tokens.size(), history_.size() - remembered_);
+  std::copy_n(tokens.begin(), count, history_.begin() + static_cast<std::ptrdiff_t>(remembered_));
+  remembered_ += count;
+  return count;
+}
+
+/// Policy "recompute" with a full history: moves it on by some tokens and runs all of it as a new stream.
+void Session::run_anew(std::span<const Token> tokens) {
+  const std::uint64_t position_after = position() + tokens.size();
+  const std::span<const Token> kept = tokens.last(std::min(tokens.size(), history_.size()));
+  std::copy(history_.begin() + static_cast<std::ptrdiff_t>(kept.size()), history_.end(), history_.begin());
+  std::copy(kept.begin(), kept.end(), history_.end() - static_cast<std::ptrdiff_t>(kept.size()));
+  cache_.occupancy.clear();
+  cache_.position = 0;
+  begin_stream();
+  run(history_);
+  forgotten_ = position_after - cache_.position;
 }
 
 Status Session::feed(std::span<const Token> tokens) {
   RILL_TRY(check(tokens));
-  for (; !tokens.empty(); tokens = tokens.subspan(std::min(tokens.size(), chunk()))) {
-    run_chunk(tokens.first(std::min(tokens.size(), chunk())));
+  begin_stream();
+  sampler_.observe(tokens);
+  if (!policy().recomputes) {
+    run(tokens);
+    return {};
   }
+  const std::size_t count = remember_first(tokens);
+  run(tokens.first(count));
+  if (count < tokens.size()) run_anew(tokens.subspan(count));  // what lies between need not be computed
   return {};
 }
 
@@ -151,24 +242,40 @@ Result<std::span<const float>> Session::prefill(std::span<const Token> tokens) {
         {.where = text("prefill"), .what = text("no tokens"), .expected = text("at least one"), .remedy = {}});
   }
   RILL_TRY(feed(tokens));
-  const std::size_t last = (tokens.size() - 1) % chunk();
-  return project_logits(engine_->weights, last, 1, engine_->buffers, engine_->machine())
+  return logits_of_last();
+}
+
+std::span<const float> Session::logits_of_last() {
+  return project_logits(engine_->weights, last_row_, 1, engine_->buffers, engine_->machine())
       .first(engine_->weights.config.vocabulary);
 }
 
 Status Session::evaluate(std::span<const Token> tokens, RowOfLogits row) {
   RILL_TRY(check(tokens));
+  begin_stream();
+  sampler_.observe(tokens);
+  if (!policy().recomputes) return evaluate_chunks(tokens, 0, row);
+  const std::size_t count = remember_first(tokens);
+  RILL_TRY(evaluate_chunks(tokens.first(count), 0, row));
+  for (std::size_t i = count; i < tokens.size(); ++i) {
+    run_anew(tokens.subspan(i, 1));
+    RILL_TRY(row(i, logits_of_last()));
+  }
+  return {};
+}
+
+Status Session::evaluate_chunks(std::span<const Token> tokens, std::size_t first_index, RowOfLogits row) {
   const std::size_t vocabulary = engine_->weights.config.vocabulary;
   const std::size_t stride = padded_vocabulary(engine_->weights.config);
   for (std::size_t begin = 0; begin < tokens.size(); begin += chunk()) {
     const std::size_t n = std::min(tokens.size() - begin, chunk());
-    run_chunk(tokens.subspan(begin, n));
+    run(tokens.subspan(begin, n));
     for (std::size_t first = 0; first < n; first += engine_->buffers.logits_rows) {
       const std::size_t rows = std::min(n - first, engine_->buffers.logits_rows);
       const std::span<const float> logits =
           project_logits(engine_->weights, first, rows, engine_->buffers, engine_->machine());
       for (std::size_t r = 0; r < rows; ++r) {
-        RILL_TRY(row(begin + first + r, logits.subspan(r * stride, vocabulary)));
+        RILL_TRY(row(first_index + begin + first + r, logits.subspan(r * stride, vocabulary)));
       }
     }
   }
@@ -183,6 +290,8 @@ Token Session::sample(std::span<const float> logits) {
 void Session::reset(std::uint64_t position) {
   cache_.occupancy.clear();
   cache_.position = position;
+  remembered_ = 0;
+  forgotten_ = 0;
   sampler_.forget();
 }
 

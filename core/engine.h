@@ -48,17 +48,31 @@ struct EnginePlan {
   // Where each part of the engine finds its bytes.
   Item<std::byte> weights, state, sessions, stacks, tokenizer_heap;
   Item<Layer> layers;
-  Item<Token> pending;
-  SlotItems sinks, ring;
+  Item<Token> pending, history;
+  CacheItems cache;
   ChunkItems chunk;
   SamplerItems sampler;
 
   bool fits() const { return options.budget_bytes == 0 || memory.total_bytes() <= options.budget_bytes; }
 };
 
-/// Computes every byte. kUsage for options out of range, kBadInput for a tokenizer section that cannot be used,
-/// kOverBudget only if the sizes cannot be addressed at all: whether the budget holds, fits() says.
-Result<EnginePlan> plan_engine(const ModelFile& model, const EngineOptions& options);
+/// What a plan has to know of a model: all of it follows from the configuration but the tokenizer's part.
+struct ModelOutline {
+  ModelConfig config;
+  std::uint64_t file_bytes = 0;                  ///< of the .rill file, used where it is mapped
+  std::uint64_t weights_bytes = 0;               ///< of its section "weights"
+  std::span<const std::byte> tokenizer_section;  ///< empty: none, or not known
+};
+ModelOutline outline_of(const ModelFile& model);
+/// The same before there is a file, without its tokenizer. kBadInput if the sizes wrap.
+Result<ModelOutline> outline_of(const ModelConfig& config);
+
+/// Computes every byte. kUsage for options out of range or that the model cannot do, kBadInput for a tokenizer section
+/// that cannot be used, kOverBudget only if the sizes cannot be addressed at all: whether the budget holds, fits() says.
+Result<EnginePlan> plan_engine(const ModelOutline& model, const EngineOptions& options);
+inline Result<EnginePlan> plan_engine(const ModelFile& model, const EngineOptions& options) {
+  return plan_engine(outline_of(model), options);
+}
 
 /// One change that would make a plan fit.
 struct WayToFit {
@@ -70,7 +84,7 @@ struct WaysToFit {
   std::array<WayToFit, 3> list;
   std::size_t ways = 0;
 };
-WaysToFit ways_to_fit(const ModelFile& model, const EngineOptions& options);
+WaysToFit ways_to_fit(const ModelOutline& model, const EngineOptions& options);
 
 struct EngineState;
 
@@ -81,7 +95,8 @@ class Session {
   /// evaluation.
   using RowOfLogits = FunctionRef<Status(std::size_t index, std::span<const float> logits)>;
 
-  /// Feeds tokens to the stream. Cut into chunks, which never change a bit.
+  /// Feeds tokens to the stream, before the first of them the model's sink token if it has one. Cut into chunks, which
+  /// never change a bit.
   /// @param tokens  [n], ids below the vocabulary; borrowed.
   /// kBadInput names the first id out of range, kFailed says that a policy without eviction is full; the stream is then
   /// as it was before the call. Cost: n (sinks + window) per head and layer; no allocation.
@@ -103,7 +118,8 @@ class Session {
   /// rounding, since only distances count.
   void reset(std::uint64_t position = 0);
 
-  std::uint64_t position() const { return cache_.position; }      ///< tokens fed since reset(), plus its start
+  /// Tokens fed since reset(), a sink token included, plus its start.
+  std::uint64_t position() const { return cache_.position + forgotten_; }
   std::size_t cached() const { return cache_.occupancy.live(); }  ///< tokens that the next one sees
   std::size_t room() const { return cache_.occupancy.room(); }    ///< tokens until a policy without eviction is full
   const CachePolicy& policy() const { return cache_.occupancy.policy(); }
@@ -112,10 +128,19 @@ class Session {
  private:
   friend class Engine;
   Status check(std::span<const Token> tokens) const;
-  void run_chunk(std::span<const Token> tokens);
+  void begin_stream();
+  void run(std::span<const Token> tokens);
+  std::size_t remember_first(std::span<const Token> tokens);
+  void run_anew(std::span<const Token> tokens);
+  Status evaluate_chunks(std::span<const Token> tokens, std::size_t first_index, RowOfLogits row);
+  std::span<const float> logits_of_last();
 
   EngineState* engine_ = nullptr;
   StreamCache cache_;
+  std::size_t last_row_ = 0;       // of the last chunk, in the chunk's buffers
+  std::span<Token> history_;       // [window + 1] policy "recompute": the last tokens, oldest first
+  std::size_t remembered_ = 0;     // how many of them there are
+  std::uint64_t forgotten_ = 0;    // tokens of the stream before the run at hand, where each token begins a run anew
   Sampler sampler_;
 };
 

@@ -2,15 +2,15 @@
 
 #include "core/engine.h"
 #include "core/engine_state.h"
+#include "core/model_tensors.h"
 #include "platform/cpu.h"
 
 // The arena, low to high addresses, in the plan's order; items start on 64 bytes:
 //
-//   | weights          | engine, layers, sessions | stacks  | cache                        | chunk | pool      | | only
-//   if --in-ram | one sampler a session    | workers | sinks, ring: K, V and scales | staged, x, qkv, ..., logits  |
-//   tokenizer |
-//   |<----------------------------- whole run ------------------------------------------->|<------- one call
-//   ------->|<- whole ->|
+//   | weights | engine, layers | stacks  | cache                         | chunk                 | sampler | tokenizer |
+//   | only if | sessions,      | of the  | sinks, ring, local ring:      | staged, x, qkv, ...,  |         | pool      |
+//   | in RAM  | histories      | workers | K, V and their scales         | logits                |         |           |
+//   |<----------------------- whole run ------------------------------>|<----- one call ------>|<--- whole run ------>|
 
 namespace rill {
 namespace {
@@ -22,11 +22,18 @@ Status bad_option(std::string_view name, std::uint64_t value, const Text& expect
   return bad_usage({.where = text(name), .what = text(value), .expected = expected, .remedy = {}});
 }
 
-Status check_options(const EngineOptions& o) {
+Status check_options(const ModelConfig& config, const EngineOptions& o) {
   if (o.policy.window < 1 || o.policy.window > kMostWindow) {
     return bad_option("--window", o.policy.window, text("1 to ", kMostWindow));
   }
   if (o.policy.sinks > kMostWindow) return bad_option("--sinks", o.policy.sinks, text("0 to ", kMostWindow));
+  const std::uint64_t last_position = std::uint64_t{o.policy.sinks} + o.policy.window;
+  if (config.position == Position::kLearned && last_position >= config.context_length) {
+    return bad_usage({.where = text("--sinks ", o.policy.sinks, " --window ", o.policy.window),
+                      .what = text("the model has learned ", config.context_length, " positions only"),
+                      .expected = text("sinks and window of ", config.context_length - 1, " together at most"),
+                      .remedy = {}});
+  }
   if (o.chunk > 4096) return bad_option("--chunk", o.chunk, text("1 to 4096"));
   if (o.threads > WorkerPool::kMaxThreads)
     return bad_option("--threads", o.threads, text("1 to ", WorkerPool::kMaxThreads));
@@ -40,11 +47,16 @@ Status check_options(const EngineOptions& o) {
   return {};
 }
 
-Result<EnginePlan> plan_with_chunk(const ModelFile& model, const EngineOptions& options,
+/// The policy as this model needs it: a sink of the model's own has a slot wherever nothing may be evicted.
+CachePolicy policy_for(const ModelConfig& config, CachePolicy policy) {
+  if (config.sink_token != kNoToken && !policy.evicts) policy.sinks = std::max(policy.sinks, 1U);
+  return policy;
+}
+
+Result<EnginePlan> plan_with_chunk(const ModelOutline& model, const EngineOptions& options,
                                    std::size_t tokenizer_heap_bytes) {
-  const ModelConfig& c = model.config();
+  const ModelConfig& c = model.config;
   const CachePolicy& policy = options.policy;
-  const Size layers = Size(c.layers) * Size(options.sessions);
   EnginePlan p;
   p.options = options;
   p.options.logits_rows = std::clamp(options.logits_rows, 1U, options.chunk);
@@ -52,9 +64,9 @@ Result<EnginePlan> plan_with_chunk(const ModelFile& model, const EngineOptions& 
   constexpr Lifetime kLife = Lifetime::kWholeRun;
 
   if (options.in_ram) {
-    p.weights = plan.add<std::byte>("weights", Size(model.weights().size()), kLife);
+    p.weights = plan.add<std::byte>("weights", Size(model.weights_bytes), kLife);
   } else {
-    plan.add_mapped("model file", Size(model.bytes().size()));
+    plan.add_mapped("model file", Size(model.file_bytes));
   }
   p.state = plan.add<std::byte>("engine", Size(sizeof(EngineState)), kLife);
   p.layers = plan.add<Layer>("layer table", Size(c.layers), kLife);
@@ -63,10 +75,9 @@ Result<EnginePlan> plan_with_chunk(const ModelFile& model, const EngineOptions& 
   // Stacks start at a page; the arena does, so a page more is enough wherever the item begins.
   p.stacks = plan.add<std::byte>("thread stacks", Size(stacks == 0 ? 0 : stacks + MemoryPlan::kPageBytes), kLife);
   p.pending = plan.add<Token>("tokens to feed", Size(options.chunk), kLife);
-  p.sinks = plan_slots(plan, {"sink keys", "sink values", "sink key scales", "sink value scales"}, c, policy.sinks,
-                       layers.value, kLife);
-  p.ring = plan_slots(plan, {"ring keys", "ring values", "ring key scales", "ring value scales"}, c, policy.window,
-                      layers.value, kLife);
+  const Size history = policy.recomputes ? Size(policy.window) + Size(1) : Size(0);
+  p.history = plan.add<Token>("tokens to recompute", history * Size(options.sessions), kLife);
+  p.cache = plan_cache(plan, c, policy, options.sessions);
   p.chunk = plan_chunk(plan, c, policy, options.chunk, p.options.logits_rows, options.threads);
   p.sampler = plan_sampler(plan, c);
   p.tokenizer_heap = plan.add<std::byte>("tokenizer pool", Size(tokenizer_heap_bytes), kLife);
@@ -76,14 +87,42 @@ Result<EnginePlan> plan_with_chunk(const ModelFile& model, const EngineOptions& 
 
 }  // namespace
 
-Result<EnginePlan> plan_engine(const ModelFile& model, const EngineOptions& options) {
-  RILL_TRY(check_options(options));
+ModelOutline outline_of(const ModelFile& model) {
+  return {.config = model.config(),
+          .file_bytes = model.bytes().size(),
+          .weights_bytes = model.weights().size(),
+          .tokenizer_section = model.tokenizer_section()};
+}
+
+Result<ModelOutline> outline_of(const ModelConfig& config) {
+  Size weights;
+  std::uint64_t tensors = 0;
+  RILL_TRY(for_each_tensor(config, [&](const TensorSpec& spec) -> Status {
+    weights = round_up(weights, format::kAlignment) + spec.bytes();
+    ++tensors;
+    return {};
+  }));
+  const Size header(format::kWeightsAlignment + tensors * sizeof(format::TensorEntry));
+  const Size file = round_up(header, format::kWeightsAlignment) + weights;
+  if (file.wrapped) {
+    return bad_input({.where = text("configuration"),
+                      .what = text("the model's size does not fit 64 bits"),
+                      .expected = {},
+                      .remedy = {}});
+  }
+  return ModelOutline{
+      .config = config, .file_bytes = file.value, .weights_bytes = weights.value, .tokenizer_section = {}};
+}
+
+Result<EnginePlan> plan_engine(const ModelOutline& model, const EngineOptions& options) {
   EngineOptions chosen = options;
+  chosen.policy = policy_for(model.config, options.policy);
+  RILL_TRY(check_options(model.config, chosen));
   if (chosen.threads == 0) chosen.threads = std::min(physical_cores(), 8U);
   if (chosen.kernels == nullptr) chosen.kernels = &kernels::best_kernel_set(detect_cpu());
   std::size_t heap_bytes = 0;
-  if (!model.tokenizer_section().empty()) {
-    RILL_ASSIGN(heap_bytes, Tokenizer::heap_bytes(model.tokenizer_section()));
+  if (!model.tokenizer_section.empty()) {
+    RILL_ASSIGN(heap_bytes, Tokenizer::heap_bytes(model.tokenizer_section));
   }
   if (options.chunk != 0) return plan_with_chunk(model, chosen, heap_bytes);
   for (chosen.chunk = kLargestChunk; chosen.chunk > 1; chosen.chunk /= 2) {
@@ -96,7 +135,7 @@ Result<EnginePlan> plan_engine(const ModelFile& model, const EngineOptions& opti
   return plan_with_chunk(model, chosen, heap_bytes);
 }
 
-WaysToFit ways_to_fit(const ModelFile& model, const EngineOptions& options) {
+WaysToFit ways_to_fit(const ModelOutline& model, const EngineOptions& options) {
   WaysToFit found;
   const auto try_change = [&](const EngineOptions& changed, const Text& change) {
     const Result<EnginePlan> plan = plan_engine(model, changed);

@@ -27,9 +27,6 @@ struct EngineState {
   Tokenizer* tokenizer = nullptr;
 };
 
-/// Adds the items of everything but the weights, in the arena's order. Fails as plan_engine() does.
-Result<EnginePlan> plan_engine_items(const ModelFile& model, const EngineOptions& options);
-
 /// The tensors of a checked model file as the forward pass uses them.
 /// @param weights  the file's "weights" section, or a copy of it
 /// @param layers   [config.layers], filled here

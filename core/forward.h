@@ -20,12 +20,15 @@ struct ChunkItems {
   Item<std::int8_t> values;
   Item<float> scales;
   Item<std::int32_t> offsets;
+  Item<std::uint32_t> experts;
+  Item<float> shares;
   AttentionItems attention;
   std::size_t chunk = 0;
   std::size_t logits_rows = 0;
 };
 
-/// The same, cut from the arena. Rows are padded to whole row blocks of the matrices that write them.
+/// The same, cut from the arena. Rows are padded to whole row blocks of the matrices that write them. M is the number of
+/// MLPs that a token goes through: 1, or the experts that it uses.
 struct Buffers {
   std::size_t chunk = 0;            ///< most tokens of one call
   std::size_t logits_rows = 0;      ///< most rows of logits of one call
@@ -33,19 +36,21 @@ struct Buffers {
   std::span<float> scratch;         ///< [threads, widest input] float32, a row before it is quantised
   std::span<float> qkv;             ///< [chunk, (H + 2 G) d]
   std::span<float> mixed;           ///< [chunk, H d]
-  std::span<float> projected;       ///< [chunk, D]
-  std::span<float> wide;            ///< [chunk, 2 F]
+  std::span<float> projected;       ///< [chunk M, D]
+  std::span<float> wide;            ///< [chunk M, 2 F], or F where the MLP has no gate
   std::span<float> logits;          ///< [logits_rows, V]
-  std::span<std::int8_t> values;    ///< [chunk, widest input] int8, what goes into a matrix
-  std::span<float> scales;          ///< [chunk, groups of the widest input]
+  std::span<std::int8_t> values;    ///< [chunk M, widest input] int8, what goes into a matrix
+  std::span<float> scales;          ///< [chunk M, groups of the widest input]
   std::span<std::int32_t> offsets;  ///< likewise
+  std::span<std::uint32_t> experts;  ///< [chunk, M] where there are experts: which of them
+  std::span<float> shares;           ///< [chunk, M] and with which weight; they sum to 1 for a token
   AttentionBuffers attention;
 };
 
 /// Adds what a chunk of `chunk` tokens needs.
 ChunkItems plan_chunk(MemoryPlan& plan, const ModelConfig& config, const CachePolicy& policy, std::size_t chunk,
                       std::size_t logits_rows, std::size_t threads);
-Buffers cut_chunk(const Arena& arena, const ChunkItems& items, const ModelConfig& config);
+Buffers cut_chunk(const Arena& arena, const ChunkItems& items, const ModelConfig& config, std::size_t threads);
 
 /// What runs the pass: one instruction set's kernels on a fixed pool of threads.
 struct Machine {

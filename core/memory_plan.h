@@ -44,10 +44,10 @@ struct Item {
 class MemoryPlan {
  public:
   static constexpr std::size_t kItemAlignment = 64;
-  static constexpr std::size_t kMaxItems = 48;
+  static constexpr std::size_t kMaxItems = 56;
   static constexpr std::size_t kPageBytes = 4096;
 
-  /// Adds `count` elements of T, from the next multiple of 64 bytes. A count that wraps, and a 49th item, are
+  /// Adds `count` elements of T, from the next multiple of 64 bytes. A count that wraps, and a 57th item, are
   /// remembered and reported by check().
   template <typename T>
   Item<T> add(std::string_view name, Size count, Lifetime lifetime) {

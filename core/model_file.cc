@@ -100,7 +100,7 @@ Status ModelFile::read_tensor_table() {
   std::uint64_t end = weights.offset;
   std::size_t count = 0;
   const auto check = [&](const TensorSpec& spec) -> Status {
-    const LayerTensorName name = tensor_name(spec.pattern, spec.layer);
+    const LayerTensorName name = tensor_name(spec.pattern, spec.layer, spec.is_bias);
     if (count == entries_.size()) return damaged(section, text("tensor ", name, " is missing"), {});
     const TensorEntry& entry = entries_[count];
     const Text where = text(section, ", entry ", count);
@@ -133,8 +133,8 @@ TensorView ModelFile::tensor(std::string_view name) const {
   return {};
 }
 
-TensorView ModelFile::tensor(std::string_view pattern, std::uint32_t layer) const {
-  return tensor(tensor_name(pattern, layer).view());
+TensorView ModelFile::tensor(std::string_view pattern, std::uint32_t layer, bool is_bias) const {
+  return tensor(tensor_name(pattern, layer, is_bias).view());
 }
 
 Status ModelFile::verify() const {

@@ -67,8 +67,8 @@ class ModelFile {
   TensorView tensor(const format::TensorEntry& entry) const;
   /// By name, as "layers.3.qkv". Cost: linear in the number of tensors.
   TensorView tensor(std::string_view name) const;
-  /// By one of format's patterns, as format::kQkv, and the layer.
-  TensorView tensor(std::string_view pattern, std::uint32_t layer) const;
+  /// By one of format's patterns, as format::kQkv, and the layer; or the bias of what they name.
+  TensorView tensor(std::string_view pattern, std::uint32_t layer, bool is_bias = false) const;
 
   /// The "weights" section: all tensors and the padding between them. Starts at a page.
   std::span<const std::byte> weights() const { return sections_.stored(format::Section::kWeights); }

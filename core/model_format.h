@@ -1,5 +1,5 @@
 #pragma once
-// The .rill file, version 1, byte by byte. Little-endian. The reader is core/model_file, the writer quant/model_writer.
+// The .rill file, version 2, byte by byte. Little-endian. The reader is core/model_file, the writer quant/model_writer.
 //
 //   offset 0          FileHeader            64 bytes
 //   64                SectionEntry[...]     one per section, 48 bytes each
@@ -28,7 +28,7 @@ static_assert(std::endian::native == std::endian::little,
               "the file is used where it lies: little-endian machines only");
 
 inline constexpr char kMagic[8] = {'R', 'I', 'L', 'L', '\r', '\n', '\x1a', '\n'};
-inline constexpr std::uint32_t kVersion = 1;
+inline constexpr std::uint32_t kVersion = 2;
 using kernels::kAlignment;  // of sections and tensors: 64 bytes
 inline constexpr std::size_t kWeightsAlignment = 4096;
 
@@ -133,17 +133,26 @@ constexpr Size packed_bytes(std::uint64_t rows, std::uint64_t columns, std::uint
   return divide_up(Size(rows), kTileRows) * block;
 }
 
-// Tensors by name; which of them a model has, and in which order, says core/model_tensors.h.
-// D hidden, H heads, G KV heads, d head size, F MLP width, V vocabulary; "{}" is the layer.
-inline constexpr std::string_view kEmbedding = "embedding";                     // [V, D] int8 tiles
-inline constexpr std::string_view kHead = "head";                               // [V, D] int8 tiles; absent when tied
-inline constexpr std::string_view kFinalNorm = "final_norm";                    // [1, D] float32
-inline constexpr std::string_view kRopeTurns = "rope_turns";                    // [1, d/2] uint64, turns times 2^64
-inline constexpr std::string_view kAttentionNorm = "layers.{}.attention_norm";  // [1, D] float32
-inline constexpr std::string_view kQkv = "layers.{}.qkv";           // [(H + 2 G) d, D]: queries, keys, values
-inline constexpr std::string_view kAttentionOut = "layers.{}.out";  // [D, H d]
-inline constexpr std::string_view kMlpNorm = "layers.{}.mlp_norm";  // [1, D] float32
-inline constexpr std::string_view kGateUp = "layers.{}.gate_up";    // [2 F, D]: gates, then ups
-inline constexpr std::string_view kDown = "layers.{}.down";         // [D, F]
+// Tensors by name; which of them a model has, in which order and of which shape, says core/model_tensors.cc. "{}" is the
+// layer. The bias of a norm or a matrix is called like it, with kBiasSuffix.
+inline constexpr std::string_view kRopeTurns = "rope_turns";  // turns per position times 2^64
+inline constexpr std::string_view kAlibi = "alibi";
+inline constexpr std::string_view kEmbedding = "embedding";
+inline constexpr std::string_view kPositions = "positions";
+inline constexpr std::string_view kAttentionNorm = "layers.{}.attention_norm";
+inline constexpr std::string_view kQkv = "layers.{}.qkv";  // queries, keys, values
+inline constexpr std::string_view kQueryNorm = "layers.{}.query_norm";
+inline constexpr std::string_view kKeyNorm = "layers.{}.key_norm";
+inline constexpr std::string_view kSinkLogits = "layers.{}.sink_logits";
+inline constexpr std::string_view kAttentionOut = "layers.{}.out";
+inline constexpr std::string_view kAttentionPostNorm = "layers.{}.attention_post_norm";
+inline constexpr std::string_view kMlpNorm = "layers.{}.mlp_norm";
+inline constexpr std::string_view kRouter = "layers.{}.router";
+inline constexpr std::string_view kGateUp = "layers.{}.gate_up";  // per expert: gates, then ups
+inline constexpr std::string_view kDown = "layers.{}.down";
+inline constexpr std::string_view kMlpPostNorm = "layers.{}.mlp_post_norm";
+inline constexpr std::string_view kFinalNorm = "final_norm";
+inline constexpr std::string_view kHead = "head";
+inline constexpr std::string_view kBiasSuffix = ".bias";
 
 }  // namespace rill::format

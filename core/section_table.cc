@@ -59,6 +59,12 @@ Status check_identity(std::span<const std::byte> file, const Text& name) {
                       .expected = text("version ", format::kVersion, ", the newest that this build reads"),
                       .remedy = text("update Rill, or make the file anew with this build's `rill quantize`")});
   }
+  if (version >= 1 && version < format::kVersion) {
+    return bad_input({.where = name,
+                      .what = text("the file has version ", version, " of the format"),
+                      .expected = text("version ", format::kVersion),
+                      .remedy = text("make the file anew with this build's `rill quantize`")});
+  }
   if (version != format::kVersion) {
     return damaged(text(name, ", field version at offset 8"), text(version), text(format::kVersion));
   }

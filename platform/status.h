@@ -51,7 +51,7 @@ void append_part(Text& out, const FixedText<kCapacity>& part) {
 template <typename Number>
 requires std::integral<Number> || std::floating_point<Number>
 void append_part(Text& out, Number number) {
-  std::array<char, 40> digits;
+  std::array<char, 40> digits{};
   const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number);
   out.append({digits.data(), static_cast<std::size_t>(end.ptr - digits.data())});
 }

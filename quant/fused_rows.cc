@@ -6,11 +6,13 @@
 
 #include "core/section_table.h"
 #include "quant/packed_matrix.h"
+#include "quant/tensor_table.h"
 
 namespace rill::quant {
 namespace {
 
-/// What a tensor of the file is made of: parts of the source, from its first row to its last.
+/// What a tensor of the file is made of: parts of the source, from its first row to its last. Where a format fuses what
+/// another keeps apart, the fused part is tried first.
 struct Recipe {
   std::string_view tensor;
   std::vector<Part> parts;
@@ -19,111 +21,127 @@ struct Recipe {
 const std::vector<Recipe>& recipes() {
   static const std::vector<Recipe> kRecipes = {
       {format::kEmbedding, {Part::kEmbedding}},
+      {format::kPositions, {Part::kPositions}},
       {format::kHead, {Part::kHead}},
       {format::kFinalNorm, {Part::kFinalNorm}},
       {format::kAttentionNorm, {Part::kAttentionNorm}},
+      {format::kQkv, {Part::kQkv}},
       {format::kQkv, {Part::kQuery, Part::kKey, Part::kValue}},
+      {format::kQueryNorm, {Part::kQueryNorm}},
+      {format::kKeyNorm, {Part::kKeyNorm}},
+      {format::kSinkLogits, {Part::kSinkLogits}},
       {format::kAttentionOut, {Part::kAttentionOut}},
+      {format::kAttentionPostNorm, {Part::kAttentionPostNorm}},
       {format::kMlpNorm, {Part::kMlpNorm}},
+      {format::kRouter, {Part::kRouter}},
+      {format::kGateUp, {Part::kGateUp}},
       {format::kGateUp, {Part::kGate, Part::kUp}},
+      {format::kGateUp, {Part::kUp}},
       {format::kDown, {Part::kDown}},
+      {format::kMlpPostNorm, {Part::kMlpPostNorm}},
   };
   return kRecipes;
 }
 
-/// Rows that a part contributes to its tensor.
-std::uint64_t rows_of(Part part, const TensorSpec& spec, const ModelConfig& config) {
-  switch (part) {
-    case Part::kQuery:
-      return std::uint64_t{config.heads} * config.head_size;
-    case Part::kKey:
-    case Part::kValue:
-      return std::uint64_t{config.kv_heads} * config.head_size;
-    case Part::kGate:
-    case Part::kUp:
-      return config.mlp_width;
-    default:
-      return spec.rows;
-  }
-}
-
-std::string with_layer(std::string_view pattern, std::uint32_t layer) {
-  std::string name(pattern);
-  if (const std::size_t hole = name.find("{}"); hole != std::string::npos) name.replace(hole, 2, std::to_string(layer));
-  return name;
-}
-
 Text shape_text(std::uint64_t rows, std::uint64_t columns) { return text('[', rows, ", ", columns, ']'); }
+
+Status bad(const Text& where, const Text& what, const Text& expected) {
+  return bad_input({.where = where,
+                    .what = what,
+                    .expected = expected,
+                    .remedy = text("check that the file is whole and of this family")});
+}
 
 }  // namespace
 
 Result<FusedRows> FusedRows::find(const SourceModel& source, const TensorSpec& spec) {
-  FusedRows fused(source);
+  const ModelConfig& config = source.config();
+  const auto in_table = [&](Part part) {
+    return has_part(part, config) &&
+           std::ranges::find(source.names(), part, &TensorName::part) != source.names().end();
+  };
   for (const Recipe& recipe : recipes()) {
-    if (recipe.tensor != spec.pattern) continue;
-    for (const Part part : recipe.parts) RILL_TRY(fused.add(spec, part, rows_of(part, spec, source.config())));
+    if (recipe.tensor != spec.pattern || !std::ranges::all_of(recipe.parts, in_table)) continue;
+    FusedRows fused(source, spec);
+    for (const Part part : recipe.parts) RILL_TRY(fused.add(part));
+    return fused;
   }
-  if (fused.pieces_.empty()) {
-    return failed({.where = text("tensor ", spec.pattern),
-                   .what = text("nothing says what it is made of"),
-                   .expected = {},
-                   .remedy = text("report this as a defect of Rill")});
-  }
-  return fused;
+  return bad(text(source.format()),
+             text("there is no tensor for ", tensor_name(spec.pattern, spec.layer, spec.is_bias)), {});
 }
 
-Status FusedRows::add(const TensorSpec& spec, Part part, std::uint64_t rows) {
-  // A format may know a part by several names; the first that the source has counts.
+Status FusedRows::add(Part part) {
+  const PartShape shape = shape_of(part, source_->config(), spec_.is_bias);
+  const std::uint64_t rows = spec_.is_bias ? shape.rows * shape.columns : shape.rows;
   std::string missing;
   for (const TensorName& name : source_->names()) {
     if (name.part != part) continue;
-    const std::string wanted = with_layer(name.pattern, spec.layer);
+    if (spec_.is_bias && name.zero_bias) {
+      pieces_.push_back({.tensor = nullptr, .name = &name, .rows = rows});
+      return {};
+    }
+    const std::string wanted = tensor_name(name.pattern, spec_.layer, spec_.is_bias);
     const SourceTensor* tensor = source_->find(wanted);
     if (tensor == nullptr) {
       if (missing.empty()) missing = wanted;
       continue;
     }
-    if (tensor->rows != rows || tensor->columns != spec.columns) {
-      return bad_input({.where = text(source_->format(), ", tensor ", printable(tensor->name)),
-                        .what = text("shape ", shape_text(tensor->rows, tensor->columns)),
-                        .expected = text(shape_text(rows, spec.columns), " as its configuration implies"),
-                        .remedy = text("check that the file is whole and of this family")});
+    if (tensor->rows != shape.rows || tensor->columns != shape.columns) {
+      return bad(text(source_->format(), ", tensor ", printable(tensor->name)),
+                 text("shape ", shape_text(tensor->rows, tensor->columns)),
+                 text(shape_text(shape.rows, shape.columns), " as its configuration implies"));
     }
-    pieces_.push_back({.tensor = tensor, .order = name.rows});
+    pieces_.push_back({.tensor = tensor, .name = &name, .rows = rows});
     return {};
   }
-  if (missing.empty()) missing = "for " + std::string(tensor_name(spec.pattern, spec.layer).view());
-  return bad_input({.where = text(source_->format()),
-                    .what = text("there is no tensor ", missing),
-                    .expected = {},
-                    .remedy = text("check that the file is whole and of this family")});
+  return bad(text(source_->format()), text("there is no tensor ", missing), {});
 }
 
-std::uint64_t FusedRows::source_row(const Piece& piece, std::uint64_t row) const {
-  if (piece.order == Rows::kAsTheyAre) return row;
-  // In each head, pair i lies in rows 2 i and 2 i + 1 of the source, and in rows i and i + d/2 of ours.
-  const std::uint64_t head_size = source_->config().head_size;
-  const std::uint64_t head_start = row / head_size * head_size;
-  const std::uint64_t within = row % head_size;
-  const std::uint64_t half = head_size / 2;
-  return head_start + (within < half ? 2 * within : 2 * (within - half) + 1);
+std::uint64_t FusedRows::source_row(Rows order, std::uint64_t row) const {
+  const ModelConfig& c = source_->config();
+  const std::uint64_t d = c.head_size;
+  const std::uint64_t in_head = row % d;
+  switch (order) {
+    case Rows::kAsTheyAre:
+      return row;
+    case Rows::kAdjacentPairs:  // in each head, pair i lies in rows 2 i and 2 i + 1, and in ours in i and i + d/2
+      return row - in_head + (in_head < d / 2 ? 2 * in_head : 2 * (in_head - d / 2) + 1);
+    case Rows::kPerKvHead: {
+      const std::uint64_t queries = c.heads / c.kv_heads;  // of one KV head
+      const std::uint64_t head = row / d;                  // of ours: H queries, G keys, G values
+      const bool is_query = head < c.heads;
+      const std::uint64_t kv_head = is_query ? head / queries : (head - c.heads) % c.kv_heads;
+      const std::uint64_t within = is_query ? head % queries : queries + (head - c.heads) / c.kv_heads;
+      return (kv_head * (queries + 2) + within) * d + in_head;
+    }
+    case Rows::kGateUpPairs: {
+      const std::uint64_t in_expert = row % c.wide_rows();
+      const bool is_gate = in_expert < c.mlp_width;
+      return row - in_expert + (is_gate ? 2 * in_expert : 2 * (in_expert - c.mlp_width) + 1);
+    }
+  }
+  return row;
 }
 
 Status FusedRows::read(std::uint64_t first, std::uint64_t count, std::span<float> out) const {
   const std::uint64_t end = first + count;
   std::uint64_t piece_start = 0;
   for (const Piece& piece : pieces_) {
-    const std::uint64_t piece_end = piece_start + piece.tensor->rows;
+    const std::uint64_t piece_end = piece_start + piece.rows;
     const std::uint64_t columns = piece.tensor->columns;
+    const auto from_row = [&](std::uint64_t row) { return source_row(piece.name->rows, row - piece_start); };
     // Runs of rows that are neighbours in the source too are read in one call.
     for (std::uint64_t row = std::max(first, piece_start); row < std::min(end, piece_end);) {
-      const std::uint64_t from = source_row(piece, row - piece_start);
+      const std::uint64_t from = from_row(row);
       std::uint64_t run = 1;
-      while (row + run < std::min(end, piece_end) && source_row(piece, row + run - piece_start) == from + run) ++run;
+      while (row + run < std::min(end, piece_end) && from_row(row + run) == from + run) ++run;
       const std::span<float> rows =
           out.subspan(static_cast<std::size_t>((row - first) * columns), static_cast<std::size_t>(run * columns));
       RILL_TRY(source_->read_rows(*piece.tensor, from, run, rows));
       RILL_TRY(check(piece, from, rows));
+      if (piece.name->plus_one) {
+        for (float& gain : rows) gain += 1.0F;
+      }
       row += run;
     }
     piece_start = piece_end;
@@ -131,14 +149,33 @@ Status FusedRows::read(std::uint64_t first, std::uint64_t count, std::span<float
   return {};
 }
 
+/// A bias has an element where its matrix has a row, in the same order.
+Status FusedRows::read_bias(std::span<float> out) const {
+  for (const Piece& piece : pieces_) {
+    const auto size = static_cast<std::size_t>(piece.rows);
+    std::vector<float> values(size);
+    if (piece.tensor != nullptr) {
+      RILL_TRY(source_->read_rows(*piece.tensor, 0, piece.tensor->rows, values));
+      RILL_TRY(check(piece, 0, values));
+    }
+    for (std::size_t i = 0; i < size; ++i) out[i] = values[source_row(piece.name->rows, i)];
+    out = out.subspan(size);
+  }
+  return {};
+}
+
+Status FusedRows::read_all(std::span<float> out) const {
+  return spec_.is_bias ? read_bias(out) : read(0, spec_.rows, out);
+}
+
 Status FusedRows::check(const Piece& piece, std::uint64_t row, std::span<const float> weights) const {
   const auto is_good = [](float weight) { return std::fabs(weight) <= kLargestWeight; };  // false for NaN
-  const auto bad = std::find_if_not(weights.begin(), weights.end(), is_good);
-  if (bad == weights.end()) return {};
-  const auto index = static_cast<std::uint64_t>(bad - weights.begin());
+  const auto bad_weight = std::find_if_not(weights.begin(), weights.end(), is_good);
+  if (bad_weight == weights.end()) return {};
+  const auto index = static_cast<std::uint64_t>(bad_weight - weights.begin());
   return bad_input({.where = text(source_->format(), ", tensor ", printable(piece.tensor->name), ", row ",
                                   row + index / piece.tensor->columns, ", column ", index % piece.tensor->columns),
-                    .what = text("the weight ", *bad),
+                    .what = text("the weight ", *bad_weight),
                     .expected = text("a finite number of magnitude up to ", kLargestWeight),
                     .remedy = text("the source is damaged: get it again")});
 }

@@ -1,11 +1,16 @@
 #include "quant/gguf_importer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
+#include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
+#include "core/model_family.h"
+#include "quant/gguf_families.h"
 #include "quant/gguf_tokenizer.h"
 #include "quant/rope_scaling.h"
 #include "quant/sentencepiece_file.h"
@@ -13,27 +18,6 @@
 
 namespace rill::quant {
 namespace {
-
-constexpr TensorName kLlamaNames[] = {
-    {"token_embd.weight", Part::kEmbedding},
-    {"output.weight", Part::kHead},
-    {"output_norm.weight", Part::kFinalNorm},
-    {"blk.{}.attn_norm.weight", Part::kAttentionNorm},
-    {"blk.{}.attn_q.weight", Part::kQuery, Rows::kAdjacentPairs},
-    {"blk.{}.attn_k.weight", Part::kKey, Rows::kAdjacentPairs},
-    {"blk.{}.attn_v.weight", Part::kValue},
-    {"blk.{}.attn_output.weight", Part::kAttentionOut},
-    {"blk.{}.ffn_norm.weight", Part::kMlpNorm},
-    {"blk.{}.ffn_gate.weight", Part::kGate},
-    {"blk.{}.ffn_up.weight", Part::kUp},
-    {"blk.{}.ffn_down.weight", Part::kDown},
-};
-
-struct Family {
-  std::string_view name;  ///< general.architecture
-  std::span<const TensorName> names;
-};
-constexpr Family kFamilies[] = {{.name = "llama", .names = kLlamaNames}};
 
 constexpr std::string_view kEmbeddingName = "token_embd.weight";
 constexpr std::string_view kHeadName = "output.weight";
@@ -53,7 +37,7 @@ class GgufModel final : public SourceModel {
   void set_tokenizer(SourceTokenizer tokenizer) { tokenizer_ = std::move(tokenizer); }
 
   const ModelConfig& config() const override { return config_; }
-  std::string_view family() const override { return family_->name; }
+  std::string_view family() const override { return family_->family; }
   std::string_view format() const override { return "GGUF"; }
   std::uint64_t bytes_in() const override { return file_.bytes().size(); }
   std::span<const TensorName> names() const override { return family_->names; }
@@ -61,19 +45,23 @@ class GgufModel final : public SourceModel {
   Status read_rows(const SourceTensor& tensor, std::uint64_t first, std::uint64_t count,
                    std::span<float> out) const override;
   std::vector<double> rope_turns() const override { return rope_turns_; }
+  std::vector<double> alibi_slopes() const override {
+    if (config_.position != Position::kAlibi) return {};
+    return quant::alibi_slopes(config_.heads, positions_.alibi_most_bias);
+  }
   const SourceTokenizer& tokenizer() const override { return tokenizer_; }
   std::string_view jinja_chat_template() const override { return chat_template_; }
 
  private:
-  std::string key(std::string_view suffix) const { return std::string(family_->name) + "." + std::string(suffix); }
-  Result<std::uint32_t> number(std::string_view suffix, std::optional<std::uint32_t> otherwise) const;
-  Result<double> real(std::string_view suffix, std::optional<double> otherwise) const;
+  GgufKeys keys() const { return {file_, family_->architecture}; }
+  std::string key(std::string_view suffix) const { return keys().key(suffix); }
 
   Status read_family();
   Status read_dimensions();
   Status read_head_size();
   Status read_tensors();
   Status check_shape(const GgufTensor& tensor, PartShape shape) const;
+  bool is_known(std::string_view name, const std::set<std::string_view>& needed) const;
   Status foreign_tensor(const GgufTensor& tensor) const;
   Status read_rope();
   Result<double> read_rope_factor() const;
@@ -81,8 +69,9 @@ class GgufModel final : public SourceModel {
   Status read_chat_template();
 
   GgufFile file_;
-  const Family* family_ = nullptr;
+  const GgufFamily* family_ = nullptr;
   ModelConfig config_;
+  GgufPositions positions_;
   std::map<std::string, SourceTensor, std::less<>> tensors_;
   std::vector<double> rope_turns_;
   SourceTokenizer tokenizer_;
@@ -98,36 +87,14 @@ Status GgufModel::read_network() {
   return read_chat_template();
 }
 
-Result<std::uint32_t> GgufModel::number(std::string_view suffix, std::optional<std::uint32_t> otherwise) const {
-  const std::string name = key(suffix);
-  RILL_ASSIGN(const auto found, file_.find_u64(name));
-  if (!found && otherwise) return *otherwise;
-  if (!found || *found > std::numeric_limits<std::uint32_t>::max()) {
-    return bad(file_.where(name), found ? text(*found) : text("the key is missing"), text("a 32-bit integer"),
-               text("convert the model again"));
-  }
-  return static_cast<std::uint32_t>(*found);
-}
-
-Result<double> GgufModel::real(std::string_view suffix, std::optional<double> otherwise) const {
-  const std::string name = key(suffix);
-  RILL_ASSIGN(const auto found, file_.find_f64(name));
-  if (!found && otherwise) return *otherwise;
-  if (!found || !std::isfinite(*found)) {
-    return bad(file_.where(name), found ? text(*found) : text("the key is missing"), text("a finite number"),
-               text("convert the model again"));
-  }
-  return *found;
-}
-
 Status GgufModel::read_family() {
   constexpr std::string_view kKey = "general.architecture";
   RILL_ASSIGN(const auto name, file_.find_string(kKey));
   Text known;
-  for (const Family& family : kFamilies) {
-    if (name && family.name == *name) family_ = &family;
+  for (const GgufFamily& family : gguf_families()) {
+    if (name && family.architecture == *name) family_ = &family;
     known.append(known.empty() ? "" : ", ");
-    known.append(family.name);
+    known.append(family.architecture);
   }
   if (family_ == nullptr) {
     return bad(file_.where(kKey),
@@ -147,68 +114,76 @@ Status GgufModel::read_family() {
 }
 
 Status GgufModel::read_dimensions() {
+  config_ = find_family(family_->family)->config;
   ModelConfig& c = config_;
-  RILL_ASSIGN(c.layers, number("block_count", {}));
-  RILL_ASSIGN(c.hidden, number("embedding_length", {}));
-  RILL_ASSIGN(c.mlp_width, number("feed_forward_length", {}));
-  RILL_ASSIGN(c.heads, number("attention.head_count", {}));
-  RILL_ASSIGN(c.kv_heads, number("attention.head_count_kv", c.heads));
-  RILL_ASSIGN(c.context_length, number("context_length", 0));
-  RILL_ASSIGN(c.norm_epsilon, real("attention.layer_norm_rms_epsilon", {}));
-  RILL_ASSIGN(c.rope_theta, real("rope.freq_base", 10000.0));
-  RILL_ASSIGN(const auto window, number("attention.sliding_window", 0));
-  if (window != 0) {
-    return bad(file_.where(key("attention.sliding_window")), text("the model was trained with a window of ", window),
-               text("a model that attends to all of its context"), text("import another model"));
-  }
+  const GgufKeys keys = this->keys();
+  RILL_ASSIGN(c.layers, keys.number("block_count"));
+  RILL_ASSIGN(c.hidden, keys.number("embedding_length"));
+  RILL_ASSIGN(c.mlp_width, keys.number("feed_forward_length"));
+  RILL_ASSIGN(c.heads, keys.number("attention.head_count"));
+  RILL_ASSIGN(c.kv_heads, keys.number("attention.head_count_kv", c.heads));
+  const bool learned = c.position == Position::kLearned;
+  RILL_ASSIGN(c.context_length, keys.number("context_length", learned ? std::nullopt : std::optional(0U)));
+  const bool is_layer_norm = c.norm == NormKind::kLayer;
+  RILL_ASSIGN(c.norm_epsilon,
+              keys.real(is_layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon"));
   const GgufTensor* embedding = file_.find_tensor(kEmbeddingName);
   if (embedding == nullptr || embedding->dimensions[1] > std::numeric_limits<std::uint32_t>::max()) {
     return bad(text(file_.name(), ", tensor ", kEmbeddingName), embedding ? text("too many rows") : text("missing"),
                text("one row for each token"), text("give the GGUF file that holds the whole model"));
   }
   c.vocabulary = static_cast<std::uint32_t>(embedding->dimensions[1]);
-  c.tied_head = file_.find_tensor(kHeadName) == nullptr ? 1 : 0;
-  return read_head_size();
+  if (file_.find_tensor(kHeadName) == nullptr) c.tied_head = 1;  // a tied family's file may repeat the embedding there
+  if (c.heads == 0 || c.kv_heads == 0) return validate(c, text(file_.name()));
+  RILL_TRY(read_head_size());
+  return family_->refine != nullptr ? family_->refine(keys, c, positions_) : Status();
 }
 
 Status GgufModel::read_head_size() {
   ModelConfig& c = config_;
-  const bool divides = c.heads != 0 && c.hidden % c.heads == 0;
-  RILL_ASSIGN(c.head_size, number("attention.key_length", divides ? std::optional(c.hidden / c.heads) : std::nullopt));
-  RILL_ASSIGN(const auto value_size, number("attention.value_length", c.head_size));
-  RILL_ASSIGN(const auto rotated, number("rope.dimension_count", c.head_size));
+  const GgufKeys keys = this->keys();
+  const bool divides = c.hidden % c.heads == 0;
+  RILL_ASSIGN(c.head_size,
+              keys.number("attention.key_length", divides ? std::optional(c.hidden / c.heads) : std::nullopt));
+  RILL_ASSIGN(const auto value_size, keys.number("attention.value_length", c.head_size));
   if (value_size != c.head_size) {
     return bad(file_.where(key("attention.value_length")), text(value_size), text("the key length, ", c.head_size),
                text("import a model whose keys and values have one size"));
   }
-  if (rotated != c.head_size) {
-    return bad(file_.where(key("rope.dimension_count")), text(rotated), text("the head size, ", c.head_size),
-               text("import a model that rotates whole heads"));
+  if (c.position != Position::kRope) return {};
+  RILL_ASSIGN(c.rope_theta, keys.real("rope.freq_base", c.rope_theta));
+  RILL_ASSIGN(const auto rotated, keys.number("rope.dimension_count", c.head_size));
+  if (rotated == 0 || rotated > c.head_size) {
+    return bad(file_.where(key("rope.dimension_count")), text(rotated), text("1 to the head size, ", c.head_size),
+               text("import a model that says so"));
   }
+  if (rotated < c.head_size) c.rotary = rotated;
   return {};
 }
 
+/// What a file may carry though the network does not need it: divisors read elsewhere, a tied head's copy.
+bool GgufModel::is_known(std::string_view name, const std::set<std::string_view>& needed) const {
+  return name == kRopeDivisorsName || name == kHeadName || needed.contains(name);
+}
+
 Status GgufModel::read_tensors() {
-  std::map<std::string, PartShape, std::less<>> needed;
-  for (const TensorName& name : family_->names) {
-    if (name.part == Part::kHead && config_.tied_head != 0) continue;
-    const std::uint32_t copies = is_per_layer(name.pattern) ? config_.layers : 1;
-    for (std::uint32_t layer = 0; layer < copies; ++layer) {
-      needed.emplace(tensor_name(name.pattern, layer), shape_of(name.part, config_));
-    }
-  }
+  const std::vector<NeededTensor> needed = needed_tensors(family_->names, config_);
+  std::set<std::string_view> names;
+  for (const NeededTensor& tensor : needed) names.insert(tensor.names.begin(), tensor.names.end());
   // First what is too much: it says more about a model of another kind than what it lacks.
   for (const GgufTensor& tensor : file_.tensors()) {
-    if (tensor.name != kRopeDivisorsName && !needed.contains(tensor.name)) return foreign_tensor(tensor);
+    if (!is_known(tensor.name, names)) return foreign_tensor(tensor);
   }
-  for (const auto& [name, shape] : needed) {
-    const GgufTensor* tensor = file_.find_tensor(name);
-    if (tensor == nullptr) {
-      return bad(text(file_.name(), ", tensor ", name), text("missing"),
-                 text("[", shape.rows, ", ", shape.columns, "]"), text("convert the model again"));
+  for (const NeededTensor& tensor : needed) {
+    const auto found = std::ranges::find_if(
+        tensor.names, [&](const std::string& name) { return file_.find_tensor(name) != nullptr; });
+    if (found == tensor.names.end()) {
+      return bad(text(file_.name(), ", tensor ", tensor.names.front()), text("missing"),
+                 text("[", tensor.shape.rows, ", ", tensor.shape.columns, "]"), text("convert the model again"));
     }
-    RILL_TRY(check_shape(*tensor, shape));
-    tensors_.emplace(name, SourceTensor{.name = name, .rows = shape.rows, .columns = shape.columns});
+    RILL_TRY(check_shape(*file_.find_tensor(*found), tensor.shape));
+    tensors_.emplace(*found,
+                     SourceTensor{.name = *found, .rows = tensor.shape.rows, .columns = tensor.shape.columns});
   }
   return {};
 }
@@ -222,24 +197,29 @@ Status GgufModel::check_shape(const GgufTensor& tensor, PartShape shape) const {
 }
 
 Status GgufModel::foreign_tensor(const GgufTensor& tensor) const {
-  return bad(file_.where(tensor), text("not a part of the ", family_->name, " network"),
-             text("no biases, experts or extra norms beside the ", family_->names.size(),
-                  " tensors the family names, in ", config_.layers, " layers"),
+  return bad(file_.where(tensor), text("not a part of the ", family_->family, " network"),
+             text("only what the family names, in ", config_.layers, " layers"),
              text("import a model without it"));
 }
 
 Status GgufModel::read_rope() {
+  if (config_.position != Position::kRope) return {};
   RILL_ASSIGN(const double factor, read_rope_factor());
-  rope_turns_ =
-      quant::rope_turns(config_.head_size, config_.rope_theta, {.kind = RopeScaling::Kind::kLinear, .factor = factor});
-  return read_rope_divisors();
+  rope_turns_ = quant::rope_turns(config_.rotated_size(), config_.rope_theta,
+                                  {.kind = RopeScaling::Kind::kLinear, .factor = factor});
+  RILL_TRY(read_rope_divisors());
+  if (config_.rope_tables == 2) {
+    const std::vector<double> local = quant::rope_turns(config_.rotated_size(), positions_.local_theta, {});
+    rope_turns_.insert(rope_turns_.end(), local.begin(), local.end());
+  }
+  return {};
 }
 
 /// What linear scaling divides every frequency by; 1 where there is none.
 Result<double> GgufModel::read_rope_factor() const {
   RILL_ASSIGN(const auto type, file_.find_string(key("rope.scaling.type")));
-  RILL_ASSIGN(const double old_factor, real("rope.scale_linear", 1.0));  // how older converters wrote it
-  RILL_ASSIGN(const double factor, real("rope.scaling.factor", old_factor));
+  RILL_ASSIGN(const double old_factor, keys().real("rope.scale_linear", 1.0));  // how older converters wrote it
+  RILL_ASSIGN(const double factor, keys().real("rope.scaling.factor", old_factor));
   if (type == "none") return 1.0;
   if (type && *type != "linear") {
     return bad(file_.where(key("rope.scaling.type")), text("rope scaling ", printable(*type), " is not known"),

@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
-#include <type_traits>
 
 #include "quant/json_document.h"
 
@@ -14,125 +12,50 @@ namespace {
 
 using nlohmann::json;
 
-constexpr TensorName kLlamaNames[] = {
-    {"model.embed_tokens.weight", Part::kEmbedding},
-    {"lm_head.weight", Part::kHead},
-    {"model.norm.weight", Part::kFinalNorm},
-    {"model.layers.{}.input_layernorm.weight", Part::kAttentionNorm},
-    {"model.layers.{}.self_attn.q_proj.weight", Part::kQuery},
-    {"model.layers.{}.self_attn.k_proj.weight", Part::kKey},
-    {"model.layers.{}.self_attn.v_proj.weight", Part::kValue},
-    {"model.layers.{}.self_attn.o_proj.weight", Part::kAttentionOut},
-    {"model.layers.{}.post_attention_layernorm.weight", Part::kMlpNorm},
-    {"model.layers.{}.mlp.gate_proj.weight", Part::kGate},
-    {"model.layers.{}.mlp.up_proj.weight", Part::kUp},
-    {"model.layers.{}.mlp.down_proj.weight", Part::kDown},
-};
-
-constexpr HuggingfaceFamily kFamilies[] = {{.model_type = "llama", .names = kLlamaNames}};
-
-/// A number of config.json and the field of ModelConfig that it becomes; the field's range holds for it.
-struct NumberKey {
-  std::string_view key;
-  std::string_view field;
-  bool required;  ///< else ModelConfig's own default stands
-};
+// What every family has, under the names that different authors gave it.
 constexpr NumberKey kDimensions[] = {
-    {"hidden_size", "hidden", true},         {"num_hidden_layers", "layers", true},
-    {"num_attention_heads", "heads", true},  {"num_key_value_heads", "kv_heads", false},
-    {"head_dim", "head_size", false},        {"intermediate_size", "mlp_width", true},
-    {"vocab_size", "vocabulary", true},      {"max_position_embeddings", "context_length", false},
-    {"rms_norm_eps", "norm_epsilon", false},
+    {"hidden_size", "hidden"},
+    {"n_embd", "hidden"},
+    {"d_model", "hidden"},
+    {"num_hidden_layers", "layers"},
+    {"n_layer", "layers"},
+    {"n_layers", "layers"},
+    {"num_attention_heads", "heads"},
+    {"n_head", "heads"},
+    {"n_heads", "heads"},
+    {"num_key_value_heads", "kv_heads"},
+    {"head_dim", "head_size"},
+    {"intermediate_size", "mlp_width"},
+    {"ffn_hidden_size", "mlp_width"},
+    {"n_inner", "mlp_width"},
+    {"vocab_size", "vocabulary"},
+    {"max_position_embeddings", "context_length"},
+    {"n_positions", "context_length"},
+    {"max_seq_len", "context_length"},
+    {"rms_norm_eps", "norm_epsilon"},
+    {"layer_norm_eps", "norm_epsilon"},
+    {"layer_norm_epsilon", "norm_epsilon"},
 };
-constexpr NumberKey kThetaKey[] = {{"rope_theta", "rope_theta", false}};
-constexpr NumberKey kSampling[] = {
-    {"temperature", "temperature", false},
-    {"top_p", "top_p", false},
-    {"top_k", "top_k", false},
+constexpr NumberKey kThetaKeys[] = {{"rope_theta", "rope_theta"}, {"rotary_emb_base", "rope_theta"}};
+constexpr NumberKey kSampling[] = {{"temperature", "temperature"}, {"top_p", "top_p"}, {"top_k", "top_k"}};
+constexpr std::string_view kFractionKeys[] = {"partial_rotary_factor", "rotary_pct"};
+
+/// Names of one activation function each, as transformers has them.
+struct ActivationName {
+  std::string_view name;
+  ActivationFunction function;
 };
-
-/// An object of a configuration; null counts as absent, as it does for transformers.
-class Fields {
- public:
-  Fields(const json& object, Text where) : object_(object), where_(where) {}
-
-  const json* find(std::string_view key) const {
-    const auto found = object_.find(key);
-    return found == object_.end() || found->is_null() ? nullptr : &*found;
-  }
-  Text where(std::string_view key) const { return text(where_, ", key ", key); }
-  Status bad(std::string_view key, const Text& what, const Text& expected) const {
-    return bad_input({.where = where(key),
-                      .what = what,
-                      .expected = expected,
-                      .remedy = text("import a model whose configuration says so")});
-  }
-
-  Result<double> number(std::string_view key, double least, double most) const {
-    const json* value = find(key);
-    const double number = value != nullptr && value->is_number() ? value->get<double>() : std::nan("");
-    if (number >= least && number <= most) return number;  // not NaN
-    return bad(key, describe(value), text("a number from ", least, " to ", most));
-  }
-  Result<bool> flag(std::string_view key, bool otherwise) const {
-    const json* value = find(key);
-    if (value == nullptr) return otherwise;
-    if (value->is_boolean()) return value->get<bool>();
-    return bad(key, describe(value), text("true or false"));
-  }
-  Result<std::string> word(std::string_view key, std::string_view otherwise) const {
-    const json* value = find(key);
-    if (value == nullptr) return std::string(otherwise);
-    if (value->is_string()) return value->get<std::string>();
-    return bad(key, describe(value), text("a string"));
-  }
-  /// An object under a key; nothing if it is absent.
-  Result<const json*> object(std::string_view key) const {
-    const json* value = find(key);
-    if (value == nullptr || value->is_object()) return value;
-    return bad(key, describe(value), text("an object"));
-  }
-
-  /// Reads the numbers of a table into a configuration.
-  Status read(std::span<const NumberKey> keys, ModelConfig& config) const;
-
-  static Text describe(const json* value) {
-    if (value == nullptr) return text("absent");
-    if (value->is_number_integer())
-      return value->is_number_unsigned() ? text(value->get<std::uint64_t>()) : text(value->get<std::int64_t>());
-    if (value->is_number_float()) return text(value->get<double>());
-    if (value->is_string()) return text('"', legible(value->get_ref<const std::string&>()), '"');
-    if (value->is_boolean()) return text(value->get<bool>() ? "true" : "false");
-    return text("a JSON ", value->type_name());
-  }
-
- private:
-  const json& object_;
-  Text where_;
+constexpr ActivationName kActivations[] = {
+    {"silu", ActivationFunction::kSilu},          {"swish", ActivationFunction::kSilu},
+    {"gelu", ActivationFunction::kGelu},          {"gelu_new", ActivationFunction::kGeluTanh},
+    {"gelu_fast", ActivationFunction::kGeluTanh}, {"gelu_pytorch_tanh", ActivationFunction::kGeluTanh},
 };
-
-Status Fields::read(std::span<const NumberKey> keys, ModelConfig& config) const {
-  Status status;
-  for_each_field(config, [&](std::string_view field, auto& target, double least, double most) {
-    using Number = std::remove_reference_t<decltype(target)>;
-    const auto key = std::ranges::find(keys, field, &NumberKey::field);
-    if (!status.ok() || key == keys.end() || (!key->required && find(key->key) == nullptr)) return;
-    const Result<double> read = number(key->key, least, most);
-    if (!read.ok()) {
-      status = read.status();
-    } else if (std::is_integral_v<Number> && *read != std::floor(*read)) {
-      status = bad(key->key, text(*read), text("a whole number"));
-    } else {
-      target = static_cast<Number>(*read);  // in the field's range, which its type holds
-    }
-  });
-  return status;
-}
+constexpr std::string_view kActivationKeys[] = {"hidden_activation", "hidden_act", "activation_function", "activation"};
 
 Result<const HuggingfaceFamily*> find_family(const Fields& fields) {
   RILL_ASSIGN(const std::string model_type, fields.word("model_type", ""));
   Text known;
-  for (const HuggingfaceFamily& family : kFamilies) {
+  for (const HuggingfaceFamily& family : huggingface_families()) {
     if (family.model_type == model_type) return &family;
     known.append(known.empty() ? "" : ", ");
     known.append(family.model_type);
@@ -143,24 +66,62 @@ Result<const HuggingfaceFamily*> find_family(const Fields& fields) {
                     .remedy = text("import a model of a known family")});
 }
 
-/// What would make another network than the family's, if it were set.
-Status refuse_variants(const Fields& fields) {
-  for (const std::string_view key : {"attention_bias", "mlp_bias"}) {
-    RILL_ASSIGN(const bool set, fields.flag(key, false));
-    if (set) return fields.bad(key, text("true"), text("false: a network without biases"));
+Status require(const Fields& fields, std::string_view key, std::uint32_t value) {
+  return value > 0 ? Status() : fields.bad(key, text("absent"), text("a number above 0"));
+}
+
+Status read_dimensions(const Fields& fields, const HuggingfaceFamily& family, ModelConfig& c) {
+  RILL_TRY(fields.read(kDimensions, c));
+  RILL_TRY(require(fields, "hidden_size", c.hidden));
+  RILL_TRY(require(fields, "num_hidden_layers", c.layers));
+  RILL_TRY(require(fields, "num_attention_heads", c.heads));
+  RILL_TRY(require(fields, "vocab_size", c.vocabulary));
+  if (c.mlp_width == 0) c.mlp_width = c.hidden * family.mlp_ratio;
+  RILL_TRY(require(fields, "intermediate_size", c.mlp_width));
+  if (c.kv_heads == 0) c.kv_heads = c.heads;
+  if (c.head_size == 0) {
+    if (c.hidden % c.heads != 0) {
+      return fields.bad("hidden_size", text(c.hidden, " and no head_dim"),
+                        text("a multiple of num_attention_heads, ", c.heads));
+    }
+    c.head_size = c.hidden / c.heads;
   }
-  RILL_ASSIGN(const std::string activation, fields.word("hidden_act", "silu"));
-  if (activation != "silu") return fields.bad("hidden_act", text('"', legible(activation), '"'), text("\"silu\""));
-  if (fields.find("quantization_config") != nullptr) {
-    return fields.bad("quantization_config", text("the weights are quantised already"),
-                      text("weights in F32, F16 or BF16"));
+  RILL_ASSIGN(const bool tied, fields.flag("tie_word_embeddings", c.tied_head != 0));
+  c.tied_head = tied ? 1 : 0;
+  return {};
+}
+
+Status read_network(const Fields& fields, ModelConfig& c) {
+  RILL_TRY(fields.must_be_absent("quantization_config", "weights in F32, F16 or BF16"));
+  if (fields.has("attention_bias")) {
+    RILL_ASSIGN(const bool biases, fields.flag("attention_bias", false));
+    c.attention_bias = c.out_bias = biases ? 1 : 0;
+  }
+  RILL_ASSIGN(const bool mlp_biases, fields.flag("mlp_bias", c.mlp_bias != 0));
+  c.mlp_bias = mlp_biases ? 1 : 0;
+  for (const std::string_view key : kActivationKeys) {
+    if (!fields.has(key)) continue;
+    RILL_ASSIGN(const std::string name, fields.word(key, ""));
+    const auto* known = std::ranges::find(kActivations, name, &ActivationName::name);
+    if (known == std::end(kActivations)) {
+      return fields.bad(key, text('"', legible(name), '"'), text("silu, gelu, gelu_new or gelu_pytorch_tanh"));
+    }
+    c.activation = known->function;
+    break;
   }
   return {};
 }
 
-Status read_rotated_part(const Fields& fields) {
-  if (fields.find("partial_rotary_factor") == nullptr) return {};
-  return fields.number("partial_rotary_factor", 1.0, 1.0).status();
+Status read_rotary_fraction(const Fields& fields, ModelConfig& c) {
+  for (const std::string_view key : kFractionKeys) {
+    if (!fields.has(key)) continue;
+    RILL_ASSIGN(const double fraction, fields.number(key, 0.01, 1.0));
+    c.rotary = static_cast<std::uint32_t>(fraction * c.head_size);
+    if (c.rotary < 2 || c.rotary % 2 != 0) {
+      return fields.bad(key, text(fraction, ", ", c.rotary, " dimensions of each head"), text("an even number of them"));
+    }
+  }
+  return {};
 }
 
 Result<RopeScaling> read_llama3_bands(const Fields& fields) {
@@ -177,31 +138,68 @@ Result<RopeScaling> read_llama3_bands(const Fields& fields) {
   return scaling;
 }
 
+Result<RopeScaling> read_yarn(const Fields& fields) {
+  RopeScaling scaling{.kind = RopeScaling::Kind::kYarn};
+  RILL_ASSIGN(scaling.factor, fields.number("factor", 1.0, 1e6));
+  RILL_ASSIGN(scaling.original_context, fields.number("original_max_position_embeddings", 1.0, 1e9));
+  RILL_ASSIGN(scaling.beta_fast, fields.number("beta_fast", 1e-3, 1e6, 32.0));
+  RILL_ASSIGN(scaling.beta_slow, fields.number("beta_slow", 1e-3, 1e6, 1.0));
+  RILL_ASSIGN(scaling.truncate, fields.flag("truncate", true));
+  for (const std::string_view key : {"mscale", "mscale_all_dim"}) {
+    RILL_TRY(fields.must_be_absent(key, "the factor of YaRN's own formula"));
+  }
+  // arXiv 2309.00071, eq. 22: the scores' temperature, put on cosines and sines.
+  RILL_ASSIGN(scaling.magnitude,
+              fields.number("attention_factor", 1e-3, 1e3, 0.1 * std::log(scaling.factor) + 1.0));
+  return scaling;
+}
+
 Result<RopeScaling> read_scaling(const Fields& fields) {
   RILL_ASSIGN(const std::string old_key, fields.word("type", "default"));
   RILL_ASSIGN(const std::string type, fields.word("rope_type", old_key));
   if (type == "default") return RopeScaling{};
   if (type == "llama3") return read_llama3_bands(fields);
+  if (type == "yarn") return read_yarn(fields);
   if (type == "linear") {
     RILL_ASSIGN(const double factor, fields.number("factor", 1e-6, 1e9));
     return RopeScaling{.kind = RopeScaling::Kind::kLinear, .factor = factor};
   }
   return fields.bad("rope_type", text("the rope scaling \"", legible(type), "\" is not known"),
-                    text("one of: default, linear, llama3"));
+                    text("one of: default, linear, llama3, yarn"));
+}
+
+/// rope_parameters of transformers 5 for a model with two kinds of layers: an object for each.
+Status read_local_theta(const Fields& form, HuggingfaceConfig& config) {
+  RILL_ASSIGN(const auto local, form.object("sliding_attention"));
+  if (!local) return {};
+  RILL_ASSIGN(config.positions.local_theta, local->number("rope_theta", 1.0, 1e12, config.positions.local_theta));
+  return {};
 }
 
 /// The base frequency and its scaling, from whichever form the file has.
-Status read_rope(const Fields& fields, const Text& file, HuggingfaceConfig& config) {
-  RILL_TRY(fields.read(kThetaKey, config.model));
-  RILL_TRY(read_rotated_part(fields));
-  RILL_ASSIGN(const json* old_form, fields.object("rope_scaling"));
-  RILL_ASSIGN(const json* new_form, fields.object("rope_parameters"));
-  const json* form = new_form != nullptr ? new_form : old_form;
-  if (form == nullptr) return {};
-  const Fields rope(*form, text(file, ", key ", new_form != nullptr ? "rope_parameters" : "rope_scaling"));
-  RILL_TRY(rope.read(kThetaKey, config.model));
-  RILL_TRY(read_rotated_part(rope));
-  RILL_ASSIGN(config.rope, read_scaling(rope));
+Status read_rope(const Fields& fields, HuggingfaceConfig& config) {
+  ModelConfig& c = config.model;
+  if (c.position != Position::kRope) return {};
+  RILL_TRY(fields.read(kThetaKeys, c));
+  RILL_TRY(read_rotary_fraction(fields, c));
+  RILL_ASSIGN(const auto old_form, fields.object("rope_scaling"));
+  RILL_ASSIGN(const auto new_form, fields.object("rope_parameters"));
+  const auto& form = new_form ? new_form : old_form;
+  if (form) {
+    RILL_TRY(read_local_theta(*form, config));
+    RILL_ASSIGN(const auto global, form->object("full_attention"));
+    const Fields& rope = global ? *global : *form;
+    RILL_TRY(rope.read(kThetaKeys, c));
+    RILL_TRY(read_rotary_fraction(rope, c));
+    RILL_ASSIGN(config.rope, read_scaling(rope));
+  }
+  if (config.rope.magnitude != 1.0) {  // a factor of queries and of keys is its square on the scores, if all rotates
+    if (c.rotated_size() != c.head_size) {
+      return fields.bad("rope_scaling", text("yarn on a part of each head"), text("whole heads"));
+    }
+    const double scale = c.attention_scale > 0 ? c.attention_scale : 1.0 / std::sqrt(static_cast<double>(c.head_size));
+    c.attention_scale = scale * config.rope.magnitude * config.rope.magnitude;
+  }
   return {};
 }
 
@@ -220,34 +218,39 @@ Status read_tokens(const Fields& fields, std::string_view key, std::uint32_t voc
   return {};
 }
 
-Status read_model(const Fields& fields, ModelConfig& model) {
-  model.kv_heads = 0;
-  model.head_size = 0;
-  model.norm_epsilon = 1e-6;  // what LlamaConfig of transformers has where the file is silent
-  RILL_TRY(fields.read(kDimensions, model));
-  if (model.kv_heads == 0) model.kv_heads = model.heads;
-  if (model.head_size == 0) {
-    if (model.hidden % model.heads != 0) {
-      return fields.bad("hidden_size", text(model.hidden, " and no head_dim"),
-                        text("a multiple of num_attention_heads, ", model.heads));
-    }
-    model.head_size = model.hidden / model.heads;
+}  // namespace
+
+std::vector<double> HuggingfaceConfig::rope_turns() const {
+  if (model.position != Position::kRope) return {};
+  std::vector<double> turns = quant::rope_turns(model.rotated_size(), model.rope_theta, rope);
+  if (model.rope_tables == 2) {
+    const std::vector<double> local = quant::rope_turns(model.rotated_size(), positions.local_theta, {});
+    turns.insert(turns.end(), local.begin(), local.end());
   }
-  RILL_ASSIGN(const bool tied, fields.flag("tie_word_embeddings", false));
-  model.tied_head = tied ? 1 : 0;
-  return {};
+  return turns;
 }
 
-}  // namespace
+std::vector<double> HuggingfaceConfig::alibi_slopes() const {
+  if (model.position != Position::kAlibi) return {};
+  std::vector<double> slopes = quant::alibi_slopes(model.heads, positions.alibi_most_bias);
+  for (double& slope : slopes) slope *= positions.alibi_factor;
+  return slopes;
+}
 
 Result<HuggingfaceConfig> read_huggingface_config(const std::string& path) {
   RILL_ASSIGN(const json document, read_json_object(path));
   const Fields fields(document, text(path));
   HuggingfaceConfig config;
   RILL_ASSIGN(config.family, find_family(fields));
-  RILL_TRY(refuse_variants(fields));
-  RILL_TRY(read_model(fields, config.model));
-  RILL_TRY(read_rope(fields, text(path), config));
+  config.model = rill::find_family(config.family->family)->config;
+  RILL_TRY(read_dimensions(fields, *config.family, config.model));
+  RILL_TRY(read_network(fields, config.model));
+  config.model.rotary = static_cast<std::uint32_t>(config.family->rotary_fraction * config.model.head_size);
+  if (config.family->refine != nullptr) RILL_TRY(config.family->refine(fields, config.model, config.positions));
+  RILL_TRY(read_rope(fields, config));
+  if (config.model.rotary == config.model.head_size || config.model.position != Position::kRope) {
+    config.model.rotary = 0;  // all of it, or nothing that rotates
+  }
   RILL_TRY(validate(config.model, text(path)));
   RILL_TRY(read_tokens(fields, "eos_token_id", config.model.vocabulary, config.end_tokens));
   std::vector<Token> first;

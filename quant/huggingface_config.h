@@ -7,23 +7,22 @@
 
 #include "core/model_config.h"
 #include "platform/status.h"
+#include "quant/huggingface_families.h"
 #include "quant/rope_scaling.h"
 #include "quant/source_model.h"
 
 namespace rill::quant {
 
-/// One model_type that can be imported.
-struct HuggingfaceFamily {
-  std::string_view model_type;
-  std::span<const TensorName> names;
-};
-
 struct HuggingfaceConfig {
   const HuggingfaceFamily* family = nullptr;  ///< never null once read
   ModelConfig model;
   RopeScaling rope;
+  PositionSource positions;
   Token beginning_of_text = kNoToken;
   std::vector<Token> end_tokens;  ///< every token that either file calls the end of a text
+
+  std::vector<double> rope_turns() const;
+  std::vector<double> alibi_slopes() const;
 };
 
 /// Reads config.json: as transformers up to 4 write it (rope_theta, rope_scaling) and as 5 does (rope_parameters). What

@@ -1,8 +1,10 @@
 #include "quant/huggingface_importer.h"
 
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -15,9 +17,6 @@
 
 namespace rill::quant {
 namespace {
-
-/// What older checkpoints carry and no network needs: tables that follow from the configuration.
-constexpr std::string_view kDerivedSuffix = ".rotary_emb.inv_freq";
 
 /// After so many bytes the pages read so far are given back: an import stays small however large its source.
 constexpr std::uint64_t kForgetAfterBytes = std::uint64_t{16} << 20U;
@@ -39,16 +38,15 @@ class HuggingfaceModel final : public SourceModel {
   Status read_text(const std::string& tokenizer_path);
 
   const ModelConfig& config() const override { return config_.model; }
-  std::string_view family() const override { return config_.family->model_type; }
+  std::string_view family() const override { return config_.family->family; }
   std::string_view format() const override { return "Hugging Face directory"; }
   std::uint64_t bytes_in() const override { return shards_.bytes(); }
-  std::span<const TensorName> names() const override { return config_.family->names; }
+  std::span<const TensorName> names() const override { return *config_.family->names; }
   const SourceTensor* find(std::string_view name) const override;
   Status read_rows(const SourceTensor& tensor, std::uint64_t first, std::uint64_t count,
                    std::span<float> out) const override;
-  std::vector<double> rope_turns() const override {
-    return quant::rope_turns(config_.model.head_size, config_.model.rope_theta, config_.rope);
-  }
+  std::vector<double> rope_turns() const override { return config_.rope_turns(); }
+  std::vector<double> alibi_slopes() const override { return config_.alibi_slopes(); }
   const SourceTokenizer& tokenizer() const override { return tokenizer_; }
   std::string_view jinja_chat_template() const override { return chat_template_; }
 
@@ -56,10 +54,14 @@ class HuggingfaceModel final : public SourceModel {
   struct Found {
     SourceTensor tensor;
     SafetensorsShards::Place place;
+    bool transposed = false;
   };
 
-  std::map<std::string, PartShape, std::less<>> needed_tensors() const;
-  Status check_tensor(const SafetensorsShards::Place& place, PartShape shape) const;
+  bool is_ignored(std::string_view name) const;
+  Status refuse_strangers(const std::vector<NeededTensor>& needed) const;
+  Status place_tensor(const NeededTensor& needed);
+  Status check_tensor(const SafetensorsShards::Place& place, PartShape shape, bool transposed) const;
+  Status read_transposed(const Found& source, std::uint64_t first, std::uint64_t count, std::span<float> out) const;
 
   std::string directory_;
   HuggingfaceConfig config_;
@@ -70,51 +72,66 @@ class HuggingfaceModel final : public SourceModel {
   mutable std::atomic<std::uint64_t> bytes_since_forgetting_ = 0;
 };
 
-std::map<std::string, PartShape, std::less<>> HuggingfaceModel::needed_tensors() const {
-  std::map<std::string, PartShape, std::less<>> needed;
-  for (const TensorName& name : names()) {
-    if (name.part == Part::kHead && config().tied_head != 0) continue;
-    const std::uint32_t copies = is_per_layer(name.pattern) ? config().layers : 1;
-    for (std::uint32_t layer = 0; layer < copies; ++layer) {
-      needed.emplace(tensor_name(name.pattern, layer), shape_of(name.part, config()));
-    }
-  }
-  return needed;
+/// What a checkpoint may carry and no network needs: tables that follow from the configuration, and under the head's name
+/// what is the embedding in a tied model.
+bool HuggingfaceModel::is_ignored(std::string_view name) const {
+  const auto ends_name = [&](std::string_view suffix) { return name.ends_with(suffix); };
+  const auto is_head = [&](const TensorName& row) { return row.part == Part::kHead && row.pattern == name; };
+  return std::ranges::any_of(config_.family->ignored, ends_name) || std::ranges::any_of(names(), is_head);
 }
 
-Status HuggingfaceModel::read_tensors() {
-  const auto needed = needed_tensors();
-  std::string_view head;  // a tied model's file may repeat the embedding under the head's name
-  for (const TensorName& name : names()) {
-    if (name.part == Part::kHead) head = name.pattern;
-  }
-  // First what is too much: it says more about a model of another kind than what it lacks.
+Status HuggingfaceModel::refuse_strangers(const std::vector<NeededTensor>& needed) const {
+  std::set<std::string_view> known;
+  for (const NeededTensor& tensor : needed) known.insert(tensor.names.begin(), tensor.names.end());
   for (const auto& [name, place] : shards_.tensors()) {
-    if (needed.contains(name) || name == head || name.ends_with(kDerivedSuffix)) continue;
+    if (known.contains(name) || is_ignored(name)) continue;
     return bad(shards_.file(place).where(*place.tensor), text("not a part of the ", family(), " network"),
                text("only what the family names, in ", config().layers, " layers"));
-  }
-  for (const auto& [name, shape] : needed) {
-    const auto found = shards_.tensors().find(name);
-    if (found == shards_.tensors().end()) {
-      return bad(text(directory_, ", tensor ", name), text("missing"), text("[", shape.rows, ", ", shape.columns, "]"));
-    }
-    RILL_TRY(check_tensor(found->second, shape));
-    tensors_[name] = {{.name = name, .rows = shape.rows, .columns = shape.columns}, found->second};
   }
   return {};
 }
 
-Status HuggingfaceModel::check_tensor(const SafetensorsShards::Place& place, PartShape shape) const {
+Status HuggingfaceModel::place_tensor(const NeededTensor& needed) {
+  for (std::size_t i = 0; i < needed.names.size(); ++i) {
+    const auto found = shards_.tensors().find(needed.names[i]);
+    if (found == shards_.tensors().end()) continue;
+    const bool transposed = needed.rows[i]->transposed && !needed.is_bias;
+    RILL_TRY(check_tensor(found->second, needed.shape, transposed));
+    tensors_[needed.names[i]] = {
+        .tensor = {.name = needed.names[i], .rows = needed.shape.rows, .columns = needed.shape.columns},
+        .place = found->second,
+        .transposed = transposed};
+    return {};
+  }
+  return bad(text(directory_, ", tensor ", needed.names.front()), text("missing"),
+             text("[", needed.shape.rows, ", ", needed.shape.columns, "]"));
+}
+
+Status HuggingfaceModel::read_tensors() {
+  const std::vector<NeededTensor> needed = needed_tensors(names(), config());
+  // First what is too much: it says more about a model of another kind than what it lacks.
+  RILL_TRY(refuse_strangers(needed));
+  for (const NeededTensor& tensor : needed) RILL_TRY(place_tensor(tensor));
+  return {};
+}
+
+/// A vector, a matrix, or one matrix per expert: [experts, rows, columns], as the file has them.
+Status HuggingfaceModel::check_tensor(const SafetensorsShards::Place& place, PartShape shape, bool transposed) const {
   const SafetensorsTensor& tensor = *place.tensor;
   const Text where = shards_.file(place).where(tensor);
-  const bool is_vector = tensor.shape.size() == 1;
-  const bool is_matrix = tensor.shape.size() == 2;
-  const std::uint64_t rows = is_matrix ? tensor.shape[0] : 1;
-  if ((!is_matrix && !(is_vector && shape.rows == 1)) || rows != shape.rows || tensor.shape.back() != shape.columns) {
-    Text found = text('[');
-    for (const std::uint64_t extent : tensor.shape) found.append(text(found.view() == "[" ? "" : ", ", extent).view());
-    return bad(where, text(found, ']'), text('[', shape.rows, ", ", shape.columns, "] by config.json"));
+  const std::uint64_t experts = std::max(config().experts, 1U);
+  std::vector<std::uint64_t> expected = {shape.rows, shape.columns};
+  if (tensor.shape.size() == 3 && config().experts > 0) expected = {experts, shape.rows / experts, shape.columns};
+  if (tensor.shape.size() == 1 && shape.rows == 1) expected = {shape.columns};
+  if (transposed) std::swap(expected[expected.size() - 2], expected.back());
+  if (!std::ranges::equal(tensor.shape, expected)) {
+    const auto spell = [](const auto& extents) {
+      Text spelt = text('[');
+      for (const std::uint64_t extent : extents) spelt.append(text(spelt.view() == "[" ? "" : ", ", extent).view());
+      spelt.append("]");
+      return spelt;
+    };
+    return bad(where, spell(tensor.shape), text(spell(expected), " by config.json"));
   }
   if (!SafetensorsFile::is_real(*tensor.type)) {
     return bad(where, text("elements of ", tensor.type->name), text("F32, F16, BF16 or F64"));
@@ -145,11 +162,34 @@ Status HuggingfaceModel::read_rows(const SourceTensor& tensor, std::uint64_t fir
   }
   const Found& source = found->second;
   const SafetensorsFile& file = shards_.file(source.place);
-  RILL_TRY(file.read_floats(*source.place.tensor, first * source.tensor.columns, out));
+  RILL_TRY(source.transposed ? read_transposed(source, first, count, out)
+                             : file.read_floats(*source.place.tensor, first * source.tensor.columns, out));
   const std::uint64_t read = out.size() * source.place.tensor->type->bytes;
   if (bytes_since_forgetting_.fetch_add(read) + read >= kForgetAfterBytes) {
     bytes_since_forgetting_ = 0;
     file.forget_pages();
+  }
+  return {};
+}
+
+/// Rows of a matrix that the file has as columns: [columns, rows], for each expert where there are any.
+Status HuggingfaceModel::read_transposed(const Found& source, std::uint64_t first, std::uint64_t count,
+                                         std::span<float> out) const {
+  const SafetensorsFile& file = shards_.file(source.place);
+  const bool per_expert = source.place.tensor->shape.size() == 3;
+  const std::uint64_t columns = source.tensor.columns;
+  const std::uint64_t rows = per_expert ? source.place.tensor->shape[2] : source.tensor.rows;  // of one matrix
+  std::vector<float> part;
+  for (std::uint64_t done = 0; done < count;) {
+    const std::uint64_t in_matrix = (first + done) % rows;
+    const std::uint64_t run = std::min(count - done, rows - in_matrix);
+    const std::uint64_t matrix_start = (first + done) / rows * rows * columns;
+    part.resize(static_cast<std::size_t>(run));
+    for (std::uint64_t c = 0; c < columns; ++c) {
+      RILL_TRY(file.read_floats(*source.place.tensor, matrix_start + c * rows + in_matrix, part));
+      for (std::uint64_t r = 0; r < run; ++r) out[(done + r) * columns + c] = part[r];
+    }
+    done += run;
   }
   return {};
 }

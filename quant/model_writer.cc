@@ -94,7 +94,7 @@ Status ModelWriter::lay_out_tensors(const ModelConfig& config) {
   Size end;
   const auto add = [&](const TensorSpec& spec) -> Status {
     TensorEntry entry{};
-    const LayerTensorName name = tensor_name(spec.pattern, spec.layer);
+    const LayerTensorName name = tensor_name(spec.pattern, spec.layer, spec.is_bias);
     format::put_name(entry.name, name.view());
     entry.format = spec.format;
     entry.group = spec.group;

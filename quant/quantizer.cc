@@ -51,14 +51,9 @@ class Conversion {
   }
 
   Status convert(const TensorSpec& spec) {
-    switch (spec.format) {
-      case format::TensorFormat::kUint64:
-        return convert_turns(spec);
-      case format::TensorFormat::kFloat32:
-        return convert_floats(spec);
-      case format::TensorFormat::kInt8Tiles:
-        break;
-    }
+    if (spec.pattern == format::kRopeTurns) return convert_turns(spec);
+    if (spec.pattern == format::kAlibi) return convert_slopes(spec);
+    if (spec.format == format::TensorFormat::kFloat32) return convert_floats(spec);
     return convert_matrix(spec);
   }
 
@@ -82,12 +77,7 @@ class Conversion {
 
   Status convert_turns(const TensorSpec& spec) {
     const std::vector<double> turns = source_.rope_turns();
-    if (turns.size() != spec.columns) {
-      return bad_input({.where = text(source_.format(), ", rotary embedding"),
-                        .what = text(turns.size(), " frequencies"),
-                        .expected = text(spec.columns, ", half of head_size"),
-                        .remedy = {}});
-    }
+    RILL_TRY(check_count(spec, turns.size(), "frequencies"));
     std::vector<std::uint64_t> fractions;
     for (const double turn : turns) {
       if (!(turn >= 0.0 && turn < 1.0)) {
@@ -101,10 +91,25 @@ class Conversion {
     return append(std::as_bytes(std::span(fractions)));
   }
 
+  Status convert_slopes(const TensorSpec& spec) {
+    const std::vector<double> slopes = source_.alibi_slopes();
+    RILL_TRY(check_count(spec, slopes.size(), "slopes"));
+    std::vector<float> values(slopes.begin(), slopes.end());
+    return append(std::as_bytes(std::span(values)));
+  }
+
+  Status check_count(const TensorSpec& spec, std::size_t found, std::string_view of) const {
+    if (found == spec.rows * spec.columns) return {};
+    return bad_input({.where = text(source_.format(), ", positions"),
+                      .what = text(found, ' ', of),
+                      .expected = text(spec.rows * spec.columns, " by its configuration"),
+                      .remedy = {}});
+  }
+
   Status convert_floats(const TensorSpec& spec) {
     RILL_ASSIGN(const FusedRows rows, FusedRows::find(source_, spec));
     std::vector<float> values(static_cast<std::size_t>(spec.rows * spec.columns));
-    RILL_TRY(rows.read(0, spec.rows, values));
+    RILL_TRY(rows.read_all(values));
     report_.parameters += values.size();
     return append(std::as_bytes(std::span(values)));
   }
@@ -128,7 +133,7 @@ class Conversion {
       first += count;
     }
     report_.parameters += spec.rows * spec.columns;
-    report_.tensors.push_back({.name = std::string(tensor_name(spec.pattern, spec.layer).view()),
+    report_.tensors.push_back({.name = std::string(tensor_name(spec.pattern, spec.layer, spec.is_bias).view()),
                                .rows = spec.rows,
                                .columns = spec.columns,
                                .snr_db = distortion.snr_db(),
@@ -182,7 +187,8 @@ Result<QuantizeReport> quantize(const SourceModel& source, std::string_view outp
   RILL_TRY(validate(config, text(source.format())));
   // Every tensor is looked up before the first byte is written: a wrong family is refused at once.
   const auto look_up = [&](const TensorSpec& spec) -> Status {
-    return spec.format == format::TensorFormat::kUint64 ? Status() : FusedRows::find(source, spec).status();
+    const bool is_computed = spec.pattern == format::kRopeTurns || spec.pattern == format::kAlibi;
+    return is_computed ? Status() : FusedRows::find(source, spec).status();
   };
   RILL_TRY(for_each_tensor(config, look_up));
 

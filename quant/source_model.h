@@ -16,31 +16,48 @@
 
 namespace rill::quant {
 
-/// The part of the network that a tensor is. Fused parts of other families get their own value with their row order.
+/// The part of the network that a tensor is. kQkv and kGateUp are for formats that fuse what others keep apart.
 enum class Part : std::uint8_t {
   kEmbedding,
+  kPositions,
   kHead,
   kFinalNorm,
   kAttentionNorm,
+  kQkv,
   kQuery,
   kKey,
   kValue,
+  kQueryNorm,
+  kKeyNorm,
+  kSinkLogits,
   kAttentionOut,
+  kAttentionPostNorm,
   kMlpNorm,
+  kRouter,
+  kGateUp,
   kGate,
   kUp,
   kDown,
+  kMlpPostNorm,
 };
 
-/// How the rows of a query or key matrix lie in the file, against Rill's order (a head's first halves of the rotated
-/// pairs, then the second halves).
-enum class Rows : std::uint8_t { kAsTheyAre, kAdjacentPairs };
+/// How the rows of a matrix, and the elements of its bias, lie in the file, against Rill's order.
+enum class Rows : std::uint8_t {
+  kAsTheyAre,
+  kAdjacentPairs,  ///< queries or keys: the rotated pairs side by side; Rill has their first halves, then their second
+  kPerKvHead,      ///< kQkv: for each KV head its queries, its key, its value; Rill has all queries, keys, values
+  kGateUpPairs,    ///< kGateUp: gates in the even rows, ups in the odd ones; Rill has all gates, then all ups
+};
 
-/// One line of a format's table of names.
+/// One line of a format's table of names. A part may have several: the first that a source has counts. The bias of what
+/// ends in ".weight" ends in ".bias"; of anything else, in "_bias".
 struct TensorName {
   std::string_view pattern;  ///< with "{}" for the layer
   Part part;
   Rows rows = Rows::kAsTheyAre;
+  bool transposed = false;  ///< the file has [inputs, outputs]; whoever reads it turns it round
+  bool plus_one = false;    ///< the file has a norm's gain minus 1 (Gemma)
+  bool zero_bias = false;   ///< the file leaves the bias out and means zeros
 };
 
 /// A tensor as its file has it; [rows, columns], a vector is [1, n].
@@ -80,8 +97,11 @@ class SourceModel {
   /// @param out  [count, columns]
   virtual Status read_rows(const SourceTensor& tensor, std::uint64_t first, std::uint64_t count,
                            std::span<float> out) const = 0;
-  /// Rotations per position of each rotated pair, in turns (angle / 2 pi), any rope scaling applied. [head_size / 2]
+  /// Rotations per position of each rotated pair, in turns (angle / 2 pi), any rope scaling applied.
+  /// [rope_tables, rotated size / 2]; empty without RoPE.
   virtual std::vector<double> rope_turns() const = 0;
+  /// How much a score falls with each token of distance. [heads]; empty without ALiBi.
+  virtual std::vector<double> alibi_slopes() const { return {}; }
   virtual const SourceTokenizer& tokenizer() const = 0;
   virtual std::string_view jinja_chat_template() const = 0;  ///< empty if the source has none
 };

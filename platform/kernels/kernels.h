@@ -47,6 +47,14 @@ struct Query {
   std::int32_t low_offset = 0;        ///< -128 times the sum of low
 };
 
+/// What an MLP does to its gates, or to what it has in their place.
+enum class ActivationFunction : std::uint32_t {
+  kSilu,         ///< x / (1 + exp(-x))
+  kGelu,         ///< x/2 (1 + erf(x / sqrt 2)), erf within 1.5e-7 (Abramowitz and Stegun, 7.1.26)
+  kGeluTanh,     ///< x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) (GELU, arXiv 1606.08415, section 2)
+  kClampedSwish  ///< gpt-oss: min(x, limit) / (1 + exp(-1.702 min(x, limit))); ups are clamped both ways, plus 1
+};
+
 /// The functions of one instruction set. `n` counts floats unless it says otherwise; no pointer may be null; arrays do
 /// not overlap except where they are the same.
 struct KernelSet {
@@ -76,12 +84,23 @@ struct KernelSet {
   /// out = x * gain / sqrt(mean(x^2) + epsilon). Source: RMSNorm (arXiv 1910.07467), eq. 4.
   void (*rms_normalize)(const float* x, const float* gain, std::size_t n, float epsilon, float* out);
 
+  /// out = (x - mean) / sqrt(variance + epsilon) * gain + bias. Source: LayerNorm (arXiv 1607.06450), eq. 3.
+  void (*layer_normalize)(const float* x, const float* gain, const float* bias, std::size_t n, float epsilon,
+                          float* out);
+
   /// One row of activations from n floats: per group scale = max|x| / 127, values round(x / scale) to nearest even; a
   /// group of zeros gives scale 0. Values from n to the padded columns become 0.
   void (*quantize)(const float* x, std::size_t n, const Activations& out);
 
-  /// out = gate / (1 + exp(-gate)) * up. Source: SwiGLU (arXiv 2002.05202), section 2.
-  void (*silu_multiply)(const float* gate, const float* up, std::size_t n, float* out);
+  /// out = function(x).
+  void (*activate)(ActivationFunction function, const float* x, std::size_t n, float limit, float* out);
+  /// out = function(gate) * up. Source: GLU variants (arXiv 2002.05202), section 2.
+  /// @param limit  of kClampedSwish; others ignore it
+  void (*activate_gated)(ActivationFunction function, const float* gate, const float* up, std::size_t n, float limit,
+                         float* out);
+
+  /// x = cap * tanh(x / cap).
+  void (*soft_cap)(float cap, std::size_t n, float* x);
 
   /// Rotates the pairs (x[i], x[i + half]) by the angles whose cosines and sines are given; x may be out.
   /// Source: RoPE (arXiv 2104.09864), eq. 34, pairs as Hugging Face's Llama lays them.
@@ -94,11 +113,12 @@ struct KernelSet {
 };
 
 /// A set's row of functions, from those of its file: multiply_matrix and score, and lane_rules.h's.
-#define RILL_KERNEL_ROW(set_name, set_needs)                                                           \
-  {                                                                                                    \
-    .name = (set_name), .needs = (set_needs), .multiply = multiply_matrix, .score = score, .mix = mix, \
-    .exponentiate = exponentiate, .rms_normalize = rms_normalize, .quantize = quantize,                \
-    .silu_multiply = silu_multiply, .rotate = rotate, .add = add_arrays, .scale = scale_array          \
+#define RILL_KERNEL_ROW(set_name, set_needs)                                                                \
+  {                                                                                                         \
+    .name = (set_name), .needs = (set_needs), .multiply = multiply_matrix, .score = score, .mix = mix,      \
+    .exponentiate = exponentiate, .rms_normalize = rms_normalize, .layer_normalize = layer_normalize,       \
+    .quantize = quantize, .activate = activate, .activate_gated = activate_gated, .soft_cap = soft_cap,     \
+    .rotate = rotate, .add = add_arrays, .scale = scale_array                                               \
   }
 
 /// Every set that was built for this architecture, slowest first; "scalar" always is.

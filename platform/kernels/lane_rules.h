@@ -82,6 +82,30 @@ inline void rms_normalize(const float* x, const float* gain, std::size_t n, floa
   });
 }
 
+inline void layer_normalize(const float* x, const float* gain, const float* bias, std::size_t n, float epsilon,
+                            float* out) {
+  Lanes total = all(0.0F);
+  for_lanes(n, [&](std::size_t i, std::size_t used) { total = add(total, load_some(x + i, used)); });
+  const Lanes mean = all(sum_lanes(total) / static_cast<float>(n));
+  Lanes squares = all(0.0F);
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    const Lanes v = subtract(load(x + i), mean);
+    squares = fma(v, v, squares);
+  }
+  if (i < n) {
+    float tail[16];
+    store_part(subtract(load_part(x + i, n - i), mean), tail, n - i);
+    const Lanes v = load_part(tail, n - i);  // loaded anew: the lanes behind the end count as zero
+    squares = fma(v, v, squares);
+  }
+  const Lanes factor = all(1.0F / std::sqrt(sum_lanes(squares) / static_cast<float>(n) + epsilon));
+  for_lanes(n, [&](std::size_t at, std::size_t used) {
+    const Lanes v = multiply(subtract(load_some(x + at, used), mean), factor);
+    store_some(fma(v, load_some(gain + at, used), load_some(bias + at, used)), out + at, used);
+  });
+}
+
 inline void quantize(const float* x, std::size_t n, const Activations& out) {
   // Below this a group counts as zero: 127 / max would overflow, and nothing downstream could tell the difference.
   constexpr float kLeast = 1e-30F;
@@ -109,11 +133,67 @@ inline void quantize(const float* x, std::size_t n, const Activations& out) {
   }
 }
 
-inline void silu_multiply(const float* gate, const float* up, std::size_t n, float* out) {
+inline Lanes negate(Lanes x) { return subtract(all(0.0F), x); }
+
+/// x / (1 + exp(-slope x))
+inline Lanes swish_lanes(Lanes x, float slope) {
+  return divide(x, add(all(1.0F), exp_lanes(negate(multiply(x, all(slope))))));
+}
+
+/// erf(x) for x >= 0, within 1.5e-7. Source: Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26.
+inline Lanes erf_lanes(Lanes x) {
+  const Lanes t = divide(all(1.0F), fma(all(0.3275911F), x, all(1.0F)));
+  Lanes p = all(1.061405429F);
+  p = fma(p, t, all(-1.453152027F));
+  p = fma(p, t, all(1.421413741F));
+  p = fma(p, t, all(-0.284496736F));
+  p = fma(p, t, all(0.254829592F));
+  return subtract(all(1.0F), multiply(multiply(p, t), exp_lanes(negate(multiply(x, x)))));
+}
+
+/// One function of the MLP for 16 lanes. x erf(x / sqrt 2) is even, so that the sign needs no care; and
+/// (1 + tanh(u)) / 2 = 1 / (1 + exp(-2 u)).
+inline Lanes activate_lanes(ActivationFunction function, Lanes x, Lanes limit) {
+  switch (function) {
+    case ActivationFunction::kGelu: {
+      const Lanes size = magnitude(x);
+      return multiply(all(0.5F), fma(size, erf_lanes(multiply(size, all(0.70710678F))), x));
+    }
+    case ActivationFunction::kGeluTanh: {
+      const Lanes u = multiply(x, fma(multiply(x, x), all(0.044715F), all(1.0F)));
+      return divide(x, add(all(1.0F), exp_lanes(multiply(u, all(-1.59576912F)))));
+    }
+    case ActivationFunction::kClampedSwish:
+      return swish_lanes(smaller(x, limit), 1.702F);
+    case ActivationFunction::kSilu:
+      break;
+  }
+  return swish_lanes(x, 1.0F);
+}
+
+inline void activate(ActivationFunction function, const float* x, std::size_t n, float limit, float* out) {
   for_lanes(n, [&](std::size_t i, std::size_t used) {
-    const Lanes g = load_some(gate + i, used);
-    const Lanes e = exp_lanes(subtract(all(0.0F), g));
-    store_some(multiply(divide(g, add(all(1.0F), e)), load_some(up + i, used)), out + i, used);
+    store_some(activate_lanes(function, load_some(x + i, used), all(limit)), out + i, used);
+  });
+}
+
+inline void activate_gated(ActivationFunction function, const float* gate, const float* up, std::size_t n, float limit,
+                           float* out) {
+  for_lanes(n, [&](std::size_t i, std::size_t used) {
+    Lanes u = load_some(up + i, used);
+    if (function == ActivationFunction::kClampedSwish) {
+      u = add(smaller(larger(u, all(-limit)), all(limit)), all(1.0F));
+    }
+    store_some(multiply(activate_lanes(function, load_some(gate + i, used), all(limit)), u), out + i, used);
+  });
+}
+
+inline void soft_cap(float cap, std::size_t n, float* x) {
+  const Lanes inverse = all(2.0F / cap);
+  for_lanes(n, [&](std::size_t i, std::size_t used) {
+    const Lanes e = exp_lanes(multiply(load_some(x + i, used), inverse));  // tanh(u) = 1 - 2 / (exp(2 u) + 1)
+    const Lanes tanh = subtract(all(1.0F), divide(all(2.0F), add(e, all(1.0F))));
+    store_some(multiply(all(cap), tanh), x + i, used);
   });
 }
 
