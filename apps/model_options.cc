@@ -67,7 +67,9 @@ void add_model_arguments(CLI::App& command, ModelArguments& a) {
   command.add_option("--budget", a.budget,
                      "Most RAM for the model, mapped weights included (64M, 512MiB); over it: refuse, exit 3");
   command.add_option("--policy", a.policy, "Cache policy: stream, dense, window or recompute")->capture_default_str();
-  command.add_option("--sinks", a.sinks, "Pinned slots: a number, or `system` for the whole system prompt (default: the model file's, mostly 4)");
+  command.add_option(
+      "--sinks", a.sinks,
+      "Pinned slots: a number, or `system` for the whole system prompt (default: the model file's, mostly 4)");
   command.add_option("--window", a.window, "Slots of the ring: the tokens before it that a token sees (default 1020)")
       ->check(CLI::NonNegativeNumber);
   command

@@ -47,8 +47,9 @@ Status run_plan(const ModelArguments& arguments) {
 
 void add_plan(CLI::App& app, Action& action) {
   auto arguments = std::make_shared<ModelArguments>();
-  CLI::App& command = *app.add_subcommand("plan", "Print every byte that a run would take, before it is taken; MODEL may be a "
-                                            "Hugging Face config.json");
+  CLI::App& command = *app.add_subcommand("plan",
+                                          "Print every byte that a run would take, before it is taken; MODEL may be a "
+                                          "Hugging Face config.json");
   add_model_arguments(command, *arguments);
   command.footer("Example: rill plan smollm2.rill --window 508 --budget 160MiB");
   command.callback([arguments, &action] { action = [arguments] { return run_plan(*arguments); }; });

@@ -117,8 +117,7 @@ struct LayerAttention {
                     const Scratch& s) const {
     const std::size_t stride = ring.stride;
     const std::size_t at = phase(token);
-    const kernels::Query ring_query =
-        make_query(q, b.cosines.data() + at, b.sines.data() + at, s.ring_query, s.vector);
+    const kernels::Query ring_query = make_query(q, b.cosines.data() + at, b.sines.data() + at, s.ring_query, s.vector);
     kernels::Query sink_query = ring_query;
     // The two rotations differ only once the cache no longer holds the whole stream.
     if (rotated > 0 && view.has_sinks() && cache.occupancy.cache_position(token) != cache.position + token) {
@@ -302,18 +301,17 @@ void attend(const Weights& m, const Layer& layer, std::span<const float> qkv, st
   const std::size_t d = c.head_size;
   const std::size_t stride = b.staged.stride;
   const CachedSlots cached = cached_slots(c, layer, cache);
-  const LayerAttention attention = {
-      .m = m,
-      .layer = layer,
-      .cache = cache,
-      .b = b,
-      .kernels = kernels,
-      .reach = reach_of(cache.occupancy.policy(), c, layer.is_local),
-      .sinks = cached.sinks,
-      .ring = cached.ring,
-      .score_scale = c.attention_scale > 0 ? static_cast<float>(c.attention_scale)
-                                           : 1.0F / std::sqrt(static_cast<float>(d)),
-      .rotated = layer.rotates ? c.rotated_size() : 0};
+  const LayerAttention attention = {.m = m,
+                                    .layer = layer,
+                                    .cache = cache,
+                                    .b = b,
+                                    .kernels = kernels,
+                                    .reach = reach_of(cache.occupancy.policy(), c, layer.is_local),
+                                    .sinks = cached.sinks,
+                                    .ring = cached.ring,
+                                    .score_scale = c.attention_scale > 0 ? static_cast<float>(c.attention_scale)
+                                                                         : 1.0F / std::sqrt(static_cast<float>(d)),
+                                    .rotated = layer.rotates ? c.rotated_size() : 0};
   pool.run(n, [&](const WorkerPool::Part& part) {
     attention.stage(qkv, qkv_stride, part.begin, part.end, b.staged, scratch_of(b, stride, part.thread));
   });

@@ -54,7 +54,7 @@ inline constexpr CachePolicy recompute_policy(std::uint32_t window) {
 
 /// How far one layer sees.
 struct Reach {
-  std::size_t ring = 0;            ///< slots of its ring: the policy's window, or less
+  std::size_t ring = 0;             ///< slots of its ring: the policy's window, or less
   std::size_t distance = SIZE_MAX;  ///< greatest distance in the cache at which it sees a token
 };
 Reach reach_of(const CachePolicy& policy, const ModelConfig& config, bool is_local);

@@ -38,8 +38,7 @@ Status set_field(std::uint64_t& field, std::uint64_t bits, const Text& /*where*/
 }
 
 template <typename Field>
-  requires std::is_enum_v<Field>
-Status set_field(Field& field, std::uint64_t bits, const Text& where) {
+requires std::is_enum_v<Field> Status set_field(Field& field, std::uint64_t bits, const Text& where) {
   std::uint32_t number = 0;
   RILL_TRY(set_field(number, bits, where));
   field = static_cast<Field>(number);  // whether there is such a value, validate() says

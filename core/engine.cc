@@ -201,7 +201,8 @@ void Session::run(std::span<const Token> tokens) {
   }
 }
 
-/// Policy "recompute": takes tokens into the history as long as it has room. @returns how many; they run like any stream
+/// Policy "recompute": takes tokens into the history as long as it has room. @returns how many; they run like any
+/// stream
 std::size_t Session::remember_first(std::span<const Token> tokens) {
   const std::size_t count = std::min(tokens.size(), history_.size() - remembered_);
   std::copy_n(tokens.begin(), count, history_.begin() + static_cast<std::ptrdiff_t>(remembered_));

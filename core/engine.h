@@ -68,7 +68,8 @@ ModelOutline outline_of(const ModelFile& model);
 Result<ModelOutline> outline_of(const ModelConfig& config);
 
 /// Computes every byte. kUsage for options out of range or that the model cannot do, kBadInput for a tokenizer section
-/// that cannot be used, kOverBudget only if the sizes cannot be addressed at all: whether the budget holds, fits() says.
+/// that cannot be used, kOverBudget only if the sizes cannot be addressed at all: whether the budget holds, fits()
+/// says.
 Result<EnginePlan> plan_engine(const ModelOutline& model, const EngineOptions& options);
 inline Result<EnginePlan> plan_engine(const ModelFile& model, const EngineOptions& options) {
   return plan_engine(outline_of(model), options);
@@ -137,10 +138,10 @@ class Session {
 
   EngineState* engine_ = nullptr;
   StreamCache cache_;
-  std::size_t last_row_ = 0;       // of the last chunk, in the chunk's buffers
-  std::span<Token> history_;       // [window + 1] policy "recompute": the last tokens, oldest first
-  std::size_t remembered_ = 0;     // how many of them there are
-  std::uint64_t forgotten_ = 0;    // tokens of the stream before the run at hand, where each token begins a run anew
+  std::size_t last_row_ = 0;     // of the last chunk, in the chunk's buffers
+  std::span<Token> history_;     // [window + 1] policy "recompute": the last tokens, oldest first
+  std::size_t remembered_ = 0;   // how many of them there are
+  std::uint64_t forgotten_ = 0;  // tokens of the stream before the run at hand, where each token begins a run anew
   Sampler sampler_;
 };
 

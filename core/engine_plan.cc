@@ -7,9 +7,9 @@
 
 // The arena, low to high addresses, in the plan's order; items start on 64 bytes:
 //
-//   | weights | engine, layers | stacks  | cache                         | chunk                 | sampler | tokenizer |
-//   | only if | sessions,      | of the  | sinks, ring, local ring:      | staged, x, qkv, ...,  |         | pool      |
-//   | in RAM  | histories      | workers | K, V and their scales         | logits                |         |           |
+//   | weights | engine, layers | stacks  | cache                         | chunk                 | sampler | tokenizer
+//   | | only if | sessions,      | of the  | sinks, ring, local ring:      | staged, x, qkv, ...,  |         | pool |
+//   | in RAM  | histories      | workers | K, V and their scales         | logits                |         | |
 //   |<----------------------- whole run ------------------------------>|<----- one call ------>|<--- whole run ------>|
 
 namespace rill {

@@ -215,14 +215,14 @@ void forward(const Weights& m, std::span<const Token> tokens, StreamCache& cache
   const std::size_t mixed_width = std::size_t{c.heads} * c.head_size;
   const Steps step(m, n, b, machine);
 
-  step.embed(tokens, cache.occupancy);        // x         [n, D]  float32, the residual stream
-  prepare_phases(m, cache, n, b.attention);   // angles    [n, rotated/2]  twice: for the ring, for the sinks
+  step.embed(tokens, cache.occupancy);       // x         [n, D]  float32, the residual stream
+  prepare_phases(m, cache, n, b.attention);  // angles    [n, rotated/2]  twice: for the ring, for the sinks
   for (const Layer& layer : m.layers) {
     const Activations h = step.normalize(layer.attention_norm, 0, n);  // h  [n, D]  int8, a scale per (token, group)
     step.project(layer.qkv, h, n, b.qkv);                              // qkv       [n, (H + 2 G) d]  float32
     step.normalize_heads(layer);
     attend(m, layer, b.qkv, qkv_width(c), n, cache, b.attention, *machine.kernels, *machine.pool,
-           b.mixed);                         // mixed     [n, H d]  float32
+           b.mixed);                          // mixed     [n, H d]  float32
     commit(c, layer, n, cache, b.attention);  // not earlier: the chunk's first query needs the oldest slot
     const Activations mixed =
         step.quantize_rows(mixed_width, n, [&](std::size_t t, float*) { return &b.mixed[t * mixed_width]; });
@@ -230,14 +230,14 @@ void forward(const Weights& m, std::span<const Token> tokens, StreamCache& cache
     step.normalize_output(layer.attention_post_norm, b.projected);
     if (c.block == Block::kSequential) step.add_to_residual(b.projected);
 
-    const Activations g = step.normalize(layer.mlp_norm, 0, n);         // g         [n, D]  int8
+    const Activations g = step.normalize(layer.mlp_norm, 0, n);          // g         [n, D]  int8
     if (c.block == Block::kParallel) step.add_to_residual(b.projected);  // now that the MLP has its input
     if (c.experts > 0) {
-      step.mix_experts(layer, g);                        // projected [n, D]
+      step.mix_experts(layer, g);  // projected [n, D]
     } else {
-      step.project(layer.gate_up, g, n, b.wide);         // wide      [n, 2 F]  float32: gates, ups; F without gates
-      const Activations gated = step.activate(n);        // gated     [n, F]  int8
-      step.project(layer.down, gated, n, b.projected);   // projected [n, D]  float32
+      step.project(layer.gate_up, g, n, b.wide);        // wide      [n, 2 F]  float32: gates, ups; F without gates
+      const Activations gated = step.activate(n);       // gated     [n, F]  int8
+      step.project(layer.down, gated, n, b.projected);  // projected [n, D]  float32
     }
     step.normalize_output(layer.mlp_post_norm, b.projected);
     step.add_to_residual(b.projected);

@@ -27,21 +27,21 @@ struct ChunkItems {
   std::size_t logits_rows = 0;
 };
 
-/// The same, cut from the arena. Rows are padded to whole row blocks of the matrices that write them. M is the number of
-/// MLPs that a token goes through: 1, or the experts that it uses.
+/// The same, cut from the arena. Rows are padded to whole row blocks of the matrices that write them. M is the number
+/// of MLPs that a token goes through: 1, or the experts that it uses.
 struct Buffers {
-  std::size_t chunk = 0;            ///< most tokens of one call
-  std::size_t logits_rows = 0;      ///< most rows of logits of one call
-  std::span<float> x;               ///< [chunk, D] float32, the residual stream
-  std::span<float> scratch;         ///< [threads, widest input] float32, a row before it is quantised
-  std::span<float> qkv;             ///< [chunk, (H + 2 G) d]
-  std::span<float> mixed;           ///< [chunk, H d]
-  std::span<float> projected;       ///< [chunk M, D]
-  std::span<float> wide;            ///< [chunk M, 2 F], or F where the MLP has no gate
-  std::span<float> logits;          ///< [logits_rows, V]
-  std::span<std::int8_t> values;    ///< [chunk M, widest input] int8, what goes into a matrix
-  std::span<float> scales;          ///< [chunk M, groups of the widest input]
-  std::span<std::int32_t> offsets;  ///< likewise
+  std::size_t chunk = 0;             ///< most tokens of one call
+  std::size_t logits_rows = 0;       ///< most rows of logits of one call
+  std::span<float> x;                ///< [chunk, D] float32, the residual stream
+  std::span<float> scratch;          ///< [threads, widest input] float32, a row before it is quantised
+  std::span<float> qkv;              ///< [chunk, (H + 2 G) d]
+  std::span<float> mixed;            ///< [chunk, H d]
+  std::span<float> projected;        ///< [chunk M, D]
+  std::span<float> wide;             ///< [chunk M, 2 F], or F where the MLP has no gate
+  std::span<float> logits;           ///< [logits_rows, V]
+  std::span<std::int8_t> values;     ///< [chunk M, widest input] int8, what goes into a matrix
+  std::span<float> scales;           ///< [chunk M, groups of the widest input]
+  std::span<std::int32_t> offsets;   ///< likewise
   std::span<std::uint32_t> experts;  ///< [chunk, M] where there are experts: which of them
   std::span<float> shares;           ///< [chunk, M] and with which weight; they sum to 1 for a token
   AttentionBuffers attention;

@@ -133,8 +133,8 @@ constexpr Size packed_bytes(std::uint64_t rows, std::uint64_t columns, std::uint
   return divide_up(Size(rows), kTileRows) * block;
 }
 
-// Tensors by name; which of them a model has, in which order and of which shape, says core/model_tensors.cc. "{}" is the
-// layer. The bias of a norm or a matrix is called like it, with kBiasSuffix.
+// Tensors by name; which of them a model has, in which order and of which shape, says core/model_tensors.cc. "{}" is
+// the layer. The bias of a norm or a matrix is called like it, with kBiasSuffix.
 inline constexpr std::string_view kRopeTurns = "rope_turns";  // turns per position times 2^64
 inline constexpr std::string_view kAlibi = "alibi";
 inline constexpr std::string_view kEmbedding = "embedding";

@@ -47,9 +47,9 @@ struct Layer {
 /// All of it.
 struct Weights {
   ModelConfig config;
-  kernels::Matrix embedding;          ///< [V, D]
-  std::span<const float> positions;   ///< [context_length, D] where positions are learned
-  std::span<const float> alibi;       ///< [H], how much a score falls with each token of distance; empty: no ALiBi
+  kernels::Matrix embedding;         ///< [V, D]
+  std::span<const float> positions;  ///< [context_length, D] where positions are learned
+  std::span<const float> alibi;      ///< [H], how much a score falls with each token of distance; empty: no ALiBi
   std::span<const std::uint64_t> rope_turns;  ///< [rope_tables, rotated size / 2]
   std::span<const Layer> layers;
   Norm final_norm;

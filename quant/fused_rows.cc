@@ -57,8 +57,7 @@ Status bad(const Text& where, const Text& what, const Text& expected) {
 Result<FusedRows> FusedRows::find(const SourceModel& source, const TensorSpec& spec) {
   const ModelConfig& config = source.config();
   const auto in_table = [&](Part part) {
-    return has_part(part, config) &&
-           std::ranges::find(source.names(), part, &TensorName::part) != source.names().end();
+    return has_part(part, config) && std::ranges::find(source.names(), part, &TensorName::part) != source.names().end();
   };
   for (const Recipe& recipe : recipes()) {
     if (recipe.tensor != spec.pattern || !std::ranges::all_of(recipe.parts, in_table)) continue;

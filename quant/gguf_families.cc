@@ -22,20 +22,13 @@ constexpr TensorName kLlama[] = {
 };
 
 constexpr TensorName kQwen[] = {
-    {"token_embd.weight", Part::kEmbedding},
-    {"output.weight", Part::kHead},
-    {"output_norm.weight", Part::kFinalNorm},
-    {"blk.{}.attn_norm.weight", Part::kAttentionNorm},
-    {"blk.{}.attn_q.weight", Part::kQuery},
-    {"blk.{}.attn_k.weight", Part::kKey},
-    {"blk.{}.attn_v.weight", Part::kValue},
-    {"blk.{}.attn_q_norm.weight", Part::kQueryNorm},
-    {"blk.{}.attn_k_norm.weight", Part::kKeyNorm},
-    {"blk.{}.attn_output.weight", Part::kAttentionOut},
-    {"blk.{}.ffn_norm.weight", Part::kMlpNorm},
-    {"blk.{}.ffn_gate.weight", Part::kGate},
-    {"blk.{}.ffn_up.weight", Part::kUp},
-    {"blk.{}.ffn_down.weight", Part::kDown},
+    {"token_embd.weight", Part::kEmbedding},       {"output.weight", Part::kHead},
+    {"output_norm.weight", Part::kFinalNorm},      {"blk.{}.attn_norm.weight", Part::kAttentionNorm},
+    {"blk.{}.attn_q.weight", Part::kQuery},        {"blk.{}.attn_k.weight", Part::kKey},
+    {"blk.{}.attn_v.weight", Part::kValue},        {"blk.{}.attn_q_norm.weight", Part::kQueryNorm},
+    {"blk.{}.attn_k_norm.weight", Part::kKeyNorm}, {"blk.{}.attn_output.weight", Part::kAttentionOut},
+    {"blk.{}.ffn_norm.weight", Part::kMlpNorm},    {"blk.{}.ffn_gate.weight", Part::kGate},
+    {"blk.{}.ffn_up.weight", Part::kUp},           {"blk.{}.ffn_down.weight", Part::kDown},
 };
 
 // The converter has added 1 to the gains.
@@ -60,14 +53,10 @@ constexpr TensorName kGemma3[] = {
 
 // Fused rows come regrouped: all queries, all keys, all values.
 constexpr TensorName kGptNeox[] = {
-    {"token_embd.weight", Part::kEmbedding},
-    {"output.weight", Part::kHead},
-    {"output_norm.weight", Part::kFinalNorm},
-    {"blk.{}.attn_norm.weight", Part::kAttentionNorm},
-    {"blk.{}.attn_qkv.weight", Part::kQkv},
-    {"blk.{}.attn_output.weight", Part::kAttentionOut},
-    {"blk.{}.ffn_norm.weight", Part::kMlpNorm},
-    {"blk.{}.ffn_up.weight", Part::kUp},
+    {"token_embd.weight", Part::kEmbedding},    {"output.weight", Part::kHead},
+    {"output_norm.weight", Part::kFinalNorm},   {"blk.{}.attn_norm.weight", Part::kAttentionNorm},
+    {"blk.{}.attn_qkv.weight", Part::kQkv},     {"blk.{}.attn_output.weight", Part::kAttentionOut},
+    {"blk.{}.ffn_norm.weight", Part::kMlpNorm}, {"blk.{}.ffn_up.weight", Part::kUp},
     {"blk.{}.ffn_down.weight", Part::kDown},
 };
 

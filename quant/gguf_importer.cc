@@ -175,15 +175,14 @@ Status GgufModel::read_tensors() {
     if (!is_known(tensor.name, names)) return foreign_tensor(tensor);
   }
   for (const NeededTensor& tensor : needed) {
-    const auto found = std::ranges::find_if(
-        tensor.names, [&](const std::string& name) { return file_.find_tensor(name) != nullptr; });
+    const auto found =
+        std::ranges::find_if(tensor.names, [&](const std::string& name) { return file_.find_tensor(name) != nullptr; });
     if (found == tensor.names.end()) {
       return bad(text(file_.name(), ", tensor ", tensor.names.front()), text("missing"),
                  text("[", tensor.shape.rows, ", ", tensor.shape.columns, "]"), text("convert the model again"));
     }
     RILL_TRY(check_shape(*file_.find_tensor(*found), tensor.shape));
-    tensors_.emplace(*found,
-                     SourceTensor{.name = *found, .rows = tensor.shape.rows, .columns = tensor.shape.columns});
+    tensors_.emplace(*found, SourceTensor{.name = *found, .rows = tensor.shape.rows, .columns = tensor.shape.columns});
   }
   return {};
 }
@@ -198,8 +197,7 @@ Status GgufModel::check_shape(const GgufTensor& tensor, PartShape shape) const {
 
 Status GgufModel::foreign_tensor(const GgufTensor& tensor) const {
   return bad(file_.where(tensor), text("not a part of the ", family_->family, " network"),
-             text("only what the family names, in ", config_.layers, " layers"),
-             text("import a model without it"));
+             text("only what the family names, in ", config_.layers, " layers"), text("import a model without it"));
 }
 
 Status GgufModel::read_rope() {

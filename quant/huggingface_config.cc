@@ -118,7 +118,8 @@ Status read_rotary_fraction(const Fields& fields, ModelConfig& c) {
     RILL_ASSIGN(const double fraction, fields.number(key, 0.01, 1.0));
     c.rotary = static_cast<std::uint32_t>(fraction * c.head_size);
     if (c.rotary < 2 || c.rotary % 2 != 0) {
-      return fields.bad(key, text(fraction, ", ", c.rotary, " dimensions of each head"), text("an even number of them"));
+      return fields.bad(key, text(fraction, ", ", c.rotary, " dimensions of each head"),
+                        text("an even number of them"));
     }
   }
   return {};
@@ -149,8 +150,7 @@ Result<RopeScaling> read_yarn(const Fields& fields) {
     RILL_TRY(fields.must_be_absent(key, "the factor of YaRN's own formula"));
   }
   // arXiv 2309.00071, eq. 22: the scores' temperature, put on cosines and sines.
-  RILL_ASSIGN(scaling.magnitude,
-              fields.number("attention_factor", 1e-3, 1e3, 0.1 * std::log(scaling.factor) + 1.0));
+  RILL_ASSIGN(scaling.magnitude, fields.number("attention_factor", 1e-3, 1e3, 0.1 * std::log(scaling.factor) + 1.0));
   return scaling;
 }
 

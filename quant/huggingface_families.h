@@ -21,9 +21,9 @@ struct PositionSource {
 /// One model_type that can be imported.
 struct HuggingfaceFamily {
   std::string_view model_type;
-  std::string_view family;             ///< of core/model_family.h
-  double rotary_fraction = 1.0;        ///< of a head, where the file is silent
-  std::uint32_t mlp_ratio = 0;         ///< MLP width over hidden size, where the file is silent; 0: it must say
+  std::string_view family;       ///< of core/model_family.h
+  double rotary_fraction = 1.0;  ///< of a head, where the file is silent
+  std::uint32_t mlp_ratio = 0;   ///< MLP width over hidden size, where the file is silent; 0: it must say
   std::span<const std::string_view> ignored = {};  ///< ends of names of tensors that follow from the configuration
   const std::span<const TensorName>* names = nullptr;
   /// Reads what only this family has; nullptr: nothing. Comes after everything that families share.

@@ -72,8 +72,8 @@ class HuggingfaceModel final : public SourceModel {
   mutable std::atomic<std::uint64_t> bytes_since_forgetting_ = 0;
 };
 
-/// What a checkpoint may carry and no network needs: tables that follow from the configuration, and under the head's name
-/// what is the embedding in a tied model.
+/// What a checkpoint may carry and no network needs: tables that follow from the configuration, and under the head's
+/// name what is the embedding in a tied model.
 bool HuggingfaceModel::is_ignored(std::string_view name) const {
   const auto ends_name = [&](std::string_view suffix) { return name.ends_with(suffix); };
   const auto is_head = [&](const TensorName& row) { return row.part == Part::kHead && row.pattern == name; };

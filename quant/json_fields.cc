@@ -64,8 +64,7 @@ Status Fields::read(std::span<const NumberKey> keys, ModelConfig& config) const 
   Status status;
   for_each_field(config, [&](std::string_view field, auto& target, double least, double most) {
     using Number = std::remove_reference_t<decltype(target)>;
-    const auto key =
-        std::ranges::find_if(keys, [&](const NumberKey& k) { return k.field == field && has(k.key); });
+    const auto key = std::ranges::find_if(keys, [&](const NumberKey& k) { return k.field == field && has(k.key); });
     if (!status.ok() || key == keys.end()) return;
     const Result<double> read = number(key->key, least, most);
     if (!read.ok()) {

@@ -13,8 +13,8 @@
 
 namespace rill::quant {
 
-/// A number of a configuration and the field of ModelConfig that it becomes; the field's range holds for it. A field may
-/// have several keys: the first that the file has counts.
+/// A number of a configuration and the field of ModelConfig that it becomes; the field's range holds for it. A field
+/// may have several keys: the first that the file has counts.
 struct NumberKey {
   std::string_view key;
   std::string_view field;

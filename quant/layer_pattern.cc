@@ -43,8 +43,7 @@ Status set_layer_pattern(const Fields& fields, std::string_view key, const std::
     config = changed;
     return {};
   }
-  return fields.bad(key, text("a pattern that does not repeat within ", kMostPeriod, " layers"),
-                    text("one that does"));
+  return fields.bad(key, text("a pattern that does not repeat within ", kMostPeriod, " layers"), text("one that does"));
 }
 
 }  // namespace rill::quant

@@ -30,8 +30,9 @@ struct RopeScaling {
 /// @param theta    > 1 for kYarn, else > 0
 std::vector<double> rope_turns(std::uint32_t rotated, double theta, const RopeScaling& scaling);
 
-/// How much a score falls with each token of distance, by head: 2^(-most_bias i / p) for i = 1 .. p, p the largest power
-/// of two up to `heads`; for the heads that are left the exponents between those (ALiBi, arXiv 2108.12409, section 3).
+/// How much a score falls with each token of distance, by head: 2^(-most_bias i / p) for i = 1 .. p, p the largest
+/// power of two up to `heads`; for the heads that are left the exponents between those (ALiBi, arXiv 2108.12409,
+/// section 3).
 std::vector<double> alibi_slopes(std::uint32_t heads, double most_bias);
 
 }  // namespace rill::quant

@@ -17,8 +17,8 @@ struct PartShape {
   std::uint64_t columns;
 };
 
-/// The shape that a part has in a network of these dimensions, in Rill's orientation; or the shape of its bias, [1, n] or
-/// one row per expert.
+/// The shape that a part has in a network of these dimensions, in Rill's orientation; or the shape of its bias, [1, n]
+/// or one row per expert.
 PartShape shape_of(Part part, const ModelConfig& config, bool is_bias = false);
 
 /// True if a model of this configuration has this part; or a bias of it.

@@ -33,6 +33,7 @@ struct Case {
   std::uint32_t sinks;
   std::uint32_t window;
   std::size_t chunk;
+  std::uint32_t local_window = 0;  ///< of the layer; 0: it sees all that is cached
 };
 
 std::vector<Case> all_cases() {
@@ -42,24 +43,31 @@ std::vector<Case> all_cases() {
       for (const std::size_t chunk : {1U, 3U, 7U, 40U}) cases.push_back({sinks, window, chunk});
     }
   }
+  for (const std::uint32_t local : {1U, 5U, 12U, 14U, 30U}) {  // inside the window, between it and the sinks, beyond
+    for (const std::size_t chunk : {1U, 7U, 40U}) cases.push_back({3, 12, chunk, local});
+  }
   return cases;
 }
 
 class EveryWindow : public testing::TestWithParam<Case> {};
 INSTANTIATE_TEST_SUITE_P(Chunks, EveryWindow, testing::ValuesIn(all_cases()), [](const auto& one) {
   return std::to_string(one.param.sinks) + "_sinks_window_" + std::to_string(one.param.window) + "_chunk_" +
-         std::to_string(one.param.chunk);
+         std::to_string(one.param.chunk) + "_local_" + std::to_string(one.param.local_window);
 });
 
 TEST_P(EveryWindow, EachTokenSeesWhatThePapersRuleLetsItSee) {
   const Case c = GetParam();
   Occupancy occupancy(stream_policy(c.sinks, c.window));
   PaperRule rule(c.sinks, c.window);
+  ModelConfig config;
+  config.local_window = c.local_window;
+  const Reach reach = reach_of(occupancy.policy(), config, c.local_window > 0);
+  EXPECT_LE(reach.ring, c.window);
   std::vector<std::size_t> sink_slots(c.sinks, SIZE_MAX);  // which token lies where
-  std::vector<std::size_t> ring_slots(c.window, SIZE_MAX);
+  std::vector<std::size_t> ring_slots(reach.ring, SIZE_MAX);
   for (std::size_t begin = 0; begin < 200; begin += c.chunk) {
     for (std::size_t i = 0; i < c.chunk; ++i) {
-      const View view = occupancy.view(i);
+      const View view = occupancy.view(i, reach);
       std::vector<std::size_t> seen;
       std::size_t as_sinks = 0;
       for (std::size_t s = 0; s < view.size; ++s) {
@@ -72,13 +80,18 @@ TEST_P(EveryWindow, EachTokenSeesWhatThePapersRuleLetsItSee) {
         if (segment.is_sink) as_sinks += segment.count;
       }
       std::vector<std::size_t> expected = rule.cached();
+      EXPECT_EQ(occupancy.cache_position(i), expected.size());
+      if (c.local_window > 0 && expected.size() > c.local_window) {  // the nearest by their index in the cache
+        expected.erase(expected.begin(), expected.end() - c.local_window);
+      }
+      const auto sinks = std::count_if(expected.begin(), expected.end(), [&](std::size_t t) { return t < c.sinks; });
       expected.push_back(begin + i);  // itself
       ASSERT_EQ(seen, expected) << "token " << begin + i;
-      EXPECT_EQ(view.cached, expected.size() - 1);
-      EXPECT_EQ(as_sinks, std::min<std::size_t>(c.sinks, begin + i));
+      EXPECT_EQ(view.visible, expected.size());
+      EXPECT_EQ(as_sinks, static_cast<std::size_t>(sinks));
       rule.add(begin + i);
     }
-    occupancy.for_each_kept(c.chunk, [&](std::size_t staged, Segment::Place place, std::size_t slot) {
+    occupancy.for_each_kept(c.chunk, reach, [&](std::size_t staged, Segment::Place place, std::size_t slot) {
       (place == Segment::Place::kSinks ? sink_slots : ring_slots).at(slot) = begin + staged;
     });
     occupancy.advance(c.chunk);
@@ -100,7 +113,7 @@ TEST(DensePolicy, SeesEverythingUpToItsCapacity) {
   constexpr std::size_t kCapacity = 10;
   Occupancy occupancy(dense_policy(kCapacity));
   for (std::size_t token = 0; token < kCapacity; ++token) {
-    EXPECT_EQ(occupancy.view(0).cached, token);
+    EXPECT_EQ(occupancy.cache_position(0), token);
     EXPECT_EQ(occupancy.room(), kCapacity - token);
     occupancy.advance(1);
   }

@@ -13,8 +13,9 @@
 #include "core/checksum.h"
 #include "platform/cpu.h"
 #include "tests/support/golden.h"
+#include "tests/support/golden_models.h"
 #include "tests/support/imported_model.h"
-#include "tests/support/oracle_llama.h"
+#include "tests/support/oracle_network.h"
 #include "tests/support/real_model.h"
 #include "tests/support/shared_data.h"
 
@@ -37,7 +38,8 @@ class StreamingGolden : public testing::TestWithParam<const char*> {
   static constexpr double kTolerance = 0.04;  // of the logits' deviation: the README beside the goldens
   std::string directory() const { return shared_path(std::string("goldens/streaming/") + GetParam()); }
 };
-INSTANTIATE_TEST_SUITE_P(Llama, StreamingGolden, testing::Values("llama_mha", "llama_gqa"));
+INSTANTIATE_TEST_SUITE_P(Families, StreamingGolden, testing::ValuesIn(kStreamingGoldens),
+                         [](const auto& test) { return std::string(test.param); });
 
 TEST_P(StreamingGolden, EveryPolicyAgreesWithThePapersOwnCode) {
   RILL_NEED_SHARED("goldens/streaming");
@@ -52,17 +54,21 @@ TEST_P(StreamingGolden, EveryPolicyAgreesWithThePapersOwnCode) {
   };
   for (const Case& c : {Case{stream_policy(4, 28), "stream_4_28", "nll_stream_4_28"},
                         Case{stream_policy(1, 31), "stream_1_31", "nll_stream_1_31"},
-                        Case{window_policy(32), "window_0_32", "nll_window_0_32"}}) {
+                        Case{window_policy(32), "window_0_32", "nll_window_0_32"},
+                        Case{recompute_policy(32), "recompute_33", "nll_recompute_33"}}) {
     Result<Engine> engine = start(model.file(), {.policy = c.policy, .chunk = 24});
     ASSERT_TRUE(engine.ok());
     const std::vector<float> logits = logits_of(*engine, tokens);
-    const std::vector<float> rows = rows_at(logits, kVocabulary, (*golden)["step_index"]);
+    const char* index = c.policy.recomputes ? "recompute_index" : "step_index";
+    const std::vector<float> rows = rows_at(logits, kVocabulary, (*golden)[index]);
     EXPECT_LE(rms_over_deviation(rows, (*golden)[c.logits].floats), kTolerance) << c.logits;
     double difference = 0;
     const std::vector<float>& nll = (*golden)[c.nll].floats;
-    for (std::size_t t = 0; t < nll.size(); ++t) {
+    const std::size_t first = tokens.size() - 1 - nll.size();  // recomputation is stored from the first full window
+    for (std::size_t i = 0; i < nll.size(); ++i) {
+      const std::size_t t = first + i;
       difference += nll_nats(std::span(logits).subspan(t * kVocabulary, kVocabulary), tokens[t + 1]) -
-                    static_cast<double>(nll[t]);
+                    static_cast<double>(nll[i]);
     }
     EXPECT_NEAR(difference / static_cast<double>(nll.size()), 0, 0.02) << c.nll;
   }
@@ -133,28 +139,6 @@ TEST_P(StreamingGolden, AStreamThatBeginsNearTheEndOfPositionsGoesOn) {
   }
 }
 
-TEST(Goldens, LlamaAndLlama3AgreeWithHuggingFaceFromEitherFormat) {
-  RILL_NEED_SHARED("goldens");
-  struct Case {
-    const char* source;
-    const char* golden;
-    double least_cosine;  // goldens/tolerances.json
-  };
-  for (const Case& c : {Case{"goldens/llama", "goldens/llama", 0.99752},
-                        Case{"goldens/llama/llama.q8_0.gguf", "goldens/llama", 0.99752},
-                        Case{"goldens/llama3", "goldens/llama3", 0.99719},
-                        Case{"goldens/llama3/llama3.q8_0.gguf", "goldens/llama3", 0.99719}}) {
-    const ImportedModel model(shared_path(c.source));
-    const Result<Golden> golden = Golden::load(shared_path(c.golden) + "/golden.safetensors");
-    ASSERT_TRUE(model.ok() && golden.ok());
-    Result<Engine> engine = start(model.file(), {.policy = dense_policy(128)});
-    ASSERT_TRUE(engine.ok());
-    EXPECT_GE(worst_row_cosine(logits_of(*engine, (*golden)["tokens"].tokens()), (*golden)["logits"].floats, 320),
-              c.least_cosine)
-        << c.source;
-  }
-}
-
 /// stories260K beside its oracle, token by token.
 class Stories260K : public testing::Test {
  protected:
@@ -169,7 +153,7 @@ class Stories260K : public testing::Test {
     ASSERT_TRUE(model.ok());
     const auto source = quant::open_source_model(checkpoint, vocabulary);
     ASSERT_TRUE(source.ok());
-    const auto oracle = oracle::Llama::load(**source);
+    const auto oracle = oracle::Network::load(**source);
     ASSERT_TRUE(oracle.ok());
     Result<Engine> engine = start(model.file(), {.policy = stream_policy(4, 508)});
     ASSERT_TRUE(engine.ok());

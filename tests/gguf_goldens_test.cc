@@ -75,8 +75,9 @@ std::string huggingface_name(Part part, std::uint32_t layer) {
       return prefix + "mlp.up_proj.weight";
     case Part::kDown:
       return prefix + "mlp.down_proj.weight";
+    default:  // parts of other families
+      return {};
   }
-  return {};
 }
 
 class GoldenGguf : public testing::TestWithParam<std::string> {

@@ -180,7 +180,7 @@ TEST(GgufImporter, HostileDimensionsAreSentences) {
     expect_refused(file, "key llama." + key + " at offset");
   }
   for (const std::string key : {"attention.key_length", "attention.value_length", "rope.dimension_count"}) {
-    for (const std::uint32_t value : {0U, 2U, 5U, 0xffffffffU}) {
+    for (const std::uint32_t value : {0U, 3U, 5U, 0xffffffffU}) {
       GgufBuilder file = small_model();
       file.u32("llama." + key, value);
       expect_refused(file, "a.gguf, ");
@@ -191,9 +191,16 @@ TEST(GgufImporter, HostileDimensionsAreSentences) {
     file.f32("llama.attention.layer_norm_rms_epsilon", value);
     expect_refused(file, "a.gguf, ");
   }
+}
+
+TEST(GgufImporter, AWindowOfTheModelsOwnCountsTheTokenItself) {
   GgufBuilder windowed = small_model();
   windowed.u32("llama.attention.sliding_window", 4096);
-  expect_refused(windowed, "trained with a window of 4096");
+  const Opened opened = import(windowed);
+  ASSERT_TRUE(opened.model.ok()) << opened.model.status().message();
+  EXPECT_EQ((*opened.model)->config().local_window, 4095U);
+  EXPECT_TRUE((*opened.model)->config().is_local(0));
+  EXPECT_TRUE((*opened.model)->config().is_local(1));
 }
 
 TEST(GgufImporter, RopeTurnsAreThetaToTheMinus2iOverDOverTwoPi) {

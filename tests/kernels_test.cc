@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -205,6 +206,10 @@ TEST_P(EveryKernelSet, MixAddsTheValuesInAscendingOrder) {
   }
 }
 
+constexpr ActivationFunction kActivationFunctions[] = {ActivationFunction::kSilu, ActivationFunction::kGelu,
+                                                       ActivationFunction::kGeluTanh,
+                                                       ActivationFunction::kClampedSwish};
+
 TEST_P(EveryKernelSet, FloatKernelsHaveTheReferencesBitsAtEveryLength) {
   for (std::size_t n = 1; n <= 70; ++n) {
     const std::vector<float> x = random_floats(n, 11, 5.0F);
@@ -217,7 +222,15 @@ TEST_P(EveryKernelSet, FloatKernelsHaveTheReferencesBitsAtEveryLength) {
       std::vector<float> out(n);
       k.rms_normalize(x.data(), y.data(), n, 1e-5F, out.data());
       all.insert(all.end(), out.begin(), out.end());
-      k.silu_multiply(x.data(), y.data(), n, out.data());
+      k.layer_normalize(x.data(), y.data(), x.data(), n, 1e-5F, out.data());
+      all.insert(all.end(), out.begin(), out.end());
+      for (const ActivationFunction function : kActivationFunctions) {
+        k.activate(function, x.data(), n, 7.0F, out.data());
+        all.insert(all.end(), out.begin(), out.end());
+        k.activate_gated(function, x.data(), y.data(), n, 7.0F, out.data());
+        all.insert(all.end(), out.begin(), out.end());
+      }
+      k.soft_cap(2.0F, n, out.data());
       all.insert(all.end(), out.begin(), out.end());
       k.add(y.data(), n, out.data());
       k.scale(0.3F, n, out.data());
@@ -290,21 +303,74 @@ TEST_P(EveryKernelSet, ExponentiateIsExpWithinTwoUlp) {
   }
 }
 
-TEST_P(EveryKernelSet, SiluAndNormAreWhatTheirPapersSay) {
-  const std::vector<float> x = random_floats(100, 1, 4.0F);
-  const std::vector<float> y = random_floats(100, 2);
-  std::vector<float> out(100);
-  set().silu_multiply(x.data(), y.data(), 100, out.data());
-  for (std::size_t i = 0; i < 100; ++i) {
-    const double expected = x[i] / (1 + std::exp(-static_cast<double>(x[i]))) * y[i];
-    EXPECT_NEAR(out[i], expected, 1e-6 * (1 + std::fabs(expected)));
+/// The functions of ActivationFunction from their definitions, in double.
+double activation(ActivationFunction function, double x, double limit) {
+  switch (function) {
+    case ActivationFunction::kSilu:
+      return x / (1 + std::exp(-x));
+    case ActivationFunction::kGelu:
+      return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0)));
+    case ActivationFunction::kGeluTanh:
+      return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x)));
+    case ActivationFunction::kClampedSwish:
+      break;
   }
-  set().rms_normalize(x.data(), y.data(), 100, 1e-5F, out.data());
-  double squares = 0;
-  for (const float v : x) squares += static_cast<double>(v) * v;
-  for (std::size_t i = 0; i < 100; ++i) {
-    const double expected = x[i] / std::sqrt(squares / 100 + 1e-5) * y[i];
-    EXPECT_NEAR(out[i], expected, 1e-6 * (1 + std::fabs(expected)));
+  const double clamped = std::min(x, limit);
+  return clamped / (1 + std::exp(-1.702 * clamped));
+}
+
+TEST_P(EveryKernelSet, ActivationsAreWhatTheirPapersSay) {
+  constexpr float kLimit = 3.0F;
+  std::vector<float> x = random_floats(100, 1, 4.0F);
+  x[0] = 0.0F;
+  x[1] = -60.0F;
+  x[2] = 60.0F;
+  const std::vector<float> y = random_floats(100, 2, 4.0F);
+  std::vector<float> plain(100);
+  std::vector<float> gated(100);
+  for (const ActivationFunction function : kActivationFunctions) {
+    set().activate(function, x.data(), 100, kLimit, plain.data());
+    set().activate_gated(function, x.data(), y.data(), 100, kLimit, gated.data());
+    for (std::size_t i = 0; i < 100; ++i) {
+      const double expected = activation(function, x[i], kLimit);
+      EXPECT_NEAR(plain[i], expected, 1e-6 * (1 + std::fabs(expected))) << "at " << x[i];
+      const bool is_clamped = function == ActivationFunction::kClampedSwish;
+      const double up = is_clamped ? std::clamp<double>(y[i], -kLimit, kLimit) + 1 : static_cast<double>(y[i]);
+      EXPECT_NEAR(gated[i], expected * up, 1e-6 * (1 + std::fabs(expected)) * (1 + std::fabs(up))) << "at " << x[i];
+    }
+  }
+}
+
+TEST_P(EveryKernelSet, SoftCapIsATanh) {
+  std::vector<float> x = random_floats(50, 4, 20.0F);
+  x[0] = 0.0F;
+  x[1] = 1e6F;
+  x[2] = -1e6F;
+  std::vector<float> capped = x;
+  set().soft_cap(5.0F, 50, capped.data());
+  for (std::size_t i = 0; i < 50; ++i) EXPECT_NEAR(capped[i], 5 * std::tanh(x[i] / 5.0), 2e-6) << "at " << x[i];
+}
+
+TEST_P(EveryKernelSet, NormsAreWhatTheirPapersSay) {
+  for (const std::size_t n : {5U, 64U, 100U}) {
+    std::vector<float> x = random_floats(n, 1, 4.0F);
+    for (float& v : x) v += 3.0F;
+    const std::vector<float> gain = random_floats(n, 2);
+    const std::vector<float> bias = random_floats(n, 3);
+    double squares = 0;
+    double mean = 0;
+    for (const float v : x) squares += static_cast<double>(v) * v / static_cast<double>(n);
+    for (const float v : x) mean += v / static_cast<double>(n);
+    double variance = 0;
+    for (const float v : x) variance += (v - mean) * (v - mean) / static_cast<double>(n);
+    std::vector<float> rms(n);
+    std::vector<float> layer = x;  // in place
+    set().rms_normalize(x.data(), gain.data(), n, 1e-5F, rms.data());
+    set().layer_normalize(layer.data(), gain.data(), bias.data(), n, 1e-5F, layer.data());
+    for (std::size_t i = 0; i < n; ++i) {
+      EXPECT_NEAR(rms[i], x[i] / std::sqrt(squares + 1e-5) * gain[i], 4e-6);
+      EXPECT_NEAR(layer[i], (x[i] - mean) / std::sqrt(variance + 1e-5) * gain[i] + bias[i], 4e-6) << n;
+    }
   }
 }
 

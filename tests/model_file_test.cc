@@ -87,7 +87,7 @@ std::string expect_refused(const Result<ModelFile>& file, const std::string& abo
   EXPECT_FALSE(file.ok()) << about;
   if (file.ok()) return {};
   EXPECT_EQ(file.status().code(), Code::kBadInput) << about;
-  const std::string sentence(file.status().message());
+  std::string sentence(file.status().message());
   EXPECT_EQ(sentence.rfind("m.rill", 0), 0U) << about << ": " << sentence;
   return sentence;
 }
@@ -133,13 +133,16 @@ TEST(ModelFile, CutOffAnywhereIsRefused) {
   }
 }
 
-TEST(ModelFile, ANewerVersionIsNamed) {
-  FileImage image;
-  image.header().version = 2;
-  image.mend();
-  const std::string sentence = expect_refused(image.view(), "version 2");
-  EXPECT_NE(sentence.find("version 2"), std::string::npos);
-  EXPECT_NE(sentence.find("version 1"), std::string::npos);
+TEST(ModelFile, ANewerAndAnOlderVersionAreNamedWithTheOneThatIsRead) {
+  const std::string read = "version " + std::to_string(format::kVersion);
+  for (const std::uint32_t version : {format::kVersion + 1, format::kVersion - 1}) {
+    FileImage image;
+    image.header().version = version;
+    image.mend();
+    const std::string sentence = expect_refused(image.view(), "version " + std::to_string(version));
+    EXPECT_NE(sentence.find("version " + std::to_string(version)), std::string::npos);
+    EXPECT_NE(sentence.find(read), std::string::npos);
+  }
 }
 
 TEST(ModelFile, EveryWordOfHeaderAndTablesIsCheckedOnceItsChecksumHolds) {

@@ -1,6 +1,6 @@
-// The oracle against what others computed: Hugging Face transformers in float64 (goldens/llama, goldens/llama3), the
-// StreamingLLM paper's own code in float64 (goldens/streaming), and llama2.c on a trained model. The goldens' READMEs
-// ask a float path for 1e-4 of every logit.
+// The oracle against what others computed: Hugging Face transformers in float64 (goldens), the StreamingLLM paper's own
+// code in float64 (goldens/streaming), and llama2.c on a trained model. The goldens' READMEs ask a float path for 1e-4
+// of every logit.
 
 #include <gtest/gtest.h>
 
@@ -15,7 +15,8 @@
 
 #include "quant/source_model.h"
 #include "tests/support/golden.h"
-#include "tests/support/oracle_llama.h"
+#include "tests/support/golden_models.h"
+#include "tests/support/oracle_network.h"
 #include "tests/support/shared_data.h"
 
 namespace rill {
@@ -24,7 +25,7 @@ namespace {
 constexpr double kTolerance = 1e-4;
 
 /// What a model makes of a stream: [steps][vocabulary].
-std::vector<std::vector<float>> run(const oracle::Llama& model, const oracle::Policy& policy,
+std::vector<std::vector<float>> run(const oracle::Network& model, const oracle::Policy& policy,
                                     std::span<const Token> ids) {
   oracle::PaperCache cache(policy);
   std::vector<std::vector<float>> rows;
@@ -42,20 +43,19 @@ std::unique_ptr<quant::SourceModel> open_model(const std::string& path) {
 }
 
 class OracleOnTransformers : public testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(Goldens, OracleOnTransformers, testing::Values("llama", "llama3"),
+INSTANTIATE_TEST_SUITE_P(Goldens, OracleOnTransformers, testing::ValuesIn(kGoldenFamilies),
                          [](const auto& test) { return std::string(test.param); });
 
-TEST_P(OracleOnTransformers, EveryLogitOfDenseAttentionAgrees) {
+TEST_P(OracleOnTransformers, EveryLogitOfDenseAttentionAgreesFromEitherFormat) {
   const std::string name = GetParam();
   RILL_NEED_SHARED("goldens/" + name);
   const std::string directory = shared_path("goldens/" + name);
   const auto golden = Golden::load(directory + "/golden.safetensors");
   ASSERT_TRUE(golden.ok()) << golden.status().message();
-  // The same weights twice: in halves, and as GGUF has them, queries and keys in adjacent pairs.
-  for (const std::string& path : {directory, directory + "/" + name + ".q8_0.gguf"}) {
+  for (const std::string& path : golden_sources(name)) {
     const auto source = open_model(path);
     ASSERT_NE(source, nullptr);
-    const auto model = oracle::Llama::load(*source);
+    const auto model = oracle::Network::load(*source);
     ASSERT_TRUE(model.ok()) << model.status().message();
     const auto rows = run(*model, {}, (*golden)["tokens"].tokens());
     ASSERT_EQ(rows.size(), 128U);
@@ -69,51 +69,70 @@ TEST_P(OracleOnTransformers, EveryLogitOfDenseAttentionAgrees) {
 struct PaperRun {
   const char* name;  ///< of the stored logits
   oracle::Policy policy;
-  const char* steps;  ///< at which steps they are stored; nullptr: at each from the first
+  const char* steps = nullptr;  ///< at which steps they are stored; nullptr: at each from the first
+  const char* nll = nullptr;    ///< nullptr: none is stored
 };
 constexpr PaperRun kPaperRuns[] = {
-    {.name = "dense", .policy = {}, .steps = nullptr},
-    {.name = "stream_4_28", .policy = {.sinks = 4, .window = 28}, .steps = "step_index"},
-    {.name = "stream_1_31", .policy = {.sinks = 1, .window = 31}, .steps = "step_index"},
-    {.name = "window_0_32", .policy = {.sinks = 0, .window = 32}, .steps = "step_index"},
+    {.name = "dense", .policy = {}, .nll = "nll_dense"},
+    {.name = "stream_4_28", .policy = {.sinks = 4, .window = 28}, .steps = "step_index", .nll = "nll_stream_4_28"},
+    {.name = "stream_1_31", .policy = {.sinks = 1, .window = 31}, .steps = "step_index", .nll = "nll_stream_1_31"},
+    {.name = "window_0_32", .policy = {.sinks = 0, .window = 32}, .steps = "step_index", .nll = "nll_window_0_32"},
+    {.name = "stream_4_28_chunk24_first", .policy = {.sinks = 4, .window = 28}},
 };
 
-class OracleOnThePaper : public testing::TestWithParam<std::pair<const char*, PaperRun>> {};
-std::vector<std::pair<const char*, PaperRun>> paper_cases() {
-  std::vector<std::pair<const char*, PaperRun>> cases;
-  for (const char* model : {"llama_mha", "llama_gqa"}) {
-    for (const PaperRun& paper_run : kPaperRuns) cases.emplace_back(model, paper_run);
+class OracleOnThePaper : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    directory_ = std::string("goldens/streaming/") + GetParam();
+    RILL_NEED_SHARED(directory_);
+    const auto source = open_model(shared_path(directory_));
+    ASSERT_NE(source, nullptr);
+    auto model = oracle::Network::load(*source);
+    ASSERT_TRUE(model.ok()) << model.status().message();
+    model_ = std::move(model).value();
+    auto golden = Golden::load(shared_path(directory_) + "/golden.safetensors");
+    ASSERT_TRUE(golden.ok()) << golden.status().message();
+    golden_ = std::move(golden).value();
   }
-  return cases;
-}
-void PrintTo(const PaperRun& paper_run, std::ostream* out) { *out << paper_run.name; }
-INSTANTIATE_TEST_SUITE_P(Goldens, OracleOnThePaper, testing::ValuesIn(paper_cases()),
-                         [](const auto& test) { return std::string(test.param.first) + "_" + test.param.second.name; });
+
+  std::string directory_;
+  oracle::Network model_;
+  Golden golden_;
+};
+INSTANTIATE_TEST_SUITE_P(Goldens, OracleOnThePaper, testing::ValuesIn(kStreamingGoldens),
+                         [](const auto& test) { return std::string(test.param); });
 
 TEST_P(OracleOnThePaper, EveryStoredLogitAndEveryNllAgrees) {
-  const auto& [name, paper_run] = GetParam();
-  const std::string directory = std::string("goldens/streaming/") + name;
-  RILL_NEED_SHARED(directory);
-  const auto source = open_model(shared_path(directory));
-  ASSERT_NE(source, nullptr);
-  const auto model = oracle::Llama::load(*source);
-  ASSERT_TRUE(model.ok()) << model.status().message();
-  const auto golden = Golden::load(shared_path(directory) + "/golden.safetensors");
-  ASSERT_TRUE(golden.ok()) << golden.status().message();
-
-  const std::vector<Token> tokens = (*golden)["tokens"].tokens();
-  const GoldenTensor& nll = (*golden)[std::string("nll_") + paper_run.name];
-  const GoldenTensor& logits = (*golden)[paper_run.name];
-  ASSERT_GE(nll.floats.size(), 128U);
-  ASSERT_GE(logits.shape[0], 70U);
-  const std::size_t steps = paper_run.steps == nullptr ? logits.shape[0] : tokens.size();
-  const auto rows = run(*model, paper_run.policy, std::span(tokens).first(steps));
-  for (std::size_t t = 0; t < nll.floats.size(); ++t) {
-    ASSERT_NEAR(nll_nats(rows.at(t), tokens.at(t + 1)), static_cast<double>(nll.floats[t]), kTolerance) << "step " << t;
+  const std::vector<Token> tokens = golden_["tokens"].tokens();
+  for (const PaperRun& paper_run : kPaperRuns) {
+    SCOPED_TRACE(paper_run.name);
+    const GoldenTensor& logits = golden_[paper_run.name];
+    const std::size_t steps = paper_run.steps == nullptr ? logits.shape[0] : tokens.size();
+    const auto rows = run(model_, paper_run.policy, std::span(tokens).first(steps));
+    for (std::size_t i = 0; i < logits.shape[0]; ++i) {
+      const std::size_t t = paper_run.steps == nullptr ? i : golden_[paper_run.steps].tokens().at(i);
+      ASSERT_LE(largest_difference(rows.at(t), logits.row(i)), kTolerance) << "step " << t;
+    }
+    if (paper_run.nll == nullptr) continue;
+    const GoldenTensor& nll = golden_[paper_run.nll];
+    ASSERT_GE(nll.floats.size(), 127U);
+    for (std::size_t t = 0; t < nll.floats.size() && t < rows.size(); ++t) {
+      ASSERT_NEAR(nll_nats(rows.at(t), tokens.at(t + 1)), static_cast<double>(nll.floats[t]), kTolerance) << t;
+    }
   }
-  for (std::size_t i = 0; i < logits.shape[0]; ++i) {
-    const std::size_t t = paper_run.steps == nullptr ? i : (*golden)[paper_run.steps].tokens().at(i);
-    ASSERT_LE(largest_difference(rows.at(t), logits.row(i)), kTolerance) << "step " << t;
+}
+
+TEST_P(OracleOnThePaper, AFreshRunOfTheLastThirtyThreeTokensIsItsRecomputation) {
+  const std::vector<Token> tokens = golden_["tokens"].tokens();
+  const std::vector<Token> steps = golden_["recompute_index"].tokens();
+  const GoldenTensor& nll = golden_["nll_recompute_33"];
+  ASSERT_GE(steps.size(), 62U);
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const auto rows = run(model_, {}, std::span(tokens).subspan(steps[i] - 32, 33));
+    ASSERT_LE(largest_difference(rows.back(), golden_["recompute_33"].row(i)), kTolerance) << "step " << steps[i];
+    if (steps[i] - 32 >= nll.floats.size()) continue;
+    ASSERT_NEAR(nll_nats(rows.back(), tokens[steps[i] + 1]), static_cast<double>(nll.floats[steps[i] - 32]),
+                kTolerance);
   }
 }
 
@@ -140,7 +159,7 @@ TEST(OracleOnATrainedModel, TellsTheStoryThatTheFloat32ReferenceTells) {
   RILL_NEED_SHARED(folder);
   const auto source = open_model(shared_path(folder) + "/stories260K.bin");
   ASSERT_NE(source, nullptr);
-  const auto model = oracle::Llama::load(*source);
+  const auto model = oracle::Network::load(*source);
   ASSERT_TRUE(model.ok()) << model.status().message();
   const std::vector<std::string> pieces = read_pieces(shared_path(folder) + "/tok512.bin");
   ASSERT_EQ(pieces.size(), 512U);

@@ -113,12 +113,12 @@ struct KernelSet {
 };
 
 /// A set's row of functions, from those of its file: multiply_matrix and score, and lane_rules.h's.
-#define RILL_KERNEL_ROW(set_name, set_needs)                                                                \
-  {                                                                                                         \
-    .name = (set_name), .needs = (set_needs), .multiply = multiply_matrix, .score = score, .mix = mix,      \
-    .exponentiate = exponentiate, .rms_normalize = rms_normalize, .layer_normalize = layer_normalize,       \
-    .quantize = quantize, .activate = activate, .activate_gated = activate_gated, .soft_cap = soft_cap,     \
-    .rotate = rotate, .add = add_arrays, .scale = scale_array                                               \
+#define RILL_KERNEL_ROW(set_name, set_needs)                                                            \
+  {                                                                                                     \
+    .name = (set_name), .needs = (set_needs), .multiply = multiply_matrix, .score = score, .mix = mix,  \
+    .exponentiate = exponentiate, .rms_normalize = rms_normalize, .layer_normalize = layer_normalize,   \
+    .quantize = quantize, .activate = activate, .activate_gated = activate_gated, .soft_cap = soft_cap, \
+    .rotate = rotate, .add = add_arrays, .scale = scale_array                                           \
   }
 
 /// Every set that was built for this architecture, slowest first; "scalar" always is.

@@ -1,12 +1,15 @@
 #pragma once
-// The Llama network in double precision, written from its definitions, with the cache of the StreamingLLM paper. Slow,
-// plain, and sharing nothing with the runtime: what the runtime is judged by.
+// Every network that Rill knows in double precision, written from its definitions, with the cache of the StreamingLLM
+// paper. Slow, plain, and sharing nothing with the runtime: what the runtime is judged by. Its tensors come through the
+// importers in Rill's row order; that both are right, Hugging Face's logits say (tests/oracle_test.cc).
 
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <limits>
+#include <map>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "core/model_config.h"
@@ -48,10 +51,9 @@ class PaperCache {
 };
 
 /// A model's weights, as float32 is exact for them, and its forward pass, in which every sum is in double.
-class Llama {
+class Network {
  public:
-  /// Reads every tensor by the source's own table of names, whatever order its rows have.
-  static Result<Llama> load(const quant::SourceModel& source);
+  static Result<Network> load(const quant::SourceModel& source);
 
   const ModelConfig& config() const { return config_; }
   /// One token through the network.
@@ -61,34 +63,33 @@ class Llama {
   std::vector<double> step(Token token, PaperCache& cache) const;
 
  private:
-  struct Matrix {
+  using Vector = std::vector<double>;
+
+  struct Tensor {
     std::size_t rows = 0;
     std::size_t columns = 0;
     std::vector<float> values;  // row-major
-    std::vector<double> times(std::span<const double> x) const;
-  };
-  struct Layer {
-    Matrix attention_norm, query, key, value, out, mlp_norm, gate, up, down;
-  };
-  /// Cosine and sine of every rotated pair at every position of a step: [positions, d / 2].
-  struct Rotations {
-    std::vector<double> cosines;
-    std::vector<double> sines;
   };
 
-  static Result<Matrix> read(const quant::SourceModel& source, const quant::TensorName& name, std::uint32_t layer);
-  Matrix& part(quant::Part part, std::uint32_t layer);
-  std::vector<double> normalize(std::span<const double> x, const Matrix& gain) const;
-  Rotations rotations(std::size_t positions) const;
-  std::vector<double> rotate(std::span<const double> heads, const Rotations& by, std::size_t position) const;
-  std::vector<double> attend(const Layer& layer, std::span<const double> h, const std::deque<PaperCache::Entry>& past,
-                             const Rotations& by, PaperCache::Entry& self) const;
-  std::vector<double> mlp(const Layer& layer, std::span<const double> h) const;
+  const Tensor* find(std::string_view pattern, std::uint32_t layer, bool is_bias = false) const;
+  /// Rows [first, first + count) of a matrix times x, plus their biases where there are any.
+  Vector times(std::string_view pattern, std::uint32_t layer, std::span<const double> x, std::size_t first,
+               std::size_t count) const;
+  Vector times(std::string_view pattern, std::uint32_t layer, std::span<const double> x) const;
+  Vector normalize(std::string_view pattern, std::uint32_t layer, Vector x) const;
+  void normalize_heads(std::string_view pattern, std::uint32_t layer, std::span<double> heads) const;
+  Vector rotate(std::span<const double> heads, std::uint32_t layer, std::size_t position) const;
+  Vector attend(std::uint32_t layer, std::span<const double> h, const std::deque<PaperCache::Entry>& past,
+                PaperCache::Entry& self) const;
+  Vector weights_of(std::uint32_t layer, std::size_t head, std::span<const double> query,
+                    const std::vector<Vector>& keys) const;
+  Vector mlp(std::uint32_t layer, std::span<const double> h) const;
+  Vector expert(std::uint32_t layer, std::span<const double> h, std::size_t index) const;
 
   ModelConfig config_;
-  std::vector<double> turns_;
-  Matrix embedding_, head_, final_norm_;
-  std::vector<Layer> layers_;
+  Vector turns_;
+  Vector slopes_;
+  std::map<std::string, Tensor, std::less<>> tensors_;  // by Rill's names
 };
 
 }  // namespace rill::oracle
