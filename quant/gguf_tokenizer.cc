@@ -65,6 +65,12 @@ std::optional<std::string> bytes_of_spelling(std::string_view spelling) {
   return bytes;
 }
 
+/// True for what converters fill a vocabulary up with to the embedding's rows: "[PAD50300]" for token 50300. Some type
+/// it as user-defined, but the models' own tokenizers do not have it, so text must not become it.
+bool is_filler(std::string_view spelling, std::size_t token) {
+  return spelling == text("[PAD", token, "]").view();
+}
+
 /// The tables of one file on their way into a SourceTokenizer.
 class Reader {
  public:
@@ -128,6 +134,7 @@ Status Reader::read_types() {
     }
     types_[i] = static_cast<TokenType>(type);
     if (types_[i] == TokenType::kControl) out_.special.push_back(static_cast<Token>(i));
+    if (types_[i] == TokenType::kUserDefined && is_filler(spellings_[i], i)) types_[i] = TokenType::kUnused;
     if (types_[i] == TokenType::kUserDefined) out_.added.push_back(static_cast<Token>(i));
   }
   return {};

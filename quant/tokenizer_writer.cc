@@ -25,6 +25,16 @@ constexpr char kSingleDigitsPattern[] =
     R"(\p{N}|'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?[^)" RILL_SPACES R"(\p{L}\p{N}]+|[)" RILL_SPACES
     R"(]+(?![^)" RILL_SPACES R"(\p{N}])|[)" RILL_SPACES R"(]+)";
 
+// Falcon cuts runs of punctuation out first, so that what stands before one ends there as at the text's end, and
+// numbers into threes from their front. That it also cuts before and behind every run of digits needs no pattern: it
+// does so where a byte's character is a digit, and its merges were learnt from such pieces, so none joins a digit to
+// another.
+#define RILL_PUNCTUATION R"(\p{P}$+<=>^`|~)"
+constexpr char kFalconPattern[] =
+    "[" RILL_PUNCTUATION R"(]+| ?\p{L}+| ?[0-9]{1,3}| ?(?:(?![0-9])\p{N})+| ?[^)" RILL_SPACES RILL_PUNCTUATION
+    R"(\p{L}\p{N}]+|[)" RILL_SPACES R"(]+(?![^)" RILL_SPACES RILL_PUNCTUATION R"(])|[)" RILL_SPACES R"(]+)";
+
+#undef RILL_PUNCTUATION
 #undef RILL_SPACES
 
 Status bad_vocabulary(const Text& where, const Text& what, const Text& expected) {
@@ -209,11 +219,12 @@ const char* pattern_for_pretokenizer(std::string_view name) {
     std::string_view name;
     const char* pattern;
   };
-  constexpr std::array<Known, 5> kKnown = {{{"default", kGpt2Pattern},
+  constexpr std::array<Known, 6> kKnown = {{{"default", kGpt2Pattern},
                                             {"gpt-2", kGpt2Pattern},
                                             {"smollm", kSingleDigitsPattern},
                                             {"mpt", kGpt2Pattern},
-                                            {"olmo", kGpt2Pattern}}};
+                                            {"olmo", kGpt2Pattern},
+                                            {"falcon", kFalconPattern}}};
   const auto* const found =
       std::find_if(kKnown.begin(), kKnown.end(), [&](const Known& known) { return known.name == name; });
   return found == kKnown.end() ? nullptr : found->pattern;

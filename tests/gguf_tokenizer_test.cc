@@ -90,6 +90,18 @@ TEST(GgufTokenizer, NormalTokensOutsideTheAlphabetAreAddedTokens) {
   EXPECT_EQ(t->tokens[9], "\xc3");
 }
 
+TEST(GgufTokenizer, AConvertersFillerIsNotFoundInText) {
+  Bpe bpe;
+  for (const char* const spelling : {"[PAD8]", "[PAD8]", "[PAD]", "[PAD011]"}) {
+    bpe.tokens.emplace_back(spelling);
+    bpe.types.push_back(kUserDefined);
+  }
+  const auto t = read(bpe.builder());
+  ASSERT_TRUE(t.ok()) << t.status().message();
+  EXPECT_EQ(t->added, (std::vector<Token>{7, 9, 10, 11}));  // 8 alone is spelt as its own id
+  EXPECT_EQ(t->tokens[8], "[PAD8]");
+}
+
 TEST(GgufTokenizer, BeginningAndEndTokensAreThoseTheFileNames) {
   GgufBuilder file = Bpe().builder();
   file.u32("tokenizer.ggml.bos_token_id", 1).u32("tokenizer.ggml.eos_token_id", 2);

@@ -3,6 +3,10 @@
 
 Needs ../shared beside the checkout and two packages: pip install sentencepiece==0.2.3 tokenizers==0.23.3
 
+A GGUF vocabulary brings its tokens and merges; what stands before them in the model's own tokenizer.json is written out
+in gguf_encoder(). Where a tokenizer normalises to NFC and a text is not NFC, the tokens of the text as it stands are
+under the vocabulary's name, and what the tokenizer makes of it under that name and ":nfc".
+
 Each input is given in hexadecimal, as a unit and how often it is repeated, or as a file under ../shared. Bytes that are
 not UTF-8 are replaced as Python's bytes.decode("utf-8", "replace") does. A result is the list of ids while it is short,
 else their number and the zlib CRC-32 of the ids as little-endian 32-bit integers.
@@ -12,10 +16,14 @@ import json
 import pathlib
 import random
 import struct
+import unicodedata
 import zlib
 
 import sentencepiece
 import tokenizers
+from tokenizers import models, normalizers, pre_tokenizers
+
+import gguf_vocabulary
 
 TESTS = pathlib.Path(__file__).resolve().parent
 SHARED = TESTS.parent.parent / "shared"
@@ -40,7 +48,27 @@ SHORT = [
     b"\xed\xa0\x80", b"\xc0\xaf", b"\xf4\x90\x80\x80", b"\xf8\x88\x80\x80\x80", b"a\xc3b\xe2\x82c\xf0\x9f\x98d\x80\x80",
     b"\xe2\x96", b"\xe2\x96\x20\x81", b"ok \xff<|im_start|>\xff ok", bytes(range(256)), bytes(range(255, -1, -1)),
     b" ".join(bytes([b]) for b in range(256)),
-] + [bytes([b]) for b in range(256)]
+] + [bytes([b]) for b in range(256)] + [
+    b"1" * count for count in range(2, 14)] + [b" " + b"12345678"[:count] + b" x" for count in range(1, 9)] + [
+    b" " * count + unit for count in (2, 3, 7, 23, 24, 25, 26, 49) for unit in (b"", b"x", b"7", b".", b"\n")] + [
+    b"\t" * 5 + b"x", b"\n  \n\t\n x", b"\r\n  \r\n", b"x\n\n\n  y\n", b"-" * 40, b"=" * 7 + b">", b"...", b"?!?!", b"a...b!!c",
+    b"$5 + 3 <= 9 ^ 2 ~ `x` | y", b"'S 'T 'RE 'VE 'M 'LL 'D 's't're", b"HE'S, you'LL; we\xe2\x80\x99ve", b"''s '''t",
+    b"v1.2.3-rc4+build567 0x1F600 1e-10 192.168.100.1:8080 +358401234567", b"2024-01-31T23:59:59.123456Z",
+    "1\u00b2345 \u00bd678 12\u0663456 \uff11\uff12\uff13\uff14 \u2460\u2461 x\u00b9\u00b2\u00b3".encode(),
+    "caf\u00e9 na\u00efve \u00fd\u00f2\u00f3 \u0130\u0131 \u00df\u1e9e \u01c4".encode(),
+    "cafe\u0301 nai\u0308ve y\u0301".encode(), "\u1112\u1161\u11ab\u1100\u1173\u11af \ud55c\uae00".encode(),
+    "\u212b \u2126 \u0958 \u0344 a\u0327\u0301 a\u0301\u0327 q\u0307\u0323".encode(), "\u0301x \u0301 \u0301\u0301".encode(),
+    "\u00abquoted\u00bb \u2018a\u2019 \u201cb\u201d \u2013\u2014\u2026 \u00bfqu\u00e9? \u00a1s\u00ed! \u3010x\u3011\u3001y\u3002".encode(),
+    "\u20ac5 \u00a310 \u00a7 3 \u00b0C \u00d7 \u00f7 \u2248 \u221e \u2192 \u2713 \u00a9\u00ae\u2122".encode(),
+    "\u00a0x \u00a0\u00a0 x\u00a0 \u3000\u3000x \u180e\u180e \u202f1\u2009000 \u2028\u2029\u200b\u2060\ufeff".encode(),
+    "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35 \u0b95\u0bbe\u0bb2\u0bc8 \u1781\u17d2\u1798\u17c2\u179a \u10e5\u10d0\u10e0\u10d7 \u12a0\u121b\u122d".encode(),
+    "\u0531\u0580\u0565\u0582 \u0baa\u0bc6 \u0d2e\u0d32 \u0f56\u0f7c\u0f51 \u13a3\u13b3 \U00010330\U00010331 \U0001d49c\U0001d7d8".encode(),
+    "\U0001f1eb\U0001f1ee \U0001f600\U0001f601\u2764\ufe0f 1\ufe0f\u20e3 \U0001f9d1\U0001f3fe\u200d\U0001f680".encode(),
+    b"#include <vector>\nint main(int argc, char** argv) {\n    return argc > 1 ? atoi(argv[1]) : 0;  // 0x7f\n}\n",
+    b"def f(x):\n        return {**x, 'a': [1, 22, 333, 4444]}\n\n\nclass A(B): pass\n", b"SELECT * FROM t WHERE a<>'b''c';--x",
+    b"<html><body class=\"a b\">&nbsp;&amp;</body></html>", b"https://example.org/a_b-c/?q=1&r=%20#top user@host.example",
+    b">>TITLE<< x >>ABSTRACT<<y", b">>QUESTION<<\n>>ANSWER<<", b"<|padding|><|endoftext|> x", b"[PAD50277] [PAD50400]",
+]
 
 REPEATED = [
     (b"a", 1 << 20), (b"a", 16384), (b"a", 16385), (b" ", 5000), (b"\n", 5000), (b" \n", 3000), (b"ab ", 20000), (b"7", 16384),
@@ -73,7 +101,49 @@ def result(ids):
     return [len(ids), zlib.crc32(struct.pack(f"<{len(ids)}I", *ids))]
 
 
+GGUF_VOCABULARIES = SHARED / "tokenizers" / "gguf-vocab"
+
+
+# Before its merges, each as in the model's tokenizer.json (openai-community/gpt2, EleutherAI/gpt-neox-20b, tiiuae/falcon-7b).
+def byte_level():
+    return pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+
+
+def falcon_splits():
+    return pre_tokenizers.Sequence([pre_tokenizers.Punctuation("contiguous"), byte_level(), pre_tokenizers.Digits(False),
+                                    pre_tokenizers.Split(tokenizers.Regex("[0-9][0-9][0-9]"), "isolated")])
+
+
+def gguf_encoder(name, splits, normalizer=None, as_text=True):
+    tables = gguf_vocabulary.read(GGUF_VOCABULARIES / f"ggml-vocab-{name}.gguf")
+    tokens, types = tables["tokenizer.ggml.tokens"], tables["tokenizer.ggml.token_type"]
+    merges = [tuple(merge.split(" ")) for merge in tables["tokenizer.ggml.merges"]]
+    hf = tokenizers.Tokenizer(models.BPE(vocab={token: id for id, token in enumerate(tokens)}, merges=merges))
+    hf.pre_tokenizer = splits
+    if normalizer:
+        hf.normalizer = normalizer
+    hf.add_special_tokens([token for token, kind in zip(tokens, types) if kind == 3])
+    # Converters fill a vocabulary up to the embedding's rows with tokens that no tokenizer.json has.
+    hf.add_tokens([tokenizers.AddedToken(token, normalized=True) for id, (token, kind) in enumerate(zip(tokens, types))
+                   if kind == 4 and token != f"[PAD{id}]"])
+    hf.encode_special_tokens = as_text
+    return lambda text: hf.encode(text, add_special_tokens=False).ids
+
+
+def gguf_encoders():
+    neox, mpt = (gguf_vocabulary.read(GGUF_VOCABULARIES / f"ggml-vocab-{name}.gguf") for name in ("gpt-neox", "mpt"))
+    for table in ("tokens", "merges", "token_type"):  # so gpt-neox's tokens are also MPT's
+        assert neox["tokenizer.ggml." + table] == mpt["tokenizer.ggml." + table], table
+    yield "gpt-2", gguf_encoder("gpt-2", byte_level())
+    yield "gpt-neox", gguf_encoder("gpt-neox", byte_level())
+    yield "falcon", gguf_encoder("falcon", falcon_splits())
+    yield "falcon_control", gguf_encoder("falcon", falcon_splits(), as_text=False)
+    normalized = gguf_encoder("gpt-neox", byte_level(), normalizers.NFC())
+    yield "gpt-neox:nfc", lambda text: None if unicodedata.is_normalized("NFC", text) else normalized(text)
+
+
 def encoders():
+    yield from gguf_encoders()
     for name, path in [("llama2", "tokenizers/llama2/tokenizer.model"), ("tok512", "models/stories260K/tok512.model")]:
         yield name, sentencepiece.SentencePieceProcessor(model_file=str(SHARED / path)).encode
     for name, as_text in [("smollm2", True), ("smollm2_control", False)]:
@@ -89,6 +159,8 @@ def main():
         text = data.decode("utf-8", "replace")
         for name, encode in named:
             ids = encode(text)
+            if ids is None:
+                continue
             # A result of two numbers is a count and a checksum; lists of ids are told apart by their key.
             case[name if len(ids) <= LONGEST_LIST else name + ":crc32"] = result(ids)
         cases.append(case)

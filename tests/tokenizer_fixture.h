@@ -17,6 +17,7 @@
 
 #include "core/tokenizer.h"
 #include "platform/fixed_heap.h"
+#include "quant/gguf_tokenizer.h"
 #include "quant/sentencepiece_model.h"
 #include "quant/tokenizer_json.h"
 #include "quant/tokenizer_writer.h"
@@ -30,8 +31,20 @@ inline std::string read_file(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
+/// The vocabulary of a GGUF file that has nothing else.
+inline quant::SourceTokenizer gguf_source(const std::filesystem::path& path) {
+  const auto file = quant::GgufFile::open(path.string());
+  EXPECT_TRUE(file.ok()) << file.status().message();
+  if (!file.ok()) return {};
+  auto vocabulary = quant::read_gguf_tokenizer(*file);
+  EXPECT_TRUE(vocabulary.ok()) << vocabulary.status().message();
+  return vocabulary.ok() ? *std::move(vocabulary) : quant::SourceTokenizer();
+}
+
 /// A vocabulary of ../shared as an importer would give it; kind kNone if it is not there.
 inline quant::SourceTokenizer source(std::string_view name) {
+  const auto gguf = shared("tokenizers/gguf-vocab") / ("ggml-vocab-" + std::string(name) + ".gguf");
+  if (std::filesystem::exists(gguf)) return gguf_source(gguf);
   if (name == "smollm2") {
     auto smollm2 = quant::read_tokenizer_json(shared("tokenizers/smollm2/tokenizer.json").string());
     return smollm2.ok() ? *smollm2 : quant::SourceTokenizer();

@@ -4,7 +4,11 @@
 #include <gtest/gtest.h>
 #include <zlib.h>
 
+#include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
+#include <ostream>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -51,12 +55,22 @@ void expect_golden(const Json& golden, const std::string& name, const std::vecto
 // True if no word is longer than a heap of the usual size takes.
 bool has_ordinary_words(const Json& golden) { return golden.value("repeat", 1) < (1 << 20); }
 
-class TokenizerGoldens : public testing::TestWithParam<std::pair<const char*, SpecialTokens>> {
+Json goldens() { return Json::parse(test::read_file(RILL_TEST_DATA_DIR "/tokenizer_goldens.json")); }
+
+// A vocabulary of ../shared, and which of the goldens' tokens are its.
+struct Reference {
+  const char* vocabulary;
+  const char* tokens;
+  SpecialTokens special = SpecialTokens::kText;
+};
+
+void PrintTo(const Reference& reference, std::ostream* out) { *out << reference.tokens; }
+
+class TokenizerGoldens : public testing::TestWithParam<Reference> {
  protected:
-  static Json goldens() { return Json::parse(test::read_file(RILL_TEST_DATA_DIR "/tokenizer_goldens.json")); }
-  static std::string vocabulary() { return GetParam().first; }
-  static SpecialTokens special() { return GetParam().second; }
-  static std::string name() { return vocabulary() + (special() == SpecialTokens::kControl ? "_control" : ""); }
+  static std::string vocabulary() { return GetParam().vocabulary; }
+  static SpecialTokens special() { return GetParam().special; }
+  static std::string name() { return GetParam().tokens; }
 };
 
 TEST_P(TokenizerGoldens, AreTheReferencesTokens) {
@@ -81,13 +95,80 @@ TEST_P(TokenizerGoldens, OfAMegabyteOfOneLetterInAHeapSizedForIt) {
   }
 }
 
+// The text as tokenizers take it: UTF-8, with U+FFFD for what is not.
+std::string as_utf8(std::string_view bytes) {
+  Utf8Stream stream;
+  std::string text(bytes.size() * 3 + 12, '\0');
+  text.resize(stream.add(bytes, text).size());
+  std::array<char, 12> rest{};
+  return text.append(stream.finish(rest));
+}
+
+// SentencePiece writes a space as U+2581, and reads that as one.
+std::string with_spaces(std::string_view text) {
+  constexpr std::string_view kSpaceSymbol = "\u2581";
+  std::string spaced;
+  for (std::size_t at = text.find(kSpaceSymbol); at != text.npos; at = text.find(kSpaceSymbol)) {
+    spaced.append(text.substr(0, at)).push_back(' ');
+    text.remove_prefix(at + kSpaceSymbol.size());
+  }
+  return spaced.append(text);
+}
+
+class GgufVocabularies : public testing::TestWithParam<const char*> {};
+
+TEST_P(GgufVocabularies, DecodeWhatTheyEncode) {
+  RILL_LOAD_OR_SKIP(tokenizer, GetParam());
+  // Falcon's vocabulary lacks a few control characters, which its own tokenizer leaves out too.
+  std::set<char> left_out;
+  for (int c = 0; c < 0x20; ++c) {
+    if (tokenizer.tokens(std::string(1, static_cast<char>(c))).empty()) left_out.insert(static_cast<char>(c));
+  }
+  EXPECT_EQ(left_out.empty(), std::string_view(GetParam()) != "falcon");
+  for (const Json& golden : goldens()) {
+    if (!has_ordinary_words(golden) || golden.contains("file")) continue;
+    const std::string input = as_utf8(input_of(golden));
+    std::string text = tokenizer->kind() == "sentencepiece" ? with_spaces(input) : input;
+    std::erase_if(text, [&](char c) { return left_out.contains(c); });
+    EXPECT_EQ(tokenizer.text_of(tokenizer.tokens(text)), text) << golden.dump().substr(0, 200);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, GgufVocabularies, testing::Values("gpt-2", "gpt-neox", "mpt", "falcon", "llama-spm"),
+                         [](const auto& each) {
+                           std::string name = each.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
 INSTANTIATE_TEST_SUITE_P(
     All, TokenizerGoldens,
-    testing::Values(std::pair{"llama2", SpecialTokens::kText}, std::pair{"tok512", SpecialTokens::kText},
-                    std::pair{"smollm2", SpecialTokens::kText}, std::pair{"smollm2", SpecialTokens::kControl}),
+    testing::Values(Reference{"llama2", "llama2"}, Reference{"tok512", "tok512"}, Reference{"smollm2", "smollm2"},
+                    Reference{"smollm2", "smollm2_control", SpecialTokens::kControl}, Reference{"gpt-2", "gpt-2"},
+                    Reference{"gpt-neox", "gpt-neox"}, Reference{"mpt", "gpt-neox"},  // the same tables
+                    Reference{"falcon", "falcon"}, Reference{"falcon", "falcon_control", SpecialTokens::kControl},
+                    Reference{"llama-spm", "llama2"}),
     [](const auto& each) {
-      return std::string(each.param.first) + (each.param.second == SpecialTokens::kControl ? "_control" : "");
+      std::string name = each.param.vocabulary;
+      std::replace(name.begin(), name.end(), '-', '_');
+      return name + (each.param.special == SpecialTokens::kControl ? "_control" : "");
     });
+
+// GPT-NeoX's tokenizer composes characters first (Unicode's form NFC); Rill takes them as they are written. So text
+// that is not in that form, which keyboards and most files do not write, has other tokens, which decode to it exactly.
+TEST(TokenizerNormalization, OnlyTextThatIsNotComposedDiffersFromGptNeoxsOwnTokens) {
+  RILL_LOAD_OR_SKIP(tokenizer, "gpt-neox");
+  std::size_t uncomposed = 0;
+  for (const Json& golden : goldens()) {
+    if (!golden.contains("gpt-neox:nfc")) continue;
+    ++uncomposed;
+    const std::string text = input_of(golden);
+    const std::vector<Token> tokens = tokenizer.tokens(text);
+    EXPECT_NE(tokens, golden["gpt-neox:nfc"].get<std::vector<Token>>()) << golden.dump();
+    EXPECT_EQ(tokenizer.text_of(tokens), as_utf8(text)) << golden.dump();
+  }
+  EXPECT_GE(uncomposed, 4U);
+}
 
 }  // namespace
 }  // namespace rill
