@@ -35,6 +35,17 @@ constexpr char kFalconPattern[] =
     R"(\p{L}\p{N}]+|[)" RILL_SPACES R"(]+(?![^)" RILL_SPACES RILL_PUNCTUATION R"(])|[)" RILL_SPACES R"(]+)";
 
 #undef RILL_PUNCTUATION
+
+// Qwen2 and Llama 3 differ only in how many digits make a piece. What is no letter, digit or line break goes with the
+// letters behind it; line breaks go with the punctuation or white space before them.
+#define RILL_MODERN_PATTERN(digits)                                                                                  \
+  R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|)" digits R"(| ?[^)" RILL_SPACES                          \
+  R"(\p{L}\p{N}]+[\r\n]*|[)" RILL_SPACES R"(]*[\r\n]+|[)" RILL_SPACES R"(]+(?![^)" RILL_SPACES R"(])|[)" RILL_SPACES \
+  R"(]+)"
+constexpr char kQwen2Pattern[] = RILL_MODERN_PATTERN(R"(\p{N})");
+constexpr char kLlama3Pattern[] = RILL_MODERN_PATTERN(R"(\p{N}{1,3})");
+
+#undef RILL_MODERN_PATTERN
 #undef RILL_SPACES
 
 Status bad_vocabulary(const Text& where, const Text& what, const Text& expected) {
@@ -219,11 +230,13 @@ const char* pattern_for_pretokenizer(std::string_view name) {
     std::string_view name;
     const char* pattern;
   };
-  constexpr std::array<Known, 6> kKnown = {{{"default", kGpt2Pattern},
+  constexpr std::array<Known, 8> kKnown = {{{"default", kGpt2Pattern},
                                             {"gpt-2", kGpt2Pattern},
                                             {"smollm", kSingleDigitsPattern},
                                             {"mpt", kGpt2Pattern},
                                             {"olmo", kGpt2Pattern},
+                                            {"qwen2", kQwen2Pattern},
+                                            {"llama-bpe", kLlama3Pattern},
                                             {"falcon", kFalconPattern}}};
   const auto* const found =
       std::find_if(kKnown.begin(), kKnown.end(), [&](const Known& known) { return known.name == name; });

@@ -114,6 +114,14 @@ def falcon_splits():
                                     pre_tokenizers.Split(tokenizers.Regex("[0-9][0-9][0-9]"), "isolated")])
 
 
+# Qwen/Qwen2-0.5B and meta-llama/Meta-Llama-3-8B; no vocabulary of theirs is at hand, so GPT-2's merges follow.
+def modern_splits(digits):
+    pattern = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|" + digits +
+               r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+    return pre_tokenizers.Sequence([pre_tokenizers.Split(tokenizers.Regex(pattern), "isolated"),
+                                    pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+
+
 def gguf_encoder(name, splits, normalizer=None, as_text=True):
     tables = gguf_vocabulary.read(GGUF_VOCABULARIES / f"ggml-vocab-{name}.gguf")
     tokens, types = tables["tokenizer.ggml.tokens"], tables["tokenizer.ggml.token_type"]
@@ -136,6 +144,8 @@ def gguf_encoders():
         assert neox["tokenizer.ggml." + table] == mpt["tokenizer.ggml." + table], table
     yield "gpt-2", gguf_encoder("gpt-2", byte_level())
     yield "gpt-neox", gguf_encoder("gpt-neox", byte_level())
+    yield "gpt-2:qwen2", gguf_encoder("gpt-2", modern_splits(r"\p{N}"))
+    yield "gpt-2:llama-bpe", gguf_encoder("gpt-2", modern_splits(r"\p{N}{1,3}"))
     yield "falcon", gguf_encoder("falcon", falcon_splits())
     yield "falcon_control", gguf_encoder("falcon", falcon_splits(), as_text=False)
     normalized = gguf_encoder("gpt-neox", byte_level(), normalizers.NFC())

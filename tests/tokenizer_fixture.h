@@ -41,8 +41,16 @@ inline quant::SourceTokenizer gguf_source(const std::filesystem::path& path) {
   return vocabulary.ok() ? *std::move(vocabulary) : quant::SourceTokenizer();
 }
 
-/// A vocabulary of ../shared as an importer would give it; kind kNone if it is not there.
+/// A vocabulary of ../shared as an importer would give it; kind kNone if it is not there. "gpt-2:qwen2" is GPT-2's with
+/// the pre-tokenizer that GGUF files call qwen2.
 inline quant::SourceTokenizer source(std::string_view name) {
+  if (const std::size_t colon = name.find(':'); colon != name.npos) {
+    quant::SourceTokenizer vocabulary = source(name.substr(0, colon));
+    const char* pattern = quant::pattern_for_pretokenizer(name.substr(colon + 1));
+    EXPECT_NE(pattern, nullptr) << name;
+    if (pattern != nullptr) vocabulary.pattern = pattern;
+    return vocabulary;
+  }
   const auto gguf = shared("tokenizers/gguf-vocab") / ("ggml-vocab-" + std::string(name) + ".gguf");
   if (std::filesystem::exists(gguf)) return gguf_source(gguf);
   if (name == "smollm2") {

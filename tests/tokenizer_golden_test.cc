@@ -145,12 +145,14 @@ INSTANTIATE_TEST_SUITE_P(
     All, TokenizerGoldens,
     testing::Values(Reference{"llama2", "llama2"}, Reference{"tok512", "tok512"}, Reference{"smollm2", "smollm2"},
                     Reference{"smollm2", "smollm2_control", SpecialTokens::kControl}, Reference{"gpt-2", "gpt-2"},
+                    Reference{"gpt-2:qwen2", "gpt-2:qwen2"}, Reference{"gpt-2:llama-bpe", "gpt-2:llama-bpe"},
                     Reference{"gpt-neox", "gpt-neox"}, Reference{"mpt", "gpt-neox"},  // the same tables
                     Reference{"falcon", "falcon"}, Reference{"falcon", "falcon_control", SpecialTokens::kControl},
                     Reference{"llama-spm", "llama2"}),
     [](const auto& each) {
       std::string name = each.param.vocabulary;
-      std::replace(name.begin(), name.end(), '-', '_');
+      std::replace_if(
+          name.begin(), name.end(), [](char c) { return c == '-' || c == ':'; }, '_');
       return name + (each.param.special == SpecialTokens::kControl ? "_control" : "");
     });
 
