@@ -47,6 +47,7 @@ struct Answer {
   std::uint64_t distance = 0;  ///< tokens since the end of the line asked for
   std::uint32_t expected = 0;
   std::string said;
+  double digits = 0;  ///< the share that is right in its place; one in ten by chance
   bool right = false;
 };
 
@@ -57,6 +58,9 @@ struct Outcome {
 
   double accuracy() const {
     return mean([](const Answer& a) { return a.right ? 1.0 : 0.0; });
+  }
+  double digits() const {
+    return mean([](const Answer& a) { return a.digits; });
   }
   double distance_tokens() const {
     return mean([](const Answer& a) { return static_cast<double>(a.distance); });
@@ -98,6 +102,15 @@ std::uint32_t capacity_for(const std::vector<Line>& lines, std::size_t query_tok
   return static_cast<std::uint32_t>(std::min<std::size_t>(tokens, 1U << 28U));
 }
 
+/// Judges what was said: every digit, and in their places.
+void compare(Answer& answer) {
+  const std::string expected = std::to_string(answer.expected);
+  for (std::size_t i = 0; i < expected.size() && i < answer.said.size(); ++i) {
+    if (answer.said[i] == expected[i]) answer.digits += 1.0 / static_cast<double>(expected.size());
+  }
+  answer.right = answer.said.substr(0, answer.said.find_first_not_of("0123456789")) == expected;
+}
+
 /// Asks, and feeds the answer to the stream while it is made.
 Result<std::string> ask(Session& session, const Tokenizer& tokenizer, std::span<const Token> query) {
   RILL_ASSIGN(std::span<const float> logits, session.prefill(query));
@@ -112,30 +125,29 @@ Result<std::string> ask(Session& session, const Tokenizer& tokenizer, std::span<
   return said;
 }
 
-/// One stream. @param encoder  for queries; @param progress  advanced line by line from `lines_before`
-Result<Outcome> run_stream(Engine& engine, const TextTokenizer& encoder, const std::vector<Line>& lines,
-                           std::uint32_t distance, const std::function<void(std::size_t)>& line_done) {
-  Session& session = engine.session(0);
+/// One stream. Lines wait for the next query and are fed with it: what a policy computes a call is computed once.
+Result<Outcome> run_stream(Session& session, const TextTokenizer& encoder, const std::vector<Line>& lines,
+                           std::uint32_t distance, const std::function<void(std::size_t)>& lines_done) {
   session.reset();
   RILL_ASSIGN(const std::vector<Token> newline, encoder.encode("\n", SpecialTokens::kText, false));
   std::vector<std::uint64_t> line_ends;
+  std::vector<Token> waiting;
   Outcome outcome{.distance_lines = distance, .answers = {}};
   for (std::size_t i = 0; i < lines.size(); ++i) {
-    RILL_TRY(session.feed(lines[i].tokens));
-    line_ends.push_back(session.position());
-    line_done(i + 1);
+    waiting.insert(waiting.end(), lines[i].tokens.begin(), lines[i].tokens.end());
+    line_ends.push_back(session.position() + waiting.size());
     if ((i + 1) % kLinesBetweenQueries != 0 || i < distance) continue;
     const std::size_t asked = i - distance;
     RILL_ASSIGN(const std::vector<Token> query, encoder.encode(query_about(asked), SpecialTokens::kText, false));
-    Answer answer{.position = line_ends.back() + query.size(),
-                  .distance = line_ends.back() + query.size() - line_ends[asked],
-                  .expected = lines[asked].number,
-                  .said = {}};
-    RILL_ASSIGN(answer.said, ask(session, *encoder, query));
-    const std::string expected = std::to_string(answer.expected);
-    answer.right = answer.said.substr(0, answer.said.find_first_not_of("0123456789")) == expected;
+    waiting.insert(waiting.end(), query.begin(), query.end());
+    Answer answer{.position = session.position() + waiting.size(), .expected = lines[asked].number, .said = {}};
+    answer.distance = answer.position - line_ends[asked];
+    RILL_ASSIGN(answer.said, ask(session, *encoder, waiting));
+    compare(answer);
+    waiting.clear();
+    if (answer.said.find('\n') == std::string::npos) waiting = newline;
     outcome.answers.push_back(std::move(answer));
-    if (outcome.answers.back().said.find('\n') == std::string::npos) RILL_TRY(session.feed(newline));
+    lines_done(i + 1);
   }
   return outcome;
 }
@@ -195,6 +207,7 @@ nlohmann::ordered_json json_of(const std::vector<Outcome>& outcomes, const Strea
                               {"distance_lines", nlohmann::json::array()},
                               {"distance_tokens", nlohmann::json::array()},
                               {"accuracy", nlohmann::json::array()},
+                              {"digit_accuracy", nlohmann::json::array()},
                               {"queries", nlohmann::json::array()},
                               {"stream_tokens", nlohmann::json::array()},
                               {"examples", nlohmann::json::array()},
@@ -204,6 +217,7 @@ nlohmann::ordered_json json_of(const std::vector<Outcome>& outcomes, const Strea
     json["distance_lines"].push_back(outcome.distance_lines);
     json["distance_tokens"].push_back(outcome.distance_tokens());
     json["accuracy"].push_back(outcome.accuracy());
+    json["digit_accuracy"].push_back(outcome.digits());
     json["queries"].push_back(outcome.answers.size());
     json["stream_tokens"].push_back(outcome.answers.back().position);
     for (std::size_t i = 0; i < std::min(kExamples, outcome.answers.size()); ++i) {
@@ -220,10 +234,10 @@ nlohmann::ordered_json json_of(const std::vector<Outcome>& outcomes, const Strea
 void print_table(const std::vector<Outcome>& outcomes, const CachePolicy& policy) {
   std::printf("StreamEval, policy %.*s, sinks %u, window %u\n", static_cast<int>(policy.name.size()),
               policy.name.data(), policy.sinks, policy.window);
-  std::printf("%10s %12s %8s %9s\n", "lines back", "tokens back", "queries", "accuracy");
+  std::printf("%10s %12s %8s %9s %7s\n", "lines back", "tokens back", "queries", "accuracy", "digits");
   for (const Outcome& outcome : outcomes) {
-    std::printf("%10u %12.0f %8zu %8.1f%%\n", outcome.distance_lines, outcome.distance_tokens(), outcome.answers.size(),
-                100 * outcome.accuracy());
+    std::printf("%10u %12.0f %8zu %8.1f%% %6.1f%%\n", outcome.distance_lines, outcome.distance_tokens(),
+                outcome.answers.size(), 100 * outcome.accuracy(), 100 * outcome.digits());
   }
 }
 
@@ -245,7 +259,7 @@ Status run_streameval(const StreamEvalArguments& arguments) {
     Progress progress("streameval", "lines");
     for (const std::uint32_t distance : arguments.distances) {
       const std::size_t before = outcomes.size() * lines.size();
-      RILL_ASSIGN(Outcome outcome, run_stream(engine, encoder, lines, distance, [&](std::size_t done) {
+      RILL_ASSIGN(Outcome outcome, run_stream(engine.session(0), encoder, lines, distance, [&](std::size_t done) {
                     progress.update(before + done, lines.size() * arguments.distances.size());
                   }));
       outcomes.push_back(std::move(outcome));
@@ -278,12 +292,12 @@ void add_streameval(CLI::App& app, Action& action) {
   command.add_option("--seed", arguments->model.seed, "Seed of the numbers in the lines")->capture_default_str();
   command.add_option("--plot", arguments->plot, "Draw accuracy along the stream, and by distance, as SVG");
   command.footer(
-      "What it measures: lines \"line 7: REGISTER_CONTENT is <52341>\" with random numbers stream in, and every ten "
-      "lines\nthe model is asked for the number in the line --distance lines before the last one. An answer is right "
-      "if all five\ndigits are; decoding is greedy, and the answers stay in the stream. This is the StreamEval task "
-      "of the StreamingLLM\npaper (section 4.5), as plain text without a chat form. It tests copying from what the "
-      "cache still holds: beyond the\nwindow no method can answer but by chance, and small models miss most lines "
-      "even with everything in sight.\n"
+      "What it measures: lines \"line 7: REGISTER_CONTENT is <52341>\" with random numbers stream in, and every ten\n"
+      "lines the model is asked for the number in the line --distance lines before the last one. Decoding is greedy,\n"
+      "and the answers stay in the stream. An answer is right if all five digits are; `digits` is the share that is\n"
+      "right in its place, a tenth by chance. This is the StreamEval task of the StreamingLLM paper (section 4.5), as\n"
+      "plain text without a chat form. It tests copying from what the cache still holds: beyond the window no method\n"
+      "can answer but by chance, and small models miss most lines even with all of them in sight.\n"
       "Example: rill streameval smollm2.rill --lines 300 --distance 5,10,20,40 --plot streameval.svg");
   command.callback([arguments, &action] { action = [arguments] { return run_streameval(*arguments); }; });
 }
