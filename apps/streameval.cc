@@ -77,10 +77,11 @@ struct Outcome {
 
 std::string line_up_to_number(std::size_t index) { return "line " + std::to_string(index) + ": REGISTER_CONTENT is <"; }
 
-/// A question, and the beginning of its answer in the words of the line itself: a model that was never trained to
-/// follow instructions has the same chance as one that was.
+/// A question, and its answer up to the number: a model that was never trained to follow instructions has the same
+/// chance as one that was.
 std::string query_about(std::size_t index) {
-  return "What is the REGISTER_CONTENT in line " + std::to_string(index) + "?\n" + line_up_to_number(index);
+  const std::string what = "REGISTER_CONTENT in line " + std::to_string(index);
+  return "\nWhat is the " + what + "?\nThe " + what + " is <";
 }
 
 Result<std::vector<Line>> make_lines(const TextTokenizer& tokenizer, std::uint32_t count, std::uint64_t seed) {
