@@ -20,6 +20,8 @@ void add_generate(CLI::App& app, Action& action);
 void add_tokenize(CLI::App& app, Action& action);
 void add_logits(CLI::App& app, Action& action);
 void add_perplexity(CLI::App& app, Action& action);
+void add_streameval(CLI::App& app, Action& action);
+void add_bench(CLI::App& app, Action& action);
 void add_soak(CLI::App& app, Action& action);
 void add_kernels(CLI::App& app, Action& action);
 

@@ -27,6 +27,8 @@ int run(int argc, char** argv) {
   rill::apps::add_tokenize(app, action);
   rill::apps::add_logits(app, action);
   rill::apps::add_perplexity(app, action);
+  rill::apps::add_streameval(app, action);
+  rill::apps::add_bench(app, action);
   rill::apps::add_soak(app, action);
   rill::apps::add_kernels(app, action);
   try {

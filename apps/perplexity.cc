@@ -12,10 +12,9 @@
 
 #include "apps/command.h"
 #include "apps/model_options.h"
-#include "apps/perplexity_plot.h"
+#include "apps/nll_curve.h"
 #include "apps/progress.h"
 #include "apps/text_input.h"
-#include "platform/output_file.h"
 #include "platform/process_memory.h"
 
 namespace rill::apps {
@@ -27,6 +26,7 @@ struct PerplexityArguments {
   std::string ids;
   std::string nll_out;
   std::string plot;
+  std::vector<std::string> plot_with;
   std::uint64_t max_tokens = 0;
   std::uint32_t blocks = 0;
 };
@@ -88,18 +88,49 @@ Status score_blocks(Session& session, std::span<const Token> tokens, std::size_t
   return {};
 }
 
-Status write_lines(const std::string& path, const std::vector<double>& values) {
-  RILL_ASSIGN(OutputFile file, OutputFile::create(path));
-  std::string all;
-  for (const double value : values) {
-    char line[40];
-    all.append(line, static_cast<std::size_t>(std::snprintf(line, sizeof line, "%.7g\n", value)));
+/// The runs that the picture shows beside this one.
+Result<std::vector<NllRun>> earlier_runs(const PerplexityArguments& arguments) {
+  std::vector<NllRun> runs;
+  for (const std::string& argument : arguments.plot_with) {
+    RILL_ASSIGN(NllRun run, read_labelled_run(argument));
+    runs.push_back(std::move(run));
   }
-  RILL_TRY(file.write(std::as_bytes(std::span(all))));
-  return file.commit();
+  return runs;
+}
+
+/// "stream 4+252": how the runs of a picture are told apart.
+std::string label_of(const CachePolicy& policy) {
+  return std::string(policy.name) + " " + (policy.sinks > 0 ? std::to_string(policy.sinks) + "+" : "") +
+         std::to_string(policy.window);
+}
+
+void print_result(const PerplexityArguments& arguments, const CachePolicy& policy, std::span<const double> nll,
+                  double tokens_per_s) {
+  double sum = 0;
+  for (const double value : nll) sum += value;
+  const double mean = sum / static_cast<double>(nll.size());
+  if (arguments.model.json) {
+    std::cout << nlohmann::ordered_json{{"tokens_scored", nll.size()},
+                                        {"nll_mean", mean},
+                                        {"perplexity", std::exp(mean)},
+                                        {"tokens_per_s", tokens_per_s},
+                                        {"peak_rss_bytes", peak_resident_bytes()},
+                                        {"policy",
+                                         {{"name", policy.name},
+                                          {"sinks", policy.sinks},
+                                          {"window", policy.window},
+                                          {"blocks", arguments.blocks}}}}
+                     .dump(2)
+              << '\n';
+  } else {
+    std::printf("perplexity %.4f over %zu tokens (mean %.5f nats), policy %.*s, sinks %u, window %u, %.0f tokens/s\n",
+                std::exp(mean), nll.size(), mean, static_cast<int>(policy.name.size()), policy.name.data(),
+                policy.sinks, policy.window, tokens_per_s);
+  }
 }
 
 Status run_perplexity(const PerplexityArguments& arguments) {
+  RILL_ASSIGN(std::vector<NllRun> runs, earlier_runs(arguments));  // a bad file is said before the long work, not after
   RILL_ASSIGN(const ModelFile model, open_model(arguments.model));
   RILL_ASSIGN(const std::vector<Token> tokens, read_tokens(arguments, model));
   ModelArguments model_arguments = arguments.model;
@@ -118,35 +149,12 @@ Status run_perplexity(const PerplexityArguments& arguments) {
                                   : score_stream(engine.session(0), tokens, progress, nll));
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  if (!arguments.nll_out.empty()) RILL_TRY(write_lines(arguments.nll_out, nll));
+  if (!arguments.nll_out.empty()) RILL_TRY(write_nll(arguments.nll_out, nll));
   const CachePolicy& policy = engine.plan().options.policy;
-  if (!arguments.plot.empty()) {
-    RILL_TRY(write_perplexity_plot(arguments.plot, nll,
-                                   text(policy.name, ", sinks ", policy.sinks, ", window ", policy.window)));
-  }
-  double sum = 0;
-  for (const double value : nll) sum += value;
-  const double mean = sum / static_cast<double>(nll.size());
-  const double rate = static_cast<double>(tokens.size()) / seconds;
-  if (arguments.model.json) {
-    std::cout << nlohmann::ordered_json{{"tokens_scored", nll.size()},
-                                        {"nll_mean", mean},
-                                        {"perplexity", std::exp(mean)},
-                                        {"tokens_per_s", rate},
-                                        {"peak_rss_bytes", peak_resident_bytes()},
-                                        {"policy",
-                                         {{"name", policy.name},
-                                          {"sinks", policy.sinks},
-                                          {"window", policy.window},
-                                          {"blocks", arguments.blocks}}}}
-                     .dump(2)
-              << '\n';
-  } else {
-    std::printf("perplexity %.4f over %zu tokens (mean %.5f nats), policy %.*s, sinks %u, window %u, %.0f tokens/s\n",
-                std::exp(mean), nll.size(), mean, static_cast<int>(policy.name.size()), policy.name.data(),
-                policy.sinks, policy.window, rate);
-  }
-  return {};
+  print_result(arguments, policy, nll, static_cast<double>(tokens.size()) / seconds);
+  if (arguments.plot.empty()) return {};
+  runs.insert(runs.begin(), {.label = label_of(policy), .nll = std::move(nll)});
+  return write_nll_plot(arguments.plot, runs);
 }
 
 }  // namespace
@@ -162,8 +170,15 @@ void add_perplexity(CLI::App& app, Action& action) {
   command.add_option("--blocks", arguments->blocks,
                      "Independent blocks of N tokens, the second half of each scored (llama.cpp's protocol)");
   command.add_option("--nll-out", arguments->nll_out, "Write the NLL of each scored token, one a line, in nats");
-  command.add_option("--plot", arguments->plot, "Draw log perplexity along the stream as SVG");
-  command.footer("Example: rill perplexity smollm2.rill --file book.txt --sinks 4 --window 252 --max-tokens 20000");
+  auto* plot = command.add_option("--plot", arguments->plot, "Draw log perplexity along the stream as SVG");
+  command
+      .add_option("--plot-with", arguments->plot_with,
+                  "LABEL=FILE: an earlier run's --nll-out, drawn into the same picture; may be given again")
+      ->needs(plot)
+      ->allow_extra_args(false);
+  command.footer(
+      "Example: rill perplexity smollm2.rill --file book.txt --sinks 4 --window 252 --max-tokens 20000\n"
+      "         ... --policy window --window 256 --plot both.svg --plot-with \"4+252=stream.nll\"");
   command.callback([arguments, &action] { action = [arguments] { return run_perplexity(*arguments); }; });
 }
 

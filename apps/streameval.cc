@@ -1,0 +1,306 @@
+// rill streameval: does the model still find what the cache holds? The StreamEval task of the StreamingLLM paper
+// (arXiv 2309.17453, section 4.5): numbered lines with a number each, and every ten lines a query about the line a
+// fixed distance back. The answers stay in the stream, as in the paper.
+
+#include <algorithm>
+#include <cstdio>
+#include <functional>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "apps/command.h"
+#include "apps/model_options.h"
+#include "apps/plot.h"
+#include "apps/progress.h"
+#include "apps/text_input.h"
+#include "platform/process_memory.h"
+
+namespace rill::apps {
+namespace {
+
+struct StreamEvalArguments {
+  ModelArguments model;
+  std::uint32_t lines = 0;
+  std::vector<std::uint32_t> distances = {20};
+  std::string plot;
+};
+
+constexpr std::uint32_t kLinesBetweenQueries = 10;
+constexpr std::size_t kAnswerTokens = 10;   // five digits and what closes them, even at a token a digit
+constexpr std::size_t kExamples = 5;        // answers of each distance that the JSON quotes
+constexpr std::size_t kPlottedPieces = 10;  // of the stream, each with its own accuracy
+constexpr std::uint32_t kMostLines = 1'000'000;
+
+/// The stream as tokens, made before the model runs.
+struct Line {
+  std::uint32_t number = 0;
+  std::vector<Token> tokens;  ///< "line 7: REGISTER_CONTENT is <52341>\n"
+};
+
+/// What was asked after a line, and what came of it.
+struct Answer {
+  std::uint64_t position = 0;  ///< of the stream, when it was asked
+  std::uint64_t distance = 0;  ///< tokens since the end of the line asked for
+  std::uint32_t expected = 0;
+  std::string said;
+  double digits = 0;  ///< the share that is right in its place; one in ten by chance
+  bool right = false;
+};
+
+/// The answers of one stream.
+struct Outcome {
+  std::uint32_t distance_lines = 0;
+  std::vector<Answer> answers;
+
+  double accuracy() const {
+    return mean([](const Answer& a) { return a.right ? 1.0 : 0.0; });
+  }
+  double digits() const {
+    return mean([](const Answer& a) { return a.digits; });
+  }
+  double distance_tokens() const {
+    return mean([](const Answer& a) { return static_cast<double>(a.distance); });
+  }
+
+ private:
+  template <typename Value>
+  double mean(Value value) const {
+    double sum = 0;
+    for (const Answer& answer : answers) sum += value(answer);
+    return sum / static_cast<double>(answers.size());
+  }
+};
+
+std::string line_up_to_number(std::size_t index) { return "line " + std::to_string(index) + ": REGISTER_CONTENT is <"; }
+
+/// A question, and its answer up to the number: a model that was never trained to follow instructions has the same
+/// chance as one that was.
+std::string query_about(std::size_t index) {
+  const std::string what = "REGISTER_CONTENT in line " + std::to_string(index);
+  return "\nWhat is the " + what + "?\nThe " + what + " is <";
+}
+
+Result<std::vector<Line>> make_lines(const TextTokenizer& tokenizer, std::uint32_t count, std::uint64_t seed) {
+  std::mt19937_64 random(seed);  // its numbers are defined to the bit, so the stream is the same everywhere
+  std::vector<Line> lines(count);
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    lines[i].number = static_cast<std::uint32_t>(10'000 + random() % 90'000);
+    RILL_ASSIGN(lines[i].tokens,
+                tokenizer.encode(line_up_to_number(i) + std::to_string(lines[i].number) + ">\n", SpecialTokens::kText,
+                                 /*begin=*/i == 0));
+  }
+  return lines;
+}
+
+/// Tokens of the longest stream, for the methods whose cache must hold all of it.
+std::uint32_t capacity_for(const std::vector<Line>& lines, std::size_t query_tokens) {
+  std::size_t tokens = (lines.size() / kLinesBetweenQueries + 1) * (query_tokens + kAnswerTokens + 8);
+  for (const Line& line : lines) tokens += line.tokens.size();
+  return static_cast<std::uint32_t>(std::min<std::size_t>(tokens, 1U << 28U));
+}
+
+/// Judges what was said: every digit, and in their places.
+void compare(Answer& answer) {
+  const std::string expected = std::to_string(answer.expected);
+  for (std::size_t i = 0; i < expected.size() && i < answer.said.size(); ++i) {
+    if (answer.said[i] == expected[i]) answer.digits += 1.0 / static_cast<double>(expected.size());
+  }
+  answer.right = answer.said.substr(0, answer.said.find_first_not_of("0123456789")) == expected;
+}
+
+/// Asks, and feeds the answer to the stream while it is made.
+Result<std::string> ask(Session& session, const Tokenizer& tokenizer, std::span<const Token> query) {
+  RILL_ASSIGN(std::span<const float> logits, session.prefill(query));
+  std::string said;
+  for (std::size_t i = 0; i < kAnswerTokens; ++i) {
+    const Token token = session.sample(logits);
+    if (tokenizer.ends_text(token)) break;
+    said += tokenizer.bytes_of(token);
+    RILL_ASSIGN(logits, session.prefill({&token, 1}));
+    if (said.find_first_of(">\n") != std::string::npos) break;
+  }
+  return said;
+}
+
+/// One stream. Lines wait for the next query and are fed with it: what a policy computes a call is computed once.
+Result<Outcome> run_stream(Session& session, const TextTokenizer& encoder, const std::vector<Line>& lines,
+                           std::uint32_t distance, const std::function<void(std::size_t)>& lines_done) {
+  session.reset();
+  RILL_ASSIGN(const std::vector<Token> newline, encoder.encode("\n", SpecialTokens::kText, false));
+  std::vector<std::uint64_t> line_ends;
+  std::vector<Token> waiting;
+  Outcome outcome{.distance_lines = distance, .answers = {}};
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    waiting.insert(waiting.end(), lines[i].tokens.begin(), lines[i].tokens.end());
+    line_ends.push_back(session.position() + waiting.size());
+    if ((i + 1) % kLinesBetweenQueries != 0 || i < distance) continue;
+    const std::size_t asked = i - distance;
+    RILL_ASSIGN(const std::vector<Token> query, encoder.encode(query_about(asked), SpecialTokens::kText, false));
+    waiting.insert(waiting.end(), query.begin(), query.end());
+    Answer answer{.position = session.position() + waiting.size(), .expected = lines[asked].number, .said = {}};
+    answer.distance = answer.position - line_ends[asked];
+    RILL_ASSIGN(answer.said, ask(session, *encoder, waiting));
+    compare(answer);
+    waiting.clear();
+    if (answer.said.find('\n') == std::string::npos) waiting = newline;
+    outcome.answers.push_back(std::move(answer));
+    lines_done(i + 1);
+  }
+  return outcome;
+}
+
+Status check(const StreamEvalArguments& arguments) {
+  if (arguments.lines > kMostLines) {
+    return bad_usage({.where = text("--lines"),
+                      .what = text(arguments.lines),
+                      .expected = text("at most ", kMostLines),
+                      .remedy = {}});
+  }
+  for (const std::uint32_t distance : arguments.distances) {
+    const std::uint64_t first = (std::uint64_t{distance} / kLinesBetweenQueries + 1) * kLinesBetweenQueries;
+    if (distance > 0 && arguments.lines >= first) continue;
+    return bad_usage({.where = text("--distance ", distance),
+                      .what = text(arguments.lines, " lines hold no query that far back"),
+                      .expected = text("a distance of at least 1 line, and at least ", first, " lines"),
+                      .remedy = {}});
+  }
+  return {};
+}
+
+/// Accuracy along the stream, as in the paper's figure 9, and by distance where there are several.
+std::vector<Plot> plots_of(const std::vector<Outcome>& outcomes) {
+  Plot along{.title = "StreamEval: accuracy along the stream",
+             .x_label = "tokens of the stream",
+             .y_label = "exact answers, %",
+             .series = {},
+             .y_from_zero = true,
+             .marks_points = true};
+  Plot by_distance = along;
+  by_distance.title = "StreamEval: accuracy by distance";
+  by_distance.x_label = "tokens between a line and the question about it";
+  by_distance.series.push_back({.name = "whole stream", .x = {}, .y = {}});
+  for (const Outcome& outcome : outcomes) {
+    PlotSeries series{.name = std::to_string(outcome.distance_lines) + " lines back", .x = {}, .y = {}};
+    const std::size_t queries = outcome.answers.size();
+    const std::size_t pieces = std::min(kPlottedPieces, queries);
+    for (std::size_t piece = 0; piece < pieces; ++piece) {
+      const auto begin = outcome.answers.begin() + static_cast<std::ptrdiff_t>(queries * piece / pieces);
+      const auto end = outcome.answers.begin() + static_cast<std::ptrdiff_t>(queries * (piece + 1) / pieces);
+      const auto right = static_cast<double>(std::count_if(begin, end, [](const Answer& a) { return a.right; }));
+      series.x.push_back(static_cast<double>((end - 1)->position));
+      series.y.push_back(100 * right / static_cast<double>(end - begin));
+    }
+    along.series.push_back(std::move(series));
+    by_distance.series.front().x.push_back(outcome.distance_tokens());
+    by_distance.series.front().y.push_back(100 * outcome.accuracy());
+  }
+  if (outcomes.size() == 1) return {along};
+  return {along, by_distance};
+}
+
+nlohmann::ordered_json json_of(const std::vector<Outcome>& outcomes, const StreamEvalArguments& arguments,
+                               const CachePolicy& policy) {
+  nlohmann::ordered_json json{{"lines", arguments.lines},
+                              {"distance_lines", nlohmann::json::array()},
+                              {"distance_tokens", nlohmann::json::array()},
+                              {"accuracy", nlohmann::json::array()},
+                              {"digit_accuracy", nlohmann::json::array()},
+                              {"queries", nlohmann::json::array()},
+                              {"stream_tokens", nlohmann::json::array()},
+                              {"examples", nlohmann::json::array()},
+                              {"peak_rss_bytes", peak_resident_bytes()},
+                              {"policy", {{"name", policy.name}, {"sinks", policy.sinks}, {"window", policy.window}}}};
+  for (const Outcome& outcome : outcomes) {
+    json["distance_lines"].push_back(outcome.distance_lines);
+    json["distance_tokens"].push_back(outcome.distance_tokens());
+    json["accuracy"].push_back(outcome.accuracy());
+    json["digit_accuracy"].push_back(outcome.digits());
+    json["queries"].push_back(outcome.answers.size());
+    json["stream_tokens"].push_back(outcome.answers.back().position);
+    for (std::size_t i = 0; i < std::min(kExamples, outcome.answers.size()); ++i) {
+      const Answer& answer = outcome.answers[i];
+      json["examples"].push_back({{"distance_lines", outcome.distance_lines},
+                                  {"expected", answer.expected},
+                                  {"said", answer.said},
+                                  {"right", answer.right}});
+    }
+  }
+  return json;
+}
+
+void print_table(const std::vector<Outcome>& outcomes, const CachePolicy& policy) {
+  std::printf("StreamEval, policy %.*s, sinks %u, window %u\n", static_cast<int>(policy.name.size()),
+              policy.name.data(), policy.sinks, policy.window);
+  std::printf("%10s %12s %8s %9s %7s\n", "lines back", "tokens back", "queries", "accuracy", "digits");
+  for (const Outcome& outcome : outcomes) {
+    std::printf("%10u %12.0f %8zu %8.1f%% %6.1f%%\n", outcome.distance_lines, outcome.distance_tokens(),
+                outcome.answers.size(), 100 * outcome.accuracy(), 100 * outcome.digits());
+  }
+}
+
+Status run_streameval(const StreamEvalArguments& arguments) {
+  RILL_TRY(check(arguments));
+  RILL_ASSIGN(const ModelFile model, open_model(arguments.model));
+  RILL_ASSIGN(const TextTokenizer encoder, TextTokenizer::load(model, kTextPieceBytes));
+  RILL_ASSIGN(const std::vector<Line> lines, make_lines(encoder, arguments.lines, arguments.model.seed));
+  RILL_ASSIGN(const std::vector<Token> longest_query,
+              encoder.encode(query_about(lines.size()), SpecialTokens::kText, false));
+  RILL_ASSIGN(
+      const EngineOptions options,
+      engine_options(arguments.model, model.config(), {.dense_capacity = capacity_for(lines, longest_query.size())}));
+  RILL_ASSIGN(Engine engine, start_engine(model, options));
+  engine.session(0).set_sampling({.temperature = 0});
+
+  std::vector<Outcome> outcomes;
+  {
+    Progress progress("streameval", "lines");
+    for (const std::uint32_t distance : arguments.distances) {
+      const std::size_t before = outcomes.size() * lines.size();
+      RILL_ASSIGN(Outcome outcome, run_stream(engine.session(0), encoder, lines, distance, [&](std::size_t done) {
+                    progress.update(before + done, lines.size() * arguments.distances.size());
+                  }));
+      outcomes.push_back(std::move(outcome));
+    }
+  }
+  const CachePolicy& policy = engine.plan().options.policy;
+  if (arguments.model.json) {
+    std::cout << json_of(outcomes, arguments, policy).dump(2, ' ', false, nlohmann::json::error_handler_t::replace)
+              << '\n';
+  } else {
+    print_table(outcomes, policy);
+  }
+  return arguments.plot.empty() ? Status() : write_plot(arguments.plot, plots_of(outcomes));
+}
+
+}  // namespace
+
+void add_streameval(CLI::App& app, Action& action) {
+  auto arguments = std::make_shared<StreamEvalArguments>();
+  CLI::App& command =
+      *app.add_subcommand("streameval", "Measure whether the model still finds lines a fixed distance back");
+  add_model_arguments(command, arguments->model);
+  command.add_option("--lines", arguments->lines, "Lines of the stream")->required()->check(CLI::PositiveNumber);
+  command
+      .add_option("--distance", arguments->distances,
+                  "Lines between a line and the query about it: a number or a list (10,20,40); each is a stream of "
+                  "its own")
+      ->delimiter(',')
+      ->capture_default_str();
+  command.add_option("--seed", arguments->model.seed, "Seed of the numbers in the lines")->capture_default_str();
+  command.add_option("--plot", arguments->plot, "Draw accuracy along the stream, and by distance, as SVG");
+  command.footer(
+      "What it measures: lines \"line 7: REGISTER_CONTENT is <52341>\" with random numbers stream in, and every ten\n"
+      "lines the model is asked for the number in the line --distance lines before the last one. Decoding is greedy,\n"
+      "and the answers stay in the stream. An answer is right if all five digits are; `digits` is the share that is\n"
+      "right in its place, a tenth by chance. This is the StreamEval task of the StreamingLLM paper (section 4.5), as\n"
+      "plain text without a chat form. It tests copying from what the cache still holds: beyond the window no method\n"
+      "can answer but by chance, and small models miss most lines even with all of them in sight.\n"
+      "Example: rill streameval smollm2.rill --lines 300 --distance 5,10,20,40 --plot streameval.svg");
+  command.callback([arguments, &action] { action = [arguments] { return run_streameval(*arguments); }; });
+}
+
+}  // namespace rill::apps

@@ -1,0 +1,182 @@
+#!/usr/bin/env bash
+# Makes the figures and tables of the StreamingLLM paper (arXiv 2309.17453) with Rill, from nothing, on one small model
+# and five long books: build/paper/index.html, one page with every figure, table and the command behind it.
+#
+#   tests/paper.sh            about an hour on two cores
+#   tests/paper.sh --quick    a few minutes, into build/paper-quick: the same page from short runs
+#
+# Resumable: a step whose JSON is there is skipped; delete build/paper/NAME.json to do a step again, or the folder to do
+# all. RILL_PAPER_LONG_TOKENS=N sets the long run's tokens (with N = 4000000: every book to its end, some hours).
+# Needs ../shared/text/books. The model is toolchains/run.sh's, or RILL_MODEL=PATH.
+
+# shellcheck source=toolchains/prelude.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../toolchains/prelude.sh"
+help_if_asked "$@"
+
+# What each part costs. Recomputation runs the whole window for every token, hence its own, small counts: it scores
+# `window + recompute_tokens` tokens, the last of which it had to recompute.
+tokens=12000             # of one book, for the comparisons; past the model's trained length of 8192
+recompute_tokens=600     # at 256 slots
+recompute_tokens_1024=150
+past_tokens=20000        # the stream past the trained length
+long_tokens=${RILL_PAPER_LONG_TOKENS:-200000}  # over all books, the same share of each
+sink_sizes=(512 2048)
+cache_sizes=(256 512 1024 2048 4096)
+eval_lines=400           # of StreamEval
+eval_lines_recompute=100
+eval_distances=1,2,5,10,20,40,80
+bench_tokens=16
+out=build/paper
+
+case ${1-} in
+  '') ;;
+  --quick)
+    tokens=1500 recompute_tokens=60 recompute_tokens_1024=10 past_tokens=2500 long_tokens=4000
+    sink_sizes=(256 512) cache_sizes=(256 512 1024) eval_lines=60 eval_lines_recompute=30 eval_distances=1,5,20
+    bench_tokens=3 out=build/paper-quick
+    ;;
+  *) fail 2 "tests/paper.sh: $1 is no option of it; expected --quick or nothing" ;;
+esac
+
+cd "$root"
+books=../shared/text/books
+book=$books/war-and-peace.md
+[ -e "$book" ] || fail 4 "There is no $book: the figures are made of the books in ../shared beside this checkout."
+"$tools/build.sh" rill
+rill=build/release/rill
+model=$("$tools/make-model.sh")
+model=${model#"$root"/}
+mkdir -p "$out"
+
+# step NAME COMMAND...: runs a command that prints JSON, into NAME.json; the command itself goes to NAME.command. A step
+# that was cut off leaves only NAME.json.partial and is done again.
+step() {
+  local name=$1 began_s=$SECONDS
+  shift
+  [ ! -e "$out/$name.json" ] || return 0
+  say "$name"
+  printf '%q ' "$@" --json >"$out/$name.command"
+  "$@" --json >"$out/$name.json.partial"
+  mv "$out/$name.json.partial" "$out/$name.json"
+  say "  $((SECONDS - began_s)) s"
+}
+
+# perplexity NAME TOKENS OPTION...: the book's first TOKENS tokens under a policy.
+perplexity() {
+  local name=$1 count=$2
+  shift 2
+  step "$name" "$rill" perplexity "$model" --file "$book" --max-tokens "$count" --nll-out "$out/$name.nll" "$@"
+}
+
+# with LABEL=NAME...: the options that draw earlier steps into a step's picture; left in `drawn`.
+with() {
+  local run
+  drawn=()
+  for run in "$@"; do drawn+=(--plot-with "${run%=*}=$out/${run##*=}.nll"); done
+}
+
+# (a) Four methods over one book.
+four_methods() {
+  local size count
+  perplexity dense "$tokens" --policy dense
+  for size in 256 1024; do
+    count=$((size + recompute_tokens))
+    [ "$size" = 256 ] || count=$((size + recompute_tokens_1024))
+    perplexity "window-$size" "$tokens" --policy window --window "$size"
+    perplexity "stream-$size" "$tokens" --sinks 4 --window $((size - 4))
+    with dense=dense "window 0+$size=window-$size" "stream 4+$((size - 4))=stream-$size"
+    perplexity "methods-$size" "$count" --policy recompute --window "$size" --plot "$out/methods-$size.svg" \
+      "${drawn[@]}"
+  done
+}
+
+# (b) How many sinks: 0, 1, 2, 4, 8 in caches of the same size.
+sinks() {
+  local size n
+  for size in "${sink_sizes[@]}"; do
+    for n in 0 1 2 4; do perplexity "sinks-$size-$n" "$tokens" --sinks "$n" --window $((size - n)); done
+    with "0+$size=sinks-$size-0" "1+$((size - 1))=sinks-$size-1" "2+$((size - 2))=sinks-$size-2" \
+      "4+$((size - 4))=sinks-$size-4"
+    perplexity "sinks-$size-8" "$tokens" --sinks 8 --window $((size - 8)) --plot "$out/sinks-$size.svg" "${drawn[@]}"
+  done
+}
+
+# (c) Does a bigger cache help? The biggest is the last, and carries the picture.
+cache_size() {
+  local size runs=() plot
+  for size in "${cache_sizes[@]}"; do
+    plot=()
+    if [ "$size" = "${cache_sizes[-1]}" ]; then
+      with "${runs[@]}"
+      plot=(--plot "$out/cache.svg" "${drawn[@]}")
+    fi
+    perplexity "cache-$size" "$tokens" --sinks 4 --window $((size - 4)) "${plot[@]}"
+    runs+=("4+$((size - 4))=cache-$size")
+  done
+}
+
+# (d) Past the trained length.
+past_training() {
+  with "dense=dense" "window 0+256=window-256"
+  perplexity past "$past_tokens" --sinks 4 --window 252 --plot "$out/past.svg" "${drawn[@]}"
+}
+
+# (e) Are the first tokens special, or only first? Four newlines take their place.
+newline_sinks() {
+  local newline ids=$out/newline-sinks.ids
+  newline=$("$rill" tokenize "$model" $'\n')
+  [[ $newline =~ ^[0-9]+$ ]] || fail 1 "In this model's vocabulary a newline is no single token, but: $newline"
+  if [ ! -e "$ids" ]; then
+    { echo "$newline $newline $newline $newline" && "$rill" tokenize "$model" --file "$book"; } >"$ids.partial"
+    mv "$ids.partial" "$ids"
+  fi
+  perplexity text-sinks "$tokens" --sinks 4 --window 508
+  perplexity no-sinks "$tokens" --policy window --window 512
+  with "no sinks, 0+512=no-sinks" "first four tokens, 4+508=text-sinks"
+  step newline-sinks "$rill" perplexity "$model" --ids "$ids" --max-tokens $((tokens + 4)) --sinks 4 --window 508 \
+    --nll-out "$out/newline-sinks.nll" --plot "$out/newline-sinks.svg" "${drawn[@]}"
+}
+
+# (f) A long stream over all books: the same number of tokens of each, one after the other.
+long_run() {
+  local ids=$out/long-$long_tokens.ids each all=("$books"/*.md) each_book
+  each=$((long_tokens / ${#all[@]}))
+  if [ ! -e "$ids" ]; then
+    # Not `head`: it would end the pipe before rill has written all of it.
+    for each_book in "${all[@]}"; do
+      "$rill" tokenize "$model" --file "$each_book" | tr -s ' ' '\n' | awk -v most="$each" 'NR <= most'
+    done >"$ids.partial"
+    mv "$ids.partial" "$ids"
+  fi
+  step "long-$long_tokens" "$rill" perplexity "$model" --ids "$ids" --sinks 4 --window 252 \
+    --nll-out "$out/long-$long_tokens.nll" --plot "$out/long.svg"
+}
+
+# (g) StreamEval. The cache holds about 44 lines, so that the longest distance is out of sight for all but dense.
+streameval() {
+  step eval-stream "$rill" streameval "$model" --lines "$eval_lines" --distance "$eval_distances" \
+    --plot "$out/eval-stream.svg"
+  step eval-dense "$rill" streameval "$model" --lines "$eval_lines" --distance "$eval_distances" --policy dense
+  step eval-window "$rill" streameval "$model" --lines "$eval_lines" --distance "$eval_distances" --policy window \
+    --window 1024
+  step eval-recompute "$rill" streameval "$model" --lines "$eval_lines_recompute" --distance 20 --policy recompute \
+    --window 1024
+}
+
+# (h) Time and memory against the size of the cache.
+bench() {
+  local sizes
+  sizes=$(IFS=, && echo "${cache_sizes[*]}")
+  step bench "$rill" bench "$model" --policies --windows "$sizes" --tokens "$bench_tokens" --plot "$out/bench.svg"
+}
+
+four_methods
+sinks
+cache_size
+past_training
+newline_sinks
+long_run
+streameval
+bench
+python3 tests/paper_page.py "$out"
+say "Done: $out/index.html"
