@@ -29,15 +29,66 @@ struct PerplexityArguments {
   std::vector<std::string> plot_with;
   std::uint64_t max_tokens = 0;
   std::uint32_t blocks = 0;
+  std::uint64_t every = 0;
 };
 
-/// Minus the logarithm of the probability of a token, in nats.
-double nll_of(std::span<const float> logits, Token token) {
-  const double top = static_cast<double>(*std::max_element(logits.begin(), logits.end()));
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - top);
-  return std::log(sum) + top - static_cast<double>(logits[token]);
-}
+/// Turns logits into minus the logarithm of a token's probability, in nats, with the runtime's own exp: to about 1e-6.
+class NllMeter {
+ public:
+  explicit NllMeter(const kernels::KernelSet& kernels) : kernels_(kernels) {}
+
+  double measure(std::span<const float> logits, Token token) {
+    scratch_.assign(logits.begin(), logits.end());
+    const double top = static_cast<double>(*std::max_element(logits.begin(), logits.end()));
+    const double sum = static_cast<double>(kernels_.exponentiate(scratch_.data(), scratch_.size()));
+    return std::log(sum) + top - static_cast<double>(logits[token]);
+  }
+
+ private:
+  const kernels::KernelSet& kernels_;
+  std::vector<float> scratch_;
+};
+
+/// A piece of a long run, for --every.
+struct Piece {
+  std::size_t tokens;  ///< of the whole run up to its end
+  double perplexity;   ///< of the piece alone
+  std::uint64_t rss_bytes;
+};
+
+/// What a run gathers: the NLL of each scored token, and its pieces.
+class Scores {
+ public:
+  Scores(std::size_t tokens, std::uint64_t every, bool announce) : every_(every), announce_(announce) {
+    nll_.reserve(tokens);
+    if (every > 0) pieces_.reserve(tokens / every + 1);
+  }
+
+  void add(double nll) {
+    nll_.push_back(nll);
+    piece_sum_ += nll;
+    if (every_ == 0 || nll_.size() % every_ != 0) return;
+    pieces_.push_back({.tokens = nll_.size(),
+                       .perplexity = std::exp(piece_sum_ / static_cast<double>(every_)),
+                       .rss_bytes = resident_bytes()});
+    piece_sum_ = 0;
+    if (!announce_) return;
+    std::printf("%10zu tokens: perplexity %.4f over the last %llu, RSS %llu bytes\n", nll_.size(),
+                pieces_.back().perplexity, static_cast<unsigned long long>(every_),
+                static_cast<unsigned long long>(pieces_.back().rss_bytes));
+    std::fflush(stdout);
+  }
+
+  std::vector<double>& nll() { return nll_; }
+  std::span<const Piece> pieces() const { return pieces_; }
+
+ private:
+  std::uint64_t every_;
+  bool announce_;
+  double piece_sum_ = 0;
+  std::vector<double> nll_;
+  std::vector<Piece> pieces_;
+};
 
 Result<std::vector<Token>> read_tokens(const PerplexityArguments& arguments, const ModelFile& model) {
   std::vector<Token> tokens;
@@ -65,9 +116,10 @@ Result<std::vector<Token>> read_tokens(const PerplexityArguments& arguments, con
 }
 
 /// The stream's NLL of every token but the first.
-Status score_stream(Session& session, std::span<const Token> tokens, Progress& progress, std::vector<double>& nll) {
+Status score_stream(Session& session, std::span<const Token> tokens, Progress& progress, NllMeter& meter,
+                    Scores& scores) {
   return session.evaluate(tokens, [&](std::size_t i, std::span<const float> logits) -> Status {
-    if (i + 1 < tokens.size()) nll.push_back(nll_of(logits, tokens[i + 1]));
+    if (i + 1 < tokens.size()) scores.add(meter.measure(logits, tokens[i + 1]));
     progress.update(i + 1, tokens.size());
     return {};
   });
@@ -75,12 +127,12 @@ Status score_stream(Session& session, std::span<const Token> tokens, Progress& p
 
 /// llama.cpp's protocol: blocks on their own, of each the second half scored (the tokens at block / 2 and after).
 Status score_blocks(Session& session, std::span<const Token> tokens, std::size_t block, Progress& progress,
-                    std::vector<double>& nll) {
+                    NllMeter& meter, Scores& scores) {
   for (std::size_t begin = 0; begin + block <= tokens.size(); begin += block) {
     session.reset();
     RILL_TRY(
         session.evaluate(tokens.subspan(begin, block), [&](std::size_t i, std::span<const float> logits) -> Status {
-          if (i + 1 >= block / 2 && i + 1 < block) nll.push_back(nll_of(logits, tokens[begin + i + 1]));
+          if (i + 1 >= block / 2 && i + 1 < block) scores.add(meter.measure(logits, tokens[begin + i + 1]));
           progress.update(begin + i + 1, tokens.size());
           return {};
         }));
@@ -104,24 +156,26 @@ std::string label_of(const CachePolicy& policy) {
          std::to_string(policy.window);
 }
 
-void print_result(const PerplexityArguments& arguments, const CachePolicy& policy, std::span<const double> nll,
+void print_result(const PerplexityArguments& arguments, const CachePolicy& policy, Scores& scores,
                   double tokens_per_s) {
+  const std::vector<double>& nll = scores.nll();
   double sum = 0;
   for (const double value : nll) sum += value;
   const double mean = sum / static_cast<double>(nll.size());
   if (arguments.model.json) {
-    std::cout << nlohmann::ordered_json{{"tokens_scored", nll.size()},
-                                        {"nll_mean", mean},
-                                        {"perplexity", std::exp(mean)},
-                                        {"tokens_per_s", tokens_per_s},
-                                        {"peak_rss_bytes", peak_resident_bytes()},
-                                        {"policy",
-                                         {{"name", policy.name},
-                                          {"sinks", policy.sinks},
-                                          {"window", policy.window},
-                                          {"blocks", arguments.blocks}}}}
-                     .dump(2)
-              << '\n';
+    nlohmann::ordered_json json = {
+        {"tokens_scored", nll.size()},
+        {"nll_mean", mean},
+        {"perplexity", std::exp(mean)},
+        {"tokens_per_s", tokens_per_s},
+        {"peak_rss_bytes", peak_resident_bytes()},
+        {"policy",
+         {{"name", policy.name}, {"sinks", policy.sinks}, {"window", policy.window}, {"blocks", arguments.blocks}}}};
+    for (const Piece& piece : scores.pieces()) {
+      json["pieces"].push_back(
+          {{"tokens", piece.tokens}, {"perplexity", piece.perplexity}, {"rss_bytes", piece.rss_bytes}});
+    }
+    std::cout << json.dump(2) << '\n';
   } else {
     std::printf("perplexity %.4f over %zu tokens (mean %.5f nats), policy %.*s, sinks %u, window %u, %.0f tokens/s\n",
                 std::exp(mean), nll.size(), mean, static_cast<int>(policy.name.size()), policy.name.data(),
@@ -140,20 +194,20 @@ Status run_perplexity(const PerplexityArguments& arguments) {
               engine_options(model_arguments, model.config(), {.dense_capacity = capacity, .logits_rows = 16}));
   RILL_ASSIGN(Engine engine, start_engine(model, options));
 
-  std::vector<double> nll;
-  nll.reserve(tokens.size());
+  Scores scores(tokens.size(), arguments.every, !arguments.model.json);
+  NllMeter meter(*engine.plan().options.kernels);
   const auto start = std::chrono::steady_clock::now();
   {
     Progress progress("perplexity", "tokens");
-    RILL_TRY(arguments.blocks > 0 ? score_blocks(engine.session(0), tokens, arguments.blocks, progress, nll)
-                                  : score_stream(engine.session(0), tokens, progress, nll));
+    RILL_TRY(arguments.blocks > 0 ? score_blocks(engine.session(0), tokens, arguments.blocks, progress, meter, scores)
+                                  : score_stream(engine.session(0), tokens, progress, meter, scores));
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  if (!arguments.nll_out.empty()) RILL_TRY(write_nll(arguments.nll_out, nll));
+  if (!arguments.nll_out.empty()) RILL_TRY(write_nll(arguments.nll_out, scores.nll()));
   const CachePolicy& policy = engine.plan().options.policy;
-  print_result(arguments, policy, nll, static_cast<double>(tokens.size()) / seconds);
+  print_result(arguments, policy, scores, static_cast<double>(tokens.size()) / seconds);
   if (arguments.plot.empty()) return {};
-  runs.insert(runs.begin(), {.label = label_of(policy), .nll = std::move(nll)});
+  runs.insert(runs.begin(), {.label = label_of(policy), .nll = std::move(scores.nll())});
   return write_nll_plot(arguments.plot, runs);
 }
 
@@ -169,6 +223,8 @@ void add_perplexity(CLI::App& app, Action& action) {
   command.add_option("--max-tokens", arguments->max_tokens, "Use the first N tokens only");
   command.add_option("--blocks", arguments->blocks,
                      "Independent blocks of N tokens, the second half of each scored (llama.cpp's protocol)");
+  command.add_option("--every", arguments->every,
+                     "Report perplexity and RSS of every N tokens on the way (JSON: `pieces`)");
   command.add_option("--nll-out", arguments->nll_out, "Write the NLL of each scored token, one a line, in nats");
   auto* plot = command.add_option("--plot", arguments->plot, "Draw log perplexity along the stream as SVG");
   command
