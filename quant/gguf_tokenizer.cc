@@ -67,9 +67,7 @@ std::optional<std::string> bytes_of_spelling(std::string_view spelling) {
 
 /// True for what converters fill a vocabulary up with to the embedding's rows: "[PAD50300]" for token 50300. Some type
 /// it as user-defined, but the models' own tokenizers do not have it, so text must not become it.
-bool is_filler(std::string_view spelling, std::size_t token) {
-  return spelling == text("[PAD", token, "]").view();
-}
+bool is_filler(std::string_view spelling, std::size_t token) { return spelling == text("[PAD", token, "]").view(); }
 
 /// The tables of one file on their way into a SourceTokenizer.
 class Reader {

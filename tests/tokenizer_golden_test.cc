@@ -147,7 +147,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Reference{"smollm2", "smollm2_control", SpecialTokens::kControl}, Reference{"gpt-2", "gpt-2"},
                     Reference{"gpt-neox", "gpt-neox"}, Reference{"mpt", "gpt-neox"},  // the same tables
                     Reference{"falcon", "falcon"}, Reference{"falcon", "falcon_control", SpecialTokens::kControl},
-                    Reference{"llama-spm", "llama2"}),
+                    Reference{"llama-spm", "llama2"}, Reference{"llama2-json", "llama2"}),
     [](const auto& each) {
       std::string name = each.param.vocabulary;
       std::replace(name.begin(), name.end(), '-', '_');
