@@ -7,6 +7,8 @@
 
 #include "platform/mapped_file.h"
 #include "quant/byte_level_alphabet.h"
+#include "quant/sentencepiece_merges.h"
+#include "quant/sentencepiece_model.h"
 #include "quant/tokenizer_writer.h"
 
 namespace rill::quant {
@@ -40,13 +42,18 @@ class Reader {
   explicit Reader(const Text& where) : where_(where) {}
 
   Result<SourceTokenizer> read(const Json& root) {
-    source_.kind = SourceTokenizer::Kind::kByteLevelBpe;
     const Json& model = member(root, "model");
-    RILL_TRY(check_parts(root, model));
-    RILL_TRY(read_pattern(member(root, "pre_tokenizer")));
+    falls_back_to_bytes_ = is_true(member(model, "byte_fallback"));
+    RILL_TRY(check_model(model));
+    if (!falls_back_to_bytes_) {
+      RILL_TRY(check_byte_level_parts(root, model));
+      RILL_TRY(read_pattern(member(root, "pre_tokenizer")));
+    }
     RILL_TRY(read_vocabulary(member(model, "vocab"), member(root, "added_tokens")));
     RILL_TRY(read_added(member(root, "added_tokens")));
     RILL_TRY(read_merges(member(model, "merges")));
+    if (falls_back_to_bytes_) return read_sentencepiece(root, model);
+    source_.kind = SourceTokenizer::Kind::kByteLevelBpe;
     return std::move(source_);
   }
 
@@ -59,17 +66,23 @@ class Reader {
   }
 
   // What would change text or tokens in a way that Rill has no part for.
-  Status check_parts(const Json& root, const Json& model) const {
+  Status check_model(const Json& model) const {
     if (!is(member(model, "type"), "BPE")) return bad(text("model.type"), text("not BPE"), text("\"BPE\""));
-    for (const char* const name : {"dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix"}) {
+    for (const char* const name : {"dropout", "continuing_subword_prefix", "end_of_word_suffix"}) {
       const Json& value = member(model, name);
       if (!value.is_null() && !is(value, "")) return bad(text("model.", name), text("it is set"), text("null"));
     }
-    for (const char* const name : {"byte_fallback", "ignore_merges"}) {
-      if (is_true(member(model, name))) return bad(text("model.", name), text("true"), text("false"));
-    }
-    if (!member(root, "normalizer").is_null()) return bad(text("normalizer"), text("there is one"), text("null"));
+    if (is_true(member(model, "ignore_merges"))) return bad(text("model.ignore_merges"), text("true"), text("false"));
     return {};
+  }
+
+  Status check_byte_level_parts(const Json& root, const Json& model) const {
+    const Json& unknown = member(model, "unk_token");
+    if (!unknown.is_null() && !is(unknown, "")) return bad(text("model.unk_token"), text("it is set"), text("null"));
+    // Rill does not compose characters: see read_gguf_tokenizer().
+    const Json& normalizer = member(root, "normalizer");
+    if (normalizer.is_null() || is(member(normalizer, "type"), "NFC")) return {};
+    return bad(text("normalizer"), text("there is one"), text("null or NFC"));
   }
 
   Status check_byte_level(const Json& part) const {
@@ -79,7 +92,15 @@ class Reader {
       return {};
     }
     return bad(text("pre_tokenizer"), text("an unknown arrangement"),
-               text("ByteLevel with its own pattern and no space in front, or individual Digits before it"));
+               text("ByteLevel with its own pattern and no space in front, individual Digits before it, or as Falcon"));
+  }
+
+  static bool is_falcons(const Json& parts) {
+    return parts.is_array() && parts.size() == 4 && is(member(parts[0], "type"), "Punctuation") &&
+           is(member(parts[0], "behavior"), "Contiguous") && is(member(parts[2], "type"), "Digits") &&
+           !is_true(member(parts[2], "individual_digits")) && is(member(parts[3], "type"), "Split") &&
+           is(member(member(parts[3], "pattern"), "Regex"), "[0-9][0-9][0-9]") &&
+           is(member(parts[3], "behavior"), "Isolated") && !is_true(member(parts[3], "invert"));
   }
 
   Status read_pattern(const Json& pre) {
@@ -88,6 +109,10 @@ class Reader {
       return check_byte_level(pre);
     }
     const Json& parts = member(pre, "pretokenizers");
+    if (is_falcons(parts)) {
+      source_.pattern = pattern_for_pretokenizer("falcon");
+      return check_byte_level(parts[1]);
+    }
     if (!parts.is_array() || parts.size() != 2 || !is(member(parts[0], "type"), "Digits") ||
         !is_true(member(parts[0], "individual_digits"))) {
       return check_byte_level(pre);  // which it is not: the same sentence
@@ -120,7 +145,8 @@ class Reader {
       taken_[*token] = true;
       ids_.emplace(item.key(), *token);
       // Special tokens stand in the vocabulary as they are; they get their spelling below.
-      source_.tokens[*token] = bytes_of_byte_level_token(item.key()).value_or(item.key());
+      source_.tokens[*token] =
+          falls_back_to_bytes_ ? item.key() : bytes_of_byte_level_token(item.key()).value_or(item.key());
     }
     return {};
   }
@@ -138,6 +164,8 @@ class Reader {
       }
       source_.tokens[*token] = content.get<std::string>();
       taken_[*token] = true;
+      if (falls_back_to_bytes_ && is_true(member(each, "normalized")) && !is_true(member(each, "special")))
+        return bad(text("added_tokens, id ", *token, ", normalized"), text("true"), text("false"));
       (is_true(member(each, "special")) ? source_.special : source_.added).push_back(*token);
     }
     const auto gap = std::find(taken_.begin(), taken_.end(), false);
@@ -171,7 +199,79 @@ class Reader {
     return {};
   }
 
+  // True where a space is put in front of each text and spaces are written as U+2581, false for the latter alone.
+  // (Metaspace instead leaves the first space out where the text has one already, which SentencePiece does not.)
+  Result<bool> read_space_in_front(const Json& root) const {
+    const Json& pre = member(root, "pre_tokenizer");
+    if (!pre.is_null()) {
+      return bad(text("pre_tokenizer"), text("there is one"),
+                 text("null: Llama-2's spaces are put in by normalizers, Prepend and Replace"));
+    }
+    const auto is_replace = [](const Json& part) {
+      return is(member(part, "type"), "Replace") && is(member(member(part, "pattern"), "String"), " ") &&
+             is(member(part, "content"), kSpaceSymbol);
+    };
+    const Json& normalizer = member(root, "normalizer");
+    const Json& parts = member(normalizer, "normalizers");
+    if (is_replace(normalizer)) return false;
+    if (is(member(normalizer, "type"), "Sequence") && parts.is_array() && parts.size() == 2 &&
+        is(member(parts[0], "type"), "Prepend") && is(member(parts[0], "prepend"), kSpaceSymbol) &&
+        is_replace(parts[1])) {
+      return true;
+    }
+    return bad(text("normalizer"), text("an unknown arrangement"),
+               text("Prepend of U+2581 and Replace of spaces by it, or Replace alone"));
+  }
+
+  // What each token is to SentencePiece.
+  Result<std::vector<std::int32_t>> piece_types(const Json& unknown) const {
+    std::vector<std::int32_t> types(source_.tokens.size(), static_cast<std::int32_t>(PieceType::kNormal));
+    const auto mark = [&](Token token, PieceType type) { types[token] = static_cast<std::int32_t>(type); };
+    for (std::uint32_t byte = 0; byte < 256; ++byte) {
+      constexpr std::string_view kDigits = "0123456789ABCDEF";
+      const std::string spelling = {'<', '0', 'x', kDigits[byte / 16], kDigits[byte % 16], '>'};
+      const auto found = ids_.find(spelling);
+      if (found == ids_.end()) return bad(text("model.vocab"), text("no token ", spelling), text("one for every byte"));
+      mark(found->second, PieceType::kByte);
+    }
+    for (const Token token : source_.special) mark(token, PieceType::kControl);
+    // They are cut out of a text before SentencePiece sees it, and it must not make them of other tokens.
+    for (const Token token : source_.added) mark(token, PieceType::kUnused);
+    const auto found = unknown.is_string() ? ids_.find(unknown.get<std::string>()) : ids_.end();
+    if (found == ids_.end()) return bad(text("model.unk_token"), text("no token"), text("a token of model.vocab"));
+    mark(found->second, PieceType::kUnknown);
+    return types;
+  }
+
+  // The special token that is put in front of every text; an empty name if there is none.
+  static std::string beginning_of(const Json& post_processor) {
+    const Json& single = member(post_processor, "single");
+    if (!is(member(post_processor, "type"), "TemplateProcessing") || !single.is_array() || single.empty()) return {};
+    const Json& id = member(member(single[0], "SpecialToken"), "id");
+    return id.is_string() ? id.get<std::string>() : std::string();
+  }
+
+  Result<SourceTokenizer> read_sentencepiece(const Json& root, const Json& model) {
+    RILL_ASSIGN(const bool space_in_front, read_space_in_front(root));
+    RILL_ASSIGN(const std::vector<std::int32_t> types, piece_types(member(model, "unk_token")));
+    RILL_ASSIGN(
+        std::string proto,
+        sentencepiece_from_merges(
+            {.pieces = source_.tokens, .types = types, .pairs = source_.merges, .space_in_front = space_in_front},
+            where_));
+    RILL_ASSIGN(SourceTokenizer tokenizer, sentencepiece_from_proto(std::move(proto)));
+    tokenizer.added = std::move(source_.added);
+    const std::string beginning = beginning_of(member(root, "post_processor"));
+    const auto found = ids_.find(beginning);
+    tokenizer.adds_beginning_of_text = found != ids_.end();
+    if (found != ids_.end()) tokenizer.beginning_of_text = found->second;
+    return tokenizer;
+  }
+
+  static constexpr std::string_view kSpaceSymbol = "\xe2\x96\x81";  // U+2581
+
   Text where_;
+  bool falls_back_to_bytes_ = false;
   SourceTokenizer source_;
   std::unordered_map<std::string, Token> ids_;
   std::vector<bool> taken_;

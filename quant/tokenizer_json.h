@@ -1,5 +1,6 @@
 #pragma once
-// Hugging Face's tokenizer.json, byte-level BPE only.
+// Hugging Face's tokenizer.json: byte-level BPE, and BPE with byte fallback, which is SentencePiece's written down
+// there.
 
 #include <string>
 #include <string_view>
@@ -9,8 +10,9 @@
 
 namespace rill::quant {
 
-/// The file at the path. Beginning and end of text are not in it: they are config.json's.
-/// kBadInput names the key at fault: no JSON, or a component that Rill does not know, which it never passes over.
+/// The file at the path. A byte-level BPE's beginning and end of text are not in it: they are config.json's.
+/// kBadInput names the key at fault: no JSON, or a component that Rill does not know, which it never passes over
+/// but for the normaliser NFC (see read_gguf_tokenizer()).
 Result<SourceTokenizer> read_tokenizer_json(const std::string& path);
 
 /// The same from the file's text. @param where  what messages begin with.

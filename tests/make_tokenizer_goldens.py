@@ -152,10 +152,38 @@ def gguf_encoders():
     yield "gpt-neox:nfc", lambda text: None if unicodedata.is_normalized("NFC", text) else normalized(text)
 
 
+def llama2_json(processor):
+    """Llama-2's tokenizer.json, with its merges as transformers' converter derives them from tokenizer.model."""
+    vocabulary = {processor.id_to_piece(id): id for id in range(processor.get_piece_size())}
+    merges = []
+    for piece, id in vocabulary.items():
+        cuts = [(piece[:at], piece[at:]) for at in range(1, len(piece))]
+        known = [cut for cut in cuts if cut[0] in vocabulary and cut[1] in vocabulary]
+        known.sort(key=lambda cut: (vocabulary[cut[0]], vocabulary[cut[1]]))
+        merges += [(processor.get_score(id), cut) for cut in known]
+    merges.sort(key=lambda merge: merge[0], reverse=True)
+    hf = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=[cut for _, cut in merges], unk_token="<unk>",
+                                         fuse_unk=True, byte_fallback=True))
+    hf.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+    return hf
+
+
+def llama2_encoder(path):
+    processor = sentencepiece.SentencePieceProcessor(model_file=path)
+    hf = llama2_json(processor)
+
+    def encode(text):
+        ids = processor.encode(text)
+        assert hf.encode(text, add_special_tokens=False).ids == ids, text[:100]  # tokenizer.json says the same
+        return ids
+
+    return encode
+
+
 def encoders():
     yield from gguf_encoders()
-    for name, path in [("llama2", "tokenizers/llama2/tokenizer.model"), ("tok512", "models/stories260K/tok512.model")]:
-        yield name, sentencepiece.SentencePieceProcessor(model_file=str(SHARED / path)).encode
+    yield "llama2", llama2_encoder(str(SHARED / "tokenizers/llama2/tokenizer.model"))
+    yield "tok512", sentencepiece.SentencePieceProcessor(model_file=str(SHARED / "models/stories260K/tok512.model")).encode
     for name, as_text in [("smollm2", True), ("smollm2_control", False)]:
         hf = tokenizers.Tokenizer.from_file(str(SHARED / "tokenizers/smollm2/tokenizer.json"))
         hf.encode_special_tokens = as_text

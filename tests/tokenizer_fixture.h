@@ -21,6 +21,7 @@
 #include "quant/sentencepiece_model.h"
 #include "quant/tokenizer_json.h"
 #include "quant/tokenizer_writer.h"
+#include "tests/llama2_tokenizer_json.h"
 
 namespace rill::test {
 
@@ -56,6 +57,13 @@ inline quant::SourceTokenizer source(std::string_view name) {
   if (name == "smollm2") {
     auto smollm2 = quant::read_tokenizer_json(shared("tokenizers/smollm2/tokenizer.json").string());
     return smollm2.ok() ? *smollm2 : quant::SourceTokenizer();
+  }
+  if (name == "llama2-json") {
+    const std::string model = read_file(shared("tokenizers/llama2/tokenizer.model"));
+    if (model.empty()) return {};
+    auto llama2 = quant::parse_tokenizer_json(tokenizer_json_of(model).dump(), text("Llama-2's tokenizer.json"));
+    EXPECT_TRUE(llama2.ok()) << llama2.status().message();
+    return llama2.ok() ? *std::move(llama2) : quant::SourceTokenizer();
   }
   const bool llama2 = name == "llama2";
   const std::string proto =

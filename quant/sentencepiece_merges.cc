@@ -1,0 +1,102 @@
+#include "quant/sentencepiece_merges.h"
+
+#include <set>
+#include <unordered_map>
+#include <vector>
+
+#include "quant/sentencepiece_model.h"
+
+namespace rill::quant {
+namespace {
+
+constexpr std::size_t kMostPieceBytes = 256;  // every way to cut a piece in two is looked at
+constexpr float kNeverFirst = -16777216.0F;   // below minus any rank
+
+/// normalizer_spec { add_dummy_prefix: false }, merged into the model that stands before it.
+constexpr std::string_view kNoDummyPrefix("\x1a\x02\x18\x00", 4);
+
+Status inexact(const Text& where, const Text& what, const Text& expected) {
+  return bad_input({.where = where,
+                    .what = what,
+                    .expected = expected,
+                    .remedy = text("put the model's tokenizer.model beside it, which is used instead")});
+}
+
+bool is_normal(const RankedMerges& merges, Token token) {
+  return merges.types[token] == static_cast<std::int32_t>(PieceType::kNormal);
+}
+
+class Scores {
+ public:
+  Scores(const RankedMerges& merges, const Text& where) : merges_(merges), where_(where) {}
+
+  Result<std::vector<float>> find() {
+    for (std::size_t id = 0; id < merges_.pieces.size(); ++id) {
+      if (merges_.pieces[id].size() > kMostPieceBytes) {
+        return inexact(text(where_, ", token ", id), text(merges_.pieces[id].size(), " bytes"),
+                       text("at most ", kMostPieceBytes));
+      }
+      if (is_normal(merges_, static_cast<Token>(id))) ids_.emplace(merges_.pieces[id], static_cast<Token>(id));
+    }
+    scores_.assign(merges_.pieces.size(), kNeverFirst);
+    RILL_TRY(read_ranks());
+    RILL_TRY(check_every_split());
+    return std::move(scores_);
+  }
+
+ private:
+  Status read_ranks() {
+    Token latest = kNoToken;
+    float score = 0.0F;
+    for (std::size_t rank = 0; rank < merges_.pairs.size(); ++rank) {
+      const auto [left, right] = merges_.pairs[rank];
+      const auto found = ids_.find(merges_.pieces[left] + merges_.pieces[right]);
+      const Text at = text(where_, ", merge ", rank);
+      if (!is_normal(merges_, left) || !is_normal(merges_, right) || found == ids_.end()) {
+        return inexact(at, text("not of two ordinary tokens that make a third"), {});
+      }
+      pairs_.insert(merges_.pairs[rank]);
+      if (found->second == latest) continue;
+      latest = found->second;
+      if (scores_[latest] != kNeverFirst) {
+        return inexact(at, text("makes token ", latest, ", as an earlier merge did"),
+                       text("merges that make the same token side by side"));
+      }
+      scores_[latest] = score--;  // as many as there are tokens at most, so exact in a float
+    }
+    return {};
+  }
+
+  Status check_every_split() const {
+    for (const auto& [piece, id] : ids_) {
+      for (std::size_t cut = 1; cut < piece.size(); ++cut) {
+        const auto left = ids_.find(piece.substr(0, cut));
+        if (left == ids_.end()) continue;
+        const auto right = ids_.find(piece.substr(cut));
+        if (right == ids_.end() || pairs_.contains({left->second, right->second})) continue;
+        return inexact(text(where_, ", token ", id),
+                       text("no merge of ", left->second, " and ", right->second, " makes it"),
+                       text("a merge for every two tokens that it consists of"));
+      }
+    }
+    return {};
+  }
+
+  const RankedMerges& merges_;
+  const Text& where_;
+  std::unordered_map<std::string, Token> ids_;  ///< the ordinary pieces
+  std::set<std::pair<Token, Token>> pairs_;
+  std::vector<float> scores_;
+};
+
+}  // namespace
+
+Result<std::string> sentencepiece_from_merges(const RankedMerges& merges, const Text& where) {
+  RILL_ASSIGN(const std::vector<float> scores, Scores(merges, where).find());
+  const std::vector<std::string_view> pieces(merges.pieces.begin(), merges.pieces.end());
+  std::string proto = build_sentencepiece_proto(pieces, scores, merges.types);
+  if (!merges.space_in_front) proto += kNoDummyPrefix;
+  return proto;
+}
+
+}  // namespace rill::quant
