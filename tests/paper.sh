@@ -148,8 +148,8 @@ long_run() {
     done >"$ids.partial"
     mv "$ids.partial" "$ids"
   fi
-  step "long-$long_tokens" "$rill" perplexity "$model" --ids "$ids" --sinks 4 --window 252 \
-    --nll-out "$out/long-$long_tokens.nll" --plot "$out/long.svg"
+  step "long-$long_tokens" "$rill" perplexity "$model" --ids "$ids" --sinks 4 --window 1020 \
+    --every $((long_tokens / 20)) --nll-out "$out/long-$long_tokens.nll" --plot "$out/long.svg"
 }
 
 # (g) StreamEval. The cache holds about 44 lines, so that the longest distance is out of sight for all but dense.
