@@ -175,10 +175,13 @@ def past_training(results, trained=8192):
     reach = (f"{len(values):,} tokens at 4+252, of which {max(0, len(values) - trained):,} are past the {trained:,} "
              f"of the training: perplexity {number(quarters[0])} in the first quarter, {number(quarters[-1])} in the "
              "last (the text changes, too)." if values else "Not run.")
+    for begin, end in ((256, 6000), (trained, 20000)):
+        if values and len(values) + 1 >= end:
+            rows.append([f"{begin:,} to {end:,}", number(results.perplexity_of_tokens("past", begin, end))])
     return section("Past the trained length",
                    "Figure 5: positions are those in the cache, so the stream goes on for 4 million tokens without "
                    "getting worse.", reach,
-                   figure(results, "past") + table("The stream by quarters", ["tokens", "perplexity"], rows) +
+                   figure(results, "past") + table("The stream by quarters, and before and past the trained length", ["tokens", "perplexity"], rows) +
                    commands(results, ["past"]))
 
 
@@ -205,12 +208,16 @@ def long_run(results):
         return ""
     step = f"long-{counts[-1]}"
     run = results.json(step)
-    ours = (f"{run['tokens_scored']:,} tokens over five books, in one stream at 4+252: perplexity "
-            f"{number(run['perplexity'])}, {number(run['tokens_per_s'], 0)} tokens/s, peak memory of the process "
-            f"{number(run['peak_rss_bytes'] / 2 ** 20, 1)} MiB.")
+    policy = run["policy"]
+    ours = (f"{run['tokens_scored']:,} tokens over five books, in one stream at {policy['sinks']}+{policy['window']}: "
+            f"perplexity {number(run['perplexity'])}, {number(run['tokens_per_s'], 0)} tokens/s, peak memory of the "
+            f"process {number(run['peak_rss_bytes'] / 2 ** 20, 1)} MiB.")
+    rows = [[f"{piece['tokens']:,}", number(piece["perplexity"]), f"{piece['rss_bytes']:,}"]
+            for piece in run.get("pieces", [])]
+    pieces = table("Along the stream", ["up to token", "perplexity of the piece", "resident bytes"], rows)
     return section("A long run over all books",
                    "Figure 5: perplexity stays level over 4 million tokens (100 books of PG19) for all four families.",
-                   ours, figure(results, "long") + commands(results, [step]))
+                   ours, figure(results, "long") + pieces + commands(results, [step]))
 
 
 def streameval(results):
