@@ -60,7 +60,8 @@ struct Piece {
 class Scores {
  public:
   Scores(std::size_t tokens, std::uint64_t every, bool announce) : every_(every), announce_(announce) {
-    nll_.reserve(tokens);
+    nll_.assign(tokens, 0.0);  // its pages are touched now, so that what grows later is not this program's own list
+    nll_.clear();
     if (every > 0) pieces_.reserve(tokens / every + 1);
   }
 

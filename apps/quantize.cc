@@ -28,18 +28,28 @@ struct QuantizeArguments {
   double temperature = -1;
   double top_p = -1;
   std::int64_t top_k = -1;
+  std::int64_t sink_token = -1;
+  bool softmax_plus_one = false;
   bool report = false;
   bool json = false;
 };
 
-/// The source with the sampling that the command line gives it.
-class WithSampling final : public quant::SourceModel {
+/// The source with what the command line says and no published format has a place for.
+class WithOptions final : public quant::SourceModel {
  public:
-  WithSampling(std::unique_ptr<quant::SourceModel> source, const QuantizeArguments& arguments)
+  WithOptions(std::unique_ptr<quant::SourceModel> source, const QuantizeArguments& arguments)
       : source_(std::move(source)), config_(source_->config()) {
     if (arguments.temperature >= 0) config_.temperature = arguments.temperature;
     if (arguments.top_p >= 0) config_.top_p = arguments.top_p;
     if (arguments.top_k >= 0) config_.top_k = static_cast<std::uint32_t>(arguments.top_k);
+    if (arguments.sink_token >= 0) {  // one sink that was learned is as good as four tokens (the paper, section 3.3)
+      config_.sink_token = static_cast<Token>(arguments.sink_token);
+      config_.default_sinks = 1;
+    }
+    if (arguments.softmax_plus_one) {
+      config_.softmax = Softmax::kPlusOne;
+      config_.default_sinks = 0;
+    }
   }
   const ModelConfig& config() const override { return config_; }
   std::string_view family() const override { return source_->family(); }
@@ -71,7 +81,7 @@ void print_report(const quant::QuantizeReport& report) {
 
 Status run_quantize(const QuantizeArguments& arguments) {
   RILL_ASSIGN(auto opened, quant::open_source_model(arguments.source, arguments.tokenizer));
-  const WithSampling source(std::move(opened), arguments);
+  const WithOptions source(std::move(opened), arguments);
   RILL_ASSIGN(const auto tokenizer, quant::write_tokenizer_section(source.tokenizer(), source.config().vocabulary));
   // A model without a tokenizer cannot chat, whatever its template says.
   RILL_ASSIGN(const auto chat, tokenizer.empty()
@@ -129,6 +139,12 @@ void add_quantize(CLI::App& app, Action& action) {
   command.add_option("--temperature", arguments->temperature, "The model's own sampling temperature, kept in the file");
   command.add_option("--top-p", arguments->top_p, "The model's own top-p, kept in the file");
   command.add_option("--top-k", arguments->top_k, "The model's own top-k, kept in the file");
+  command
+      .add_option("--sink-token", arguments->sink_token,
+                  "The model was trained with this token in front of every text: feed it as a sink that never leaves")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{kNoToken} - 1));
+  command.add_flag("--softmax-plus-one", arguments->softmax_plus_one,
+                   "The model was trained with exp(x) / (1 + sum of exp) in attention, and needs no sinks");
   command.add_flag("--report", arguments->report, "Print the distortion of each tensor");
   command.add_flag("--json", arguments->json, "Print JSON on standard output");
   command.footer("Example: rill quantize SmolLM2-135M-Instruct.Q4_1.gguf -o smollm2.rill --report");
