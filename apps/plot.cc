@@ -227,21 +227,18 @@ std::vector<double> nice_ticks(double low, double high, int wanted) {
 std::string draw_svg(std::span<const Plot> panels) {
   std::string body;
   double height = 0;
-  for (std::size_t i = 0; i < panels.size(); ++i) {
-    const Plot& plot = panels[i];
+  for (const Plot& plot : panels) {
     const Axis x = x_axis(plot);
     const Axis y = y_axis(plot);
-    body +=
-        "<g transform=\"translate(" + at(kPanelWidth * static_cast<double>(i)) + " 0)\">\n" + draw_frame(plot, x, y);
+    body += "<g transform=\"translate(0 " + at(height) + ")\">\n" + draw_frame(plot, x, y);
     for (std::size_t s = 0; s < plot.series.size(); ++s) {
       body += draw_series(plot.series[s], s, x, y, plot.marks_points);
     }
     const Legend legend = draw_legend(plot);
     body += legend.svg + "</g>\n";
-    height = std::max(height, legend.bottom + kLegendRow);
+    height += legend.bottom + kLegendRow;
   }
-  const std::string width = at(kPanelWidth * static_cast<double>(panels.size()));
-  return "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + width + " " + at(height) +
+  return "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + at(kPanelWidth) + " " + at(height) +
          "\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n" +
          body + "</svg>\n";
 }

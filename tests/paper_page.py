@@ -158,8 +158,8 @@ def cache_size(results):
         f"The best of these sizes is {best[1]} slots ({number(best[0])}); {sizes[0]} slots give {number(values[0])}, "
         f"{sizes[-1]} give {number(values[-1])}.")
     return section("Does a bigger cache help?",
-                   "Table 6: not always. Perplexity falls up to some size and may rise again (Llama-2-7B: 9.73 at "
-                   "4+1020, 9.32 at 4+508): a limit of the models, which do not use all of what they see.", ours,
+                   "Table 6: not always. Some families are no better, or worse, with a bigger cache: a limit of the "
+                   "models, which do not use all that they see.", ours,
                    body + commands(results, [f"cache-{size}" for size in sizes]))
 
 
@@ -235,7 +235,7 @@ def streameval(results):
             f"The best accuracy of any method at any distance is {100 * best:.0f}%; compare within a column.")
     return section("StreamEval",
                    "Figure 9: with sinks, accuracy stays high however long the stream gets, while dense attention and "
-                   "a window fail (Llama-2-7B-Chat, queries 20 lines back). Table 7: beyond the cache it is zero.",
+                   "a window fail (queries 20 lines back). What has left the cache is not found (appendix).",
                    ours, figure(results, "eval-stream") + table(
                        "Exact answers (and digits right in their places, a tenth by chance) by distance",
                        ["method"] + [f"{d} lines, {tokens[d]:.0f} tokens" for d in distances], rows) + said +
@@ -252,8 +252,8 @@ def bench(results):
         f"Up to {best['ratio']:.1f} times faster, at {best['window']} slots; memory differs by at most "
         f"{max(abs(p['stream_bytes'] - p['recompute_bytes']) for p in policies) / 2 ** 20:.1f} MiB.")
     return section("Time and memory against the size of the cache",
-                   "Figure 10: up to 22.2 times faster per token than recomputation (Llama-2-7B, cache 4096 on a GPU), "
-                   "with about the same memory.", ours,
+                   "Figure 10: up to 22.2 times faster per token than recomputation, on a GPU, with about the same "
+                   "memory.", ours,
                    figure(results, "bench") + table("A decode step with the cache full (medians)", [
                        "slots", "stream, ms", "recompute, ms", "ratio", "stream, MiB", "recompute, MiB"], rows) +
                    commands(results, ["bench"]))
