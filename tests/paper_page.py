@@ -163,7 +163,8 @@ def cache_size(results):
                    body + commands(results, [f"cache-{size}" for size in sizes]))
 
 
-def past_training(results, trained=8192):
+def past_training(results):
+    trained = (results.json("model") or {"config": {}})["config"].get("context_length", 0)
     values = results.nll("past")
     rows = []
     quarters = []
@@ -229,9 +230,9 @@ def streameval(results):
     said = table("What was said: the stream's first answers", ["lines back", "expected", "said"],
                  [[e["distance_lines"], e["expected"], repr(e["said"])] for e in examples])
     best = max((value for step, _ in steps for value in (results.json(step) or {}).get("accuracy", [])), default=0)
-    ours = (f"A model of 135 million parameters hardly does this task: the best accuracy of any method at any distance "
+    ours = (f"The model hardly does this task: the best accuracy of any method at any distance "
             f"is {100 * best:.0f}%. So the table says little about the methods; it is here to be repeated with a "
-            "better model." if best < 0.5 else
+            "bigger model." if best < 0.5 else
             f"The best accuracy of any method at any distance is {100 * best:.0f}%; compare within a column.")
     return section("StreamEval",
                    "Figure 9: with sinks, accuracy stays high however long the stream gets, while dense attention and "
@@ -262,15 +263,19 @@ def bench(results):
 def page(results):
     parts = [part(results) for part in (four_methods, sinks, cache_size, past_training, newline_sinks, long_run,
                                         streameval, bench)]
+    model = results.json("model")
+    about = "" if model is None else (
+        f" The model: {model['family']}, {model['config']['layers']} layers of width {model['config']['hidden']}, "
+        f"trained on {model['config']['context_length']:,} tokens at a time.")
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Rill and the StreamingLLM paper</title><style>{STYLE}</style></head><body>
 <h1>Rill and the StreamingLLM paper</h1>
 <p>The experiments of “Efficient Streaming Language Models with Attention Sinks” (arXiv 2309.17453), made with Rill on
-one small model and five public-domain books. Weights and cache are 8-bit integers; the paper's models are 50 and more
-times larger and in float16, and its texts are others, so it is the shape of each result that can be compared, not its
+one small model and five public-domain books. Weights and cache are 8-bit integers; the paper's models are far larger
+and in float16, and its texts are others, so it is the shape of each result that can be compared, not its
 numbers. “4+252” is a cache of four sinks and the 252 latest tokens; perplexity is exp of the mean negative log
-likelihood per token, lower is better. Everything here was made by <code>tests/paper.sh</code>.</p>
+likelihood per token, lower is better. Everything here was made by <code>tests/paper.sh</code>.{html.escape(about)}</p>
 {"".join(parts)}</body></html>
 """
 
