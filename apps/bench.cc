@@ -226,6 +226,7 @@ void add_bench(CLI::App& app, Action& action) {
       ->excludes(command.get_option("--window"));
   command.add_option("--windows", arguments->windows, "Sizes of the cache in slots, sinks included: a list (256,512)")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->capture_default_str();
   command
       .add_option("--tokens", arguments->tokens,

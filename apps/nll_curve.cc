@@ -14,7 +14,7 @@
 namespace rill::apps {
 namespace {
 
-constexpr std::size_t kPieces = 200;
+constexpr std::size_t kPieces = 100;
 constexpr std::size_t kQuotedBytes = 40;
 
 PlotSeries curve_of(const NllRun& run, std::size_t tokens_a_piece) {

@@ -23,6 +23,7 @@ Result<NllRun> read_labelled_run(const std::string& argument);
 
 /// Log perplexity over the token's place in the stream, as in figure 3 of the StreamingLLM paper (arXiv 2309.17453):
 /// the mean NLL of pieces, as many tokens a piece for all runs, so that they are equally smooth.
+/// The last run is drawn on top.
 Status write_nll_plot(const std::string& path, const std::vector<NllRun>& runs);
 
 }  // namespace rill::apps

@@ -208,7 +208,7 @@ Status run_perplexity(const PerplexityArguments& arguments) {
   const CachePolicy& policy = engine.plan().options.policy;
   print_result(arguments, policy, scores, static_cast<double>(tokens.size()) / seconds);
   if (arguments.plot.empty()) return {};
-  runs.insert(runs.begin(), {.label = label_of(policy), .nll = std::move(scores.nll())});
+  runs.push_back({.label = label_of(policy), .nll = std::move(scores.nll())});
   return write_nll_plot(arguments.plot, runs);
 }
 

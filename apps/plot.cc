@@ -109,10 +109,10 @@ Range range_of(const Plot& plot, std::vector<double> PlotSeries::*values, const 
 
 /// Powers of ten that cover [low, high].
 std::vector<double> decades(double low, double high) {
+  const int first = static_cast<int>(std::floor(std::log10(low)));
+  const int last = std::max(first + 1, static_cast<int>(std::ceil(std::log10(high))));
   std::vector<double> ticks;
-  const double last = std::ceil(std::log10(high));
-  for (double power = std::floor(std::log10(low)); power <= last; ++power) ticks.push_back(std::pow(10.0, power));
-  if (ticks.size() == 1) ticks.push_back(ticks.front() * 10);
+  for (int power = first; power <= last; ++power) ticks.push_back(std::pow(10.0, power));
   return ticks;
 }
 
@@ -173,11 +173,11 @@ std::string draw_series(const PlotSeries& series, std::size_t index, const Axis&
     }
     const std::string across = at(x.place(series.x[i]));
     const std::string height = at(y.place(series.y[i]));
-    path += (pen_down ? "L" : "M") + across + " " + height;
+    path.append(pen_down ? "L" : "M").append(across).append(" ").append(height);
     pen_down = true;
     if (marks_points) {
-      dots += "<circle cx=\"" + across + "\" cy=\"" + height + "\" r=\"3.5\" fill=\"" +
-              kColours[index % kColours.size()] + "\"/>\n";
+      dots.append("<circle cx=\"").append(across).append("\" cy=\"").append(height);
+      dots.append("\" r=\"3.5\" fill=\"").append(kColours[index % kColours.size()]).append("\"/>\n");
     }
   }
   return "<path fill=\"none\" stroke-linejoin=\"round\" " + stroke_of(index) + " d=\"" + path + "\"/>\n" + dots;
@@ -208,7 +208,7 @@ Legend draw_legend(const Plot& plot) {
 }  // namespace
 
 std::vector<double> nice_ticks(double low, double high, int wanted) {
-  if (!(high > low)) {  // one value: a frame around it
+  if (high - low <= 1e-9 * std::max(std::abs(low), std::abs(high))) {  // as good as one value: a frame around it
     const double margin = low == 0 ? 1 : std::abs(low) / 2;
     low -= margin;
     high += margin;
@@ -219,29 +219,27 @@ std::vector<double> nice_ticks(double low, double high, int wanted) {
   const double step = (share <= 1.0 ? 1.0 : share <= 2.0 ? 2.0 : share <= 5.0 ? 5.0 : 10.0) * power;
   std::vector<double> ticks;
   // Multiples of the step, not a running sum, so that errors do not add up; 1e-9 forgives the division's rounding.
-  const double last = std::ceil(high / step - 1e-9);
-  for (double i = std::floor(low / step + 1e-9); i <= last; ++i) ticks.push_back(i * step);
+  const double first = std::floor(low / step + 1e-9);
+  const auto steps = static_cast<std::size_t>(std::ceil(high / step - 1e-9) - first);
+  for (std::size_t i = 0; i <= steps; ++i) ticks.push_back((first + static_cast<double>(i)) * step);
   return ticks;
 }
 
 std::string draw_svg(std::span<const Plot> panels) {
   std::string body;
   double height = 0;
-  for (std::size_t i = 0; i < panels.size(); ++i) {
-    const Plot& plot = panels[i];
+  for (const Plot& plot : panels) {
     const Axis x = x_axis(plot);
     const Axis y = y_axis(plot);
-    body +=
-        "<g transform=\"translate(" + at(kPanelWidth * static_cast<double>(i)) + " 0)\">\n" + draw_frame(plot, x, y);
+    body += "<g transform=\"translate(0 " + at(height) + ")\">\n" + draw_frame(plot, x, y);
     for (std::size_t s = 0; s < plot.series.size(); ++s) {
       body += draw_series(plot.series[s], s, x, y, plot.marks_points);
     }
     const Legend legend = draw_legend(plot);
     body += legend.svg + "</g>\n";
-    height = std::max(height, legend.bottom + kLegendRow);
+    height += legend.bottom + kLegendRow;
   }
-  const std::string width = at(kPanelWidth * static_cast<double>(panels.size()));
-  return "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + width + " " + at(height) +
+  return "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + at(kPanelWidth) + " " + at(height) +
          "\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n" +
          body + "</svg>\n";
 }

@@ -33,7 +33,7 @@ struct Plot {
 /// least high. At least two; about `wanted`.
 std::vector<double> nice_ticks(double low, double high, int wanted);
 
-/// The whole SVG file. @param panels  drawn beside each other, n >= 1
+/// The whole SVG file. @param panels  drawn below each other, n >= 1
 std::string draw_svg(std::span<const Plot> panels);
 
 /// Writes it; the file is either whole or absent.

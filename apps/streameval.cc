@@ -161,12 +161,20 @@ Status check(const StreamEvalArguments& arguments) {
                       .remedy = {}});
   }
   for (const std::uint32_t distance : arguments.distances) {
-    const std::uint64_t first = (std::uint64_t{distance} / kLinesBetweenQueries + 1) * kLinesBetweenQueries;
-    if (distance > 0 && arguments.lines >= first) continue;
-    return bad_usage({.where = text("--distance ", distance),
-                      .what = text(arguments.lines, " lines hold no query that far back"),
-                      .expected = text("a distance of at least 1 line, and at least ", first, " lines"),
-                      .remedy = {}});
+    if (distance == 0) {
+      return bad_usage({.where = text("--distance"),
+                        .what = text(0),
+                        .expected = text("at least 1 line before the last"),
+                        .remedy = {}});
+    }
+    const std::uint64_t first_query = (std::uint64_t{distance} / kLinesBetweenQueries + 1) * kLinesBetweenQueries;
+    if (arguments.lines < first_query) {
+      return bad_usage(
+          {.where = text("--lines"),
+           .what = text(arguments.lines, " lines end before the first query about ", distance, " lines back"),
+           .expected = text("at least ", first_query),
+           .remedy = {}});
+    }
   }
   return {};
 }
@@ -283,12 +291,13 @@ void add_streameval(CLI::App& app, Action& action) {
   CLI::App& command =
       *app.add_subcommand("streameval", "Measure whether the model still finds lines a fixed distance back");
   add_model_arguments(command, arguments->model);
-  command.add_option("--lines", arguments->lines, "Lines of the stream")->required()->check(CLI::PositiveNumber);
+  command.add_option("--lines", arguments->lines, "Lines of the stream")->required();
   command
       .add_option("--distance", arguments->distances,
                   "Lines between a line and the query about it: a number or a list (10,20,40); each is a stream of "
                   "its own")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->capture_default_str();
   command.add_option("--seed", arguments->model.seed, "Seed of the numbers in the lines")->capture_default_str();
   command.add_option("--plot", arguments->plot, "Draw accuracy along the stream, and by distance, as SVG");

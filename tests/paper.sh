@@ -170,6 +170,7 @@ bench() {
   step bench "$rill" bench "$model" --policies --windows "$sizes" --tokens "$bench_tokens" --plot "$out/bench.svg"
 }
 
+step model "$rill" inspect "$model"
 four_methods
 sinks
 cache_size

@@ -35,7 +35,8 @@ std::string path_of(const std::string& svg) {
 TEST(NiceTicks, AreRoundAndCoverTheValues) {
   EXPECT_EQ(nice_ticks(0, 10, 5), (std::vector<double>{0, 2, 4, 6, 8, 10}));
   EXPECT_EQ(nice_ticks(256, 4096, 4), (std::vector<double>{0, 1000, 2000, 3000, 4000, 5000}));
-  for (const auto& [low, high] : {std::array{2.93, 3.17}, {-7.0, 11.0}, {1e-7, 3e-7}, {5.0, 5.0}, {0.0, 0.0}}) {
+  for (const auto& [low, high] :
+       {std::array{2.93, 3.17}, {-7.0, 11.0}, {1e-7, 3e-7}, {5.0, 5.0}, {0.0, 0.0}, {1.0, 1.0 + 1e-15}}) {
     const std::vector<double> ticks = nice_ticks(low, high, 6);
     ASSERT_GE(ticks.size(), 2U);
     EXPECT_LE(ticks.front(), low);
