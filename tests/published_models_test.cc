@@ -18,10 +18,12 @@ struct Published {
   std::uint64_t parameters;  // as the Hub counts the model's safetensors, or the model's card
 };
 constexpr Published kPublished[] = {
-    {"llama-2-7b", 6'738'415'616},  {"tinyllama-1.1b", 1'100'048'384}, {"smollm2-360m", 361'821'120},
-    {"mistral-7b", 7'241'732'096},  {"pythia-2.8b", 2'775'208'960},    {"falcon-7b", 6'921'720'704},
-    {"mpt-7b", 6'649'286'656},      {"gpt2", 124'439'808},             {"qwen2-0.5b", 494'032'768},
-    {"qwen3-0.6b", 596'049'920},    {"smollm3-3b", 3'075'098'624},     {"gemma-3-1b", 999'885'952},
+    {"llama-2-7b", 6'738'415'616},  {"tinyllama-1.1b", 1'100'048'384},
+    {"smollm2-360m", 361'821'120},  {"mistral-7b", 7'241'732'096},
+    {"pythia-2.8b", 2'775'208'960}, {"falcon-7b", 6'921'720'704},
+    {"mpt-7b", 6'649'286'656},      {"gpt2", 124'439'808},
+    {"qwen2-0.5b", 494'032'768},    {"qwen3-0.6b", 596'049'920},
+    {"smollm3-3b", 3'075'098'624},  {"gemma-3-1b", 999'885'952},
     {"phi-2", 2'779'683'840},       {"gpt-oss-20b", 20'914'757'184},
 };
 void PrintTo(const Published& model, std::ostream* out) { *out << model.name; }
@@ -61,9 +63,10 @@ TEST_P(PublishedModels, CanBePlannedBeforeAnyoneDownloadsThem) {
   ASSERT_TRUE(outline.ok()) << outline.status().message();
   const auto plan = plan_engine(*outline, {.policy = stream_policy(4, 508), .threads = 4});
   ASSERT_TRUE(plan.ok()) << plan.status().message();
-  // Weights are a byte each and a sixteenth for the scales of groups of 32; norms and biases are few, padding is less.
+  // Weights are a byte each and a sixteenth for the scales of groups of 32; what is float32 (GPT-2's positions, norms,
+  // biases) and padding make the rest.
   const auto weights = static_cast<double>(GetParam().parameters) * 17 / 16;
-  EXPECT_NEAR(static_cast<double>(outline->weights_bytes) / weights, 1.0, 0.01);
+  EXPECT_NEAR(static_cast<double>(outline->weights_bytes) / weights, 1.0, 0.03);
   EXPECT_GT(plan->memory.total_bytes(), outline->weights_bytes);
 }
 
