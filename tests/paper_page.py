@@ -167,22 +167,21 @@ def past_training(results):
     trained = (results.json("model") or {"config": {}})["config"].get("context_length", 0)
     tokens = (results.json("past") or {"tokens_scored": 0})["tokens_scored"]
     runs = (("past", "stream 4+252"), ("past-dense", "dense"))
-    rows = []
-    quarters = {step: [] for step, _ in runs}
-    for i in range(4):
-        begin, end = tokens * i // 4 + 1, tokens * (i + 1) // 4 + 1
-        for step, _ in runs:
-            quarters[step].append(results.perplexity_of_tokens(step, begin, end))
-        rows.append([f"{begin:,} to {end - 1:,}"] + [number(quarters[step][i]) for step, _ in runs])
+    spans = [(tokens * i // 4 + 1, tokens * (i + 1) // 4 + 1) for i in range(4)]
+    spans += [span for span in ((256, 6000), (trained, 20000)) if span[1] <= tokens + 1]
+    values = {step: [results.perplexity_of_tokens(step, *span) for span in spans] for step, _ in runs}
+    rows = [[f"{begin:,} to {end - 1:,}"] + [number(values[step][i]) for step, _ in runs]
+            for i, (begin, end) in enumerate(spans)]
     ours = (f"{tokens:,} tokens, of which {max(0, tokens - trained):,} are past the {trained:,} of the training. From "
-            f"the first quarter to the last, the stream's perplexity goes from {number(quarters['past'][0])} to "
-            f"{number(quarters['past'][3])}, that of dense attention from {number(quarters['past-dense'][0])} to "
-            f"{number(quarters['past-dense'][3])} (the text changes, too)." if tokens else "Not run.")
+            f"the first quarter to the last, the stream's perplexity goes from {number(values['past'][0])} to "
+            f"{number(values['past'][3])}, that of dense attention from {number(values['past-dense'][0])} to "
+            f"{number(values['past-dense'][3])} (the text changes, too)." if tokens else "Not run.")
     return section("Past the trained length",
                    "Figures 3 and 5: dense attention fails past the trained length. The stream's positions are those "
                    "in the cache, so it goes on for 4 million tokens without getting worse.", ours,
                    figure(results, "past") +
-                   table("Perplexity of the quarters", ["tokens"] + [label for _, label in runs], rows) +
+                   table("Perplexity of the quarters, and before and past the trained length",
+                         ["tokens"] + [label for _, label in runs], rows) +
                    commands(results, [step for step, _ in runs]))
 
 
