@@ -165,25 +165,24 @@ def cache_size(results):
 
 def past_training(results):
     trained = (results.json("model") or {"config": {}})["config"].get("context_length", 0)
-    values = results.nll("past")
-    rows = []
-    quarters = []
-    if values:
-        for i in range(4):
-            part = values[len(values) * i // 4:len(values) * (i + 1) // 4]
-            quarters.append(math.exp(sum(part) / len(part)))
-            rows.append([f"{len(values) * i // 4 + 1:,} to {len(values) * (i + 1) // 4:,}", number(quarters[-1])])
-    reach = (f"{len(values):,} tokens at 4+252, of which {max(0, len(values) - trained):,} are past the {trained:,} "
-             f"of the training: perplexity {number(quarters[0])} in the first quarter, {number(quarters[-1])} in the "
-             "last (the text changes, too)." if values else "Not run.")
-    for begin, end in ((256, 6000), (trained, 20000)):
-        if values and len(values) + 1 >= end:
-            rows.append([f"{begin:,} to {end:,}", number(results.perplexity_of_tokens("past", begin, end))])
+    tokens = (results.json("past") or {"tokens_scored": 0})["tokens_scored"]
+    runs = (("past", "stream 4+252"), ("past-dense", "dense"))
+    spans = [(tokens * i // 4 + 1, tokens * (i + 1) // 4 + 1) for i in range(4)]
+    spans += [span for span in ((256, 6000), (trained, 20000)) if span[1] <= tokens + 1]
+    values = {step: [results.perplexity_of_tokens(step, *span) for span in spans] for step, _ in runs}
+    rows = [[f"{begin:,} to {end - 1:,}"] + [number(values[step][i]) for step, _ in runs]
+            for i, (begin, end) in enumerate(spans)]
+    ours = (f"{tokens:,} tokens, of which {max(0, tokens - trained):,} are past the {trained:,} of the training. From "
+            f"the first quarter to the last, the stream's perplexity goes from {number(values['past'][0])} to "
+            f"{number(values['past'][3])}, that of dense attention from {number(values['past-dense'][0])} to "
+            f"{number(values['past-dense'][3])} (the text changes, too)." if tokens else "Not run.")
     return section("Past the trained length",
-                   "Figure 5: positions are those in the cache, so the stream goes on for 4 million tokens without "
-                   "getting worse.", reach,
-                   figure(results, "past") + table("The stream by quarters, and before and past the trained length", ["tokens", "perplexity"], rows) +
-                   commands(results, ["past"]))
+                   "Figures 3 and 5: dense attention fails past the trained length. The stream's positions are those "
+                   "in the cache, so it goes on for 4 million tokens without getting worse.", ours,
+                   figure(results, "past") +
+                   table("Perplexity of the quarters, and before and past the trained length",
+                         ["tokens"] + [label for _, label in runs], rows) +
+                   commands(results, [step for step, _ in runs]))
 
 
 def newline_sinks(results):
