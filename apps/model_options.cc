@@ -56,7 +56,9 @@ Result<CachePolicy> parse_policy(const ModelArguments& a, const ModelConfig& con
   }
   if (a.policy == "window") return window_policy(window(default_window(config, 0)));
   if (a.policy == "recompute") return recompute_policy(window(default_window(config, 0)));
-  const std::uint32_t trained = config.context_length > 1 ? config.context_length - 1 : kDefaultWindow;
+  const std::uint32_t own_sink = config.sink_token != kNoToken ? 1 : 0;
+  const std::uint32_t trained =
+      config.context_length > 1 + own_sink ? config.context_length - 1 - own_sink : kDefaultWindow;
   return dense_policy(window(needs.dense_capacity > 0 ? needs.dense_capacity : trained));
 }
 

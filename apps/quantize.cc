@@ -81,6 +81,12 @@ void print_report(const quant::QuantizeReport& report) {
 
 Status run_quantize(const QuantizeArguments& arguments) {
   RILL_ASSIGN(auto opened, quant::open_source_model(arguments.source, arguments.tokenizer));
+  if (arguments.softmax_plus_one && opened->config().softmax != Softmax::kStandard) {
+    return bad_usage({.where = text("--softmax-plus-one"),
+                      .what = text("the model has sink logits of its own"),
+                      .expected = text("a model with the plain softmax"),
+                      .remedy = {}});
+  }
   const WithOptions source(std::move(opened), arguments);
   RILL_ASSIGN(const auto tokenizer, quant::write_tokenizer_section(source.tokenizer(), source.config().vocabulary));
   // A model without a tokenizer cannot chat, whatever its template says.

@@ -45,8 +45,12 @@ kernels::Query quantize_query(const float* x, std::size_t size, std::size_t stri
   constexpr float kMagic = 12582912.0F;  // 1.5 * 2^23: adding it rounds to an integer, for |x| < 2^22
   constexpr float kLeast = 1e-30F;       // as in the kernels' quantize
   float top = 0;
-  for (std::size_t i = 0; i < size; ++i) top = std::fabs(x[i]) > top ? std::fabs(x[i]) : top;
-  const bool is_number = top >= kLeast && top <= 1e30F;
+  bool is_number = true;  // a hostile file's NaN must not reach the integers
+  for (std::size_t i = 0; i < size; ++i) {
+    is_number = is_number && std::fabs(x[i]) <= 1e30F;
+    top = std::fabs(x[i]) > top ? std::fabs(x[i]) : top;
+  }
+  is_number = is_number && top >= kLeast;
   const float factor = is_number ? kMost / top : 0.0F;
   kernels::Query query = {
       .high = values, .low = values + stride, .scale = is_number ? top / kMost * score_scale : 0.0F};

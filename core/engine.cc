@@ -186,6 +186,12 @@ Status Session::check(std::span<const Token> tokens) const {
   return {};
 }
 
+std::size_t Session::room() const {
+  const std::size_t room = cache_.occupancy.room();
+  const bool sink_to_come = engine_->weights.config.sink_token != kNoToken && cached() == 0;
+  return sink_to_come && room != SIZE_MAX ? room - 1 : room;
+}
+
 /// Puts the model's own sink in front of an empty cache.
 void Session::begin_stream() {
   const Token sink = engine_->weights.config.sink_token;
@@ -257,7 +263,11 @@ Status Session::evaluate(std::span<const Token> tokens, RowOfLogits row) {
   sampler_.observe(tokens);
   if (!policy().recomputes) return evaluate_chunks(tokens, 0, row);
   const std::size_t count = remember_first(tokens);
-  RILL_TRY(evaluate_chunks(tokens.first(count), 0, row));
+  const std::uint64_t before = position();
+  if (Status status = evaluate_chunks(tokens.first(count), 0, row); !status.ok()) {
+    remembered_ -= count - static_cast<std::size_t>(position() - before);  // what did not run is not in the stream
+    return status;
+  }
   for (std::size_t i = count; i < tokens.size(); ++i) {
     run_anew(tokens.subspan(i, 1));
     RILL_TRY(row(i, logits_of_last()));

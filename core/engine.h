@@ -122,7 +122,7 @@ class Session {
   /// Tokens fed since reset(), a sink token included, plus its start.
   std::uint64_t position() const { return cache_.position + forgotten_; }
   std::size_t cached() const { return cache_.occupancy.live(); }  ///< tokens that the next one sees
-  std::size_t room() const { return cache_.occupancy.room(); }    ///< tokens until a policy without eviction is full
+  std::size_t room() const;  ///< tokens until a policy without eviction is full; SIZE_MAX for others
   const CachePolicy& policy() const { return cache_.occupancy.policy(); }
   std::size_t chunk() const;
 

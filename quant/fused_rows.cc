@@ -43,6 +43,9 @@ const std::vector<Recipe>& recipes() {
   return kRecipes;
 }
 
+/// Rows that are put into order at a time: their floats are all the memory that this takes, four times at most.
+constexpr std::uint64_t kBlockRows = 64;
+
 Text shape_text(std::uint64_t rows, std::uint64_t columns) { return text('[', rows, ", ", columns, ']'); }
 
 Status bad(const Text& where, const Text& what, const Text& expected) {
@@ -122,26 +125,52 @@ std::uint64_t FusedRows::source_row(Rows order, std::uint64_t row) const {
   return row;
 }
 
+/// Up to kBlockRows rows of one piece. Rows that lie near each other in the source are read together and then put into
+/// Rill's order: reading them one by one would be slow where the source is transposed.
+Status FusedRows::read_block(const Piece& piece, std::uint64_t first, std::uint64_t count, std::span<float> out) const {
+  const std::uint64_t columns = piece.tensor->columns;
+  std::uint64_t lowest = source_row(piece.name->rows, first);
+  std::uint64_t highest = lowest;
+  for (std::uint64_t row = first; row < first + count; ++row) {
+    lowest = std::min(lowest, source_row(piece.name->rows, row));
+    highest = std::max(highest, source_row(piece.name->rows, row));
+  }
+  const std::uint64_t span = highest - lowest + 1;
+  if (piece.name->rows == Rows::kAsTheyAre) {
+    RILL_TRY(source_->read_rows(*piece.tensor, lowest, count, out));
+    return check(piece, lowest, out);
+  }
+  if (span > 4 * kBlockRows) {  // far apart: halves of the block are nearer
+    const std::uint64_t half = count / 2;
+    RILL_TRY(read_block(piece, first, half, out.first(static_cast<std::size_t>(half * columns))));
+    return read_block(piece, first + half, count - half, out.subspan(static_cast<std::size_t>(half * columns)));
+  }
+  std::vector<float> near(static_cast<std::size_t>(span * columns));
+  RILL_TRY(source_->read_rows(*piece.tensor, lowest, span, near));
+  RILL_TRY(check(piece, lowest, near));
+  for (std::uint64_t row = 0; row < count; ++row) {
+    const std::uint64_t from = source_row(piece.name->rows, first + row) - lowest;
+    std::copy_n(near.begin() + static_cast<std::ptrdiff_t>(from * columns), columns,
+                out.begin() + static_cast<std::ptrdiff_t>(row * columns));
+  }
+  return {};
+}
+
 Status FusedRows::read(std::uint64_t first, std::uint64_t count, std::span<float> out) const {
   const std::uint64_t end = first + count;
   std::uint64_t piece_start = 0;
   for (const Piece& piece : pieces_) {
     const std::uint64_t piece_end = piece_start + piece.rows;
     const std::uint64_t columns = piece.tensor->columns;
-    const auto from_row = [&](std::uint64_t row) { return source_row(piece.name->rows, row - piece_start); };
-    // Runs of rows that are neighbours in the source too are read in one call.
     for (std::uint64_t row = std::max(first, piece_start); row < std::min(end, piece_end);) {
-      const std::uint64_t from = from_row(row);
-      std::uint64_t run = 1;
-      while (row + run < std::min(end, piece_end) && from_row(row + run) == from + run) ++run;
-      const std::span<float> rows =
-          out.subspan(static_cast<std::size_t>((row - first) * columns), static_cast<std::size_t>(run * columns));
-      RILL_TRY(source_->read_rows(*piece.tensor, from, run, rows));
-      RILL_TRY(check(piece, from, rows));
+      const std::uint64_t rows = std::min({kBlockRows, std::min(end, piece_end) - row});
+      const std::span<float> block =
+          out.subspan(static_cast<std::size_t>((row - first) * columns), static_cast<std::size_t>(rows * columns));
+      RILL_TRY(read_block(piece, row - piece_start, rows, block));
       if (piece.name->plus_one) {
-        for (float& gain : rows) gain += 1.0F;
+        for (float& gain : block) gain += 1.0F;
       }
-      row += run;
+      row += rows;
     }
     piece_start = piece_end;
   }

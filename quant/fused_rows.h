@@ -35,6 +35,7 @@ class FusedRows {
 
   FusedRows(const SourceModel& source, const TensorSpec& spec) : source_(&source), spec_(spec) {}
   Status add(Part part);
+  Status read_block(const Piece& piece, std::uint64_t first, std::uint64_t count, std::span<float> out) const;
   Status read_bias(std::span<float> out) const;
   std::uint64_t source_row(Rows order, std::uint64_t row) const;
   Status check(const Piece& piece, std::uint64_t row, std::span<const float> weights) const;

@@ -154,7 +154,7 @@ constexpr GgufFamily kFamilies[] = {
     {.architecture = "gptneox", .family = "gpt_neox", .names = kGptNeox, .refine = refine_gpt_neox},
     {.architecture = "falcon", .family = "falcon", .names = kFalcon, .refine = refine_falcon},
     {.architecture = "mpt", .family = "mpt", .names = kMpt, .refine = refine_mpt},
-    {.architecture = "gpt2", .family = "gpt2", .names = kGpt2},
+    {.architecture = "gpt2", .family = "gpt2", .names = kGpt2, .repeats_embedding = true},
 };
 
 }  // namespace

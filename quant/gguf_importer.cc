@@ -133,7 +133,7 @@ Status GgufModel::read_dimensions() {
                text("one row for each token"), text("give the GGUF file that holds the whole model"));
   }
   c.vocabulary = static_cast<std::uint32_t>(embedding->dimensions[1]);
-  if (file_.find_tensor(kHeadName) == nullptr) c.tied_head = 1;  // a tied family's file may repeat the embedding there
+  c.tied_head = file_.find_tensor(kHeadName) == nullptr || family_->repeats_embedding ? 1 : 0;
   if (c.heads == 0 || c.kv_heads == 0) return validate(c, text(file_.name()));
   RILL_TRY(read_head_size());
   return family_->refine != nullptr ? family_->refine(keys, c, positions_) : Status();

@@ -38,6 +38,7 @@ constexpr NumberKey kDimensions[] = {
 };
 constexpr NumberKey kThetaKeys[] = {{"rope_theta", "rope_theta"}, {"rotary_emb_base", "rope_theta"}};
 constexpr NumberKey kSampling[] = {{"temperature", "temperature"}, {"top_p", "top_p"}, {"top_k", "top_k"}};
+constexpr std::size_t kMostEndTokens = 64;
 constexpr std::string_view kFractionKeys[] = {"partial_rotary_factor", "rotary_pct"};
 
 /// Names of one activation function each, as transformers has them.
@@ -194,8 +195,9 @@ Status read_rope(const Fields& fields, HuggingfaceConfig& config) {
     RILL_ASSIGN(config.rope, read_scaling(rope));
   }
   if (config.rope.magnitude != 1.0) {  // a factor of queries and of keys is its square on the scores, if all rotates
-    if (c.rotated_size() != c.head_size) {
-      return fields.bad("rope_scaling", text("yarn on a part of each head"), text("whole heads"));
+    if (c.rotated_size() != c.head_size || c.unrotated_layers != 0 || c.rope_tables != 1) {
+      return fields.bad("rope_scaling", text("yarn on a part of the heads or of the layers"),
+                        text("all of every head in every layer"));
     }
     const double scale = c.attention_scale > 0 ? c.attention_scale : 1.0 / std::sqrt(static_cast<double>(c.head_size));
     c.attention_scale = scale * config.rope.magnitude * config.rope.magnitude;
@@ -213,6 +215,7 @@ Status read_tokens(const Fields& fields, std::string_view key, std::uint32_t voc
       return fields.bad(key, Fields::describe(&id), text("ids below vocab_size, ", vocabulary));
     }
     const auto token = static_cast<Token>(id.get<std::uint64_t>());
+    if (out.size() == kMostEndTokens) return fields.bad(key, text("too many"), text("at most ", kMostEndTokens));
     if (std::ranges::find(out, token) == out.end()) out.push_back(token);
   }
   return {};

@@ -48,6 +48,7 @@ Status refine_qwen(const Fields& fields, ModelConfig& c, PositionSource& /*posit
   RILL_ASSIGN(const bool windowed, fields.flag("use_sliding_window", false));
   if (!windowed) return {};
   RILL_TRY(read_window(fields, c));
+  if (c.local_window == 0) return {};
   RILL_ASSIGN(const std::uint32_t first, fields.whole("max_window_layers", 0.0, 1024.0, c.layers));
   std::vector<bool> local(c.layers);
   for (std::uint32_t l = first; l < c.layers; ++l) local[l] = true;
@@ -62,7 +63,12 @@ Status refine_smollm3(const Fields& fields, ModelConfig& c, PositionSource& /*po
   for (std::uint32_t l = 0; l < c.layers; ++l) unrotated.push_back((l + 1) % interval == 0);
   if (const json* rotates = fields.find("no_rope_layers"); rotates != nullptr) {  // 1 where the layer does rotate
     unrotated.clear();
-    for (const json& flag : *rotates) unrotated.push_back(flag == 0);
+    for (const json& flag : *rotates) {
+      if (!rotates->is_array() || !flag.is_number_unsigned() || flag.get<std::uint64_t>() > 1) {
+        return fields.bad("no_rope_layers", Fields::describe(&flag), text("an array of 0 and 1"));
+      }
+      unrotated.push_back(flag.get<std::uint64_t>() == 0);
+    }
   }
   return set_layer_pattern(fields, "no_rope_layers", unrotated, c, &ModelConfig::unrotated_layers);
 }
@@ -80,7 +86,7 @@ Status refine_gemma(const Fields& fields, ModelConfig& c, PositionSource& positi
   RILL_TRY(read_cap("final_logit_softcapping", c.logit_cap));
   RILL_ASSIGN(positions.local_theta, fields.number("rope_local_base_freq", 1.0, 1e12, positions.local_theta));
   RILL_TRY(read_window(fields, c));
-  if (fields.has("sliding_window_pattern") && !fields.has("layer_types")) {
+  if (c.local_window > 0 && fields.has("sliding_window_pattern") && !fields.has("layer_types")) {
     RILL_ASSIGN(const std::uint32_t period, fields.whole("sliding_window_pattern", 1.0, 64.0, 6));
     std::vector<bool> local(c.layers);
     for (std::uint32_t l = 0; l < c.layers; ++l) local[l] = (l + 1) % period != 0;
@@ -131,6 +137,10 @@ Status refine_mpt_attention(const Fields& attention, ModelConfig& c, PositionSou
 Status refine_mpt(const Fields& fields, ModelConfig& c, PositionSource& positions) {
   RILL_TRY(fields.must_be("no_bias", true, true));
   RILL_TRY(fields.must_be_absent("logit_scale", "logits as they are"));
+  RILL_ASSIGN(const std::string norm, fields.word("norm_type", "low_precision_layernorm"));
+  if (norm != "low_precision_layernorm" && norm != "layernorm") {
+    return fields.bad("norm_type", Fields::describe(fields.find("norm_type")), text("layernorm"));
+  }
   RILL_ASSIGN(const std::uint32_t ratio, fields.whole("expansion_ratio", 1.0, 64.0, 4));
   c.mlp_width = c.hidden * ratio;
   RILL_ASSIGN(const auto attention, fields.object("attn_config"));
@@ -145,6 +155,7 @@ Status refine_gpt2(const Fields& fields, ModelConfig& /*c*/, PositionSource& /*p
 }
 
 Status refine_phi(const Fields& fields, ModelConfig& /*c*/, PositionSource& /*positions*/) {
+  RILL_TRY(fields.must_be("tie_word_embeddings", false, false));
   return fields.must_be("qk_layernorm", false, false);
 }
 

@@ -60,7 +60,7 @@ class HuggingfaceModel final : public SourceModel {
   bool is_ignored(std::string_view name) const;
   Status refuse_strangers(const std::vector<NeededTensor>& needed) const;
   Status place_tensor(const NeededTensor& needed);
-  Status check_tensor(const SafetensorsShards::Place& place, PartShape shape, bool transposed) const;
+  Status check_tensor(const SafetensorsShards::Place& place, const NeededTensor& needed, bool transposed) const;
   Status read_transposed(const Found& source, std::uint64_t first, std::uint64_t count, std::span<float> out) const;
 
   std::string directory_;
@@ -96,7 +96,7 @@ Status HuggingfaceModel::place_tensor(const NeededTensor& needed) {
     const auto found = shards_.tensors().find(needed.names[i]);
     if (found == shards_.tensors().end()) continue;
     const bool transposed = needed.rows[i]->transposed && !needed.is_bias;
-    RILL_TRY(check_tensor(found->second, needed.shape, transposed));
+    RILL_TRY(check_tensor(found->second, needed, transposed));
     tensors_[needed.names[i]] = {
         .tensor = {.name = needed.names[i], .rows = needed.shape.rows, .columns = needed.shape.columns},
         .place = found->second,
@@ -116,14 +116,21 @@ Status HuggingfaceModel::read_tensors() {
 }
 
 /// A vector, a matrix, or one matrix per expert: [experts, rows, columns], as the file has them.
-Status HuggingfaceModel::check_tensor(const SafetensorsShards::Place& place, PartShape shape, bool transposed) const {
+Status HuggingfaceModel::check_tensor(const SafetensorsShards::Place& place, const NeededTensor& needed,
+                                      bool transposed) const {
   const SafetensorsTensor& tensor = *place.tensor;
   const Text where = shards_.file(place).where(tensor);
-  const std::uint64_t experts = std::max(config().experts, 1U);
+  const PartShape shape = needed.shape;
+  const std::uint64_t experts = config().experts;
+  const Part part = needed.rows.front()->part;
+  const bool is_per_expert = experts > 0 && !needed.is_bias && (part == Part::kGateUp || part == Part::kDown);
   std::vector<std::uint64_t> expected = {shape.rows, shape.columns};
-  if (tensor.shape.size() == 3 && config().experts > 0) expected = {experts, shape.rows / experts, shape.columns};
-  if (tensor.shape.size() == 1 && shape.rows == 1) expected = {shape.columns};
-  if (transposed) std::swap(expected[expected.size() - 2], expected.back());
+  if (transposed) std::swap(expected.front(), expected.back());
+  if (is_per_expert) {
+    expected = {experts, shape.rows / experts, shape.columns};
+    if (transposed) std::swap(expected[1], expected[2]);
+  }
+  if (tensor.shape.size() == 1 && shape.rows == 1 && !transposed) expected = {shape.columns};
   if (!std::ranges::equal(tensor.shape, expected)) {
     const auto spell = [](const auto& extents) {
       Text spelt = text('[');

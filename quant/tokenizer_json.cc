@@ -18,6 +18,12 @@ using Json = nlohmann::json;
 
 constexpr std::size_t kMostTokens = 1U << 24U;
 
+// What the Split of Qwen2's and of Llama 3's tokenizer.json says; SmolLM3 has the latter.
+constexpr std::string_view kQwen2Regex =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kLlama3Regex =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
 // The member with this name, or null: of an object without it and of what is no object.
 const Json& member(const Json& object, const char* name) {
   static const Json kNull;
@@ -67,7 +73,11 @@ class Reader {
 
   // What would change text or tokens in a way that Rill has no part for.
   Status check_model(const Json& model) const {
-    if (!is(member(model, "type"), "BPE")) return bad(text("model.type"), text("not BPE"), text("\"BPE\""));
+    // Files of the library's first versions (gpt2's own) do not name the type; only BPE has merges.
+    const bool is_unnamed = member(model, "type").is_null() && member(model, "merges").is_array();
+    if (!is_unnamed && !is(member(model, "type"), "BPE")) {
+      return bad(text("model.type"), text("not BPE"), text("\"BPE\""));
+    }
     for (const char* const name : {"dropout", "continuing_subword_prefix", "end_of_word_suffix"}) {
       const Json& value = member(model, name);
       if (!value.is_null() && !is(value, "")) return bad(text("model.", name), text("it is set"), text("null"));
@@ -92,7 +102,8 @@ class Reader {
       return {};
     }
     return bad(text("pre_tokenizer"), text("an unknown arrangement"),
-               text("ByteLevel with its own pattern and no space in front, individual Digits before it, or as Falcon"));
+               text("ByteLevel with its own pattern and no space in front, individual Digits before it, "
+                    "or as in Qwen2, Llama 3 or Falcon"));
   }
 
   static bool is_falcons(const Json& parts) {
@@ -101,6 +112,20 @@ class Reader {
            !is_true(member(parts[2], "individual_digits")) && is(member(parts[3], "type"), "Split") &&
            is(member(member(parts[3], "pattern"), "Regex"), "[0-9][0-9][0-9]") &&
            is(member(parts[3], "behavior"), "Isolated") && !is_true(member(parts[3], "invert"));
+  }
+
+  /// The name of a pattern that a Split brings with it, before a ByteLevel that splits no further; nullptr: not known.
+  static const char* known_split(const Json& parts) {
+    if (!parts.is_array() || parts.size() != 2 || !is(member(parts[0], "type"), "Split") ||
+        !is(member(parts[0], "behavior"), "Isolated") || is_true(member(parts[0], "invert")) ||
+        !is(member(parts[1], "type"), "ByteLevel") || is_true(member(parts[1], "add_prefix_space"))) {
+      return nullptr;
+    }
+    const Json& splits_again = member(parts[1], "use_regex");
+    if (!splits_again.is_boolean() || splits_again.get<bool>()) return nullptr;
+    const Json& regex = member(member(parts[0], "pattern"), "Regex");
+    if (is(regex, kQwen2Regex)) return "qwen2";
+    return is(regex, kLlama3Regex) ? "llama-bpe" : nullptr;
   }
 
   Status read_pattern(const Json& pre) {
@@ -112,6 +137,10 @@ class Reader {
     if (is_falcons(parts)) {
       source_.pattern = pattern_for_pretokenizer("falcon");
       return check_byte_level(parts[1]);
+    }
+    if (const char* const name = known_split(parts); name != nullptr) {
+      source_.pattern = pattern_for_pretokenizer(name);
+      return {};
     }
     if (!parts.is_array() || parts.size() != 2 || !is(member(parts[0], "type"), "Digits") ||
         !is_true(member(parts[0], "individual_digits"))) {

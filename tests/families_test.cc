@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <fstream>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -151,6 +153,61 @@ TEST(BuiltInSinks, ALearnedSinkTokenStandsInFrontOfEveryStream) {
     EXPECT_LE(rms_over_deviation(runtime_logits(network.file(), policy, tokens), expected), kStreamTolerance)
         << policy.name;
   }
+}
+
+TEST(BuiltInSinks, ADenseCacheWithALearnedSinkTokenEndsWhereItSaysItDoes) {
+  ModelConfig config = SyntheticModel::small_config();
+  config.sink_token = 1;
+  const SyntheticNetwork network(config);
+  Result<Engine> engine = start(network.file(), {.policy = dense_policy(8)});
+  ASSERT_TRUE(engine.ok());
+  Session& session = engine->session(0);
+  EXPECT_EQ(session.room(), 8U);
+  EXPECT_FALSE(session.feed(random_tokens(9, 50)).ok());
+  EXPECT_TRUE(session.feed(random_tokens(8, 50)).ok());
+  EXPECT_EQ(session.room(), 0U);
+  EXPECT_FALSE(session.feed(random_tokens(1, 50)).ok());
+}
+
+TEST(Recomputation, AnErrorOfTheReaderLeavesWhatRanInTheStream) {
+  const SyntheticNetwork network(SyntheticModel::small_config());
+  const std::vector<Token> tokens = random_tokens(20, 50);
+  Result<Engine> engine = start(network.file(), {.policy = recompute_policy(15), .chunk = 4});
+  ASSERT_TRUE(engine.ok());
+  const auto stop_at_six = [](std::size_t i, std::span<const float>) {
+    return i < 6 ? Status() : failed({.where = text("reader"), .what = {}, .expected = {}, .remedy = {}});
+  };
+  EXPECT_FALSE(engine->session(0).evaluate(tokens, stop_at_six).ok());
+  EXPECT_EQ(engine->session(0).position(), 8U);  // two chunks ran
+  const auto rest = engine->session(0).prefill(std::span(tokens).subspan(8));
+  ASSERT_TRUE(rest.ok());
+  const std::vector<float> interrupted(rest->begin(), rest->end());
+  engine->session(0).reset();
+  const auto whole = engine->session(0).prefill(tokens);
+  ASSERT_TRUE(whole.ok());
+  EXPECT_TRUE(std::equal(whole->begin(), whole->end(), interrupted.begin()));
+}
+
+TEST(HostileWeights, ABiasThatIsNotANumberGivesLogitsAndNoUndefinedArithmetic) {
+  RILL_NEED_SHARED("goldens/qwen2");
+  const ImportedModel model(shared_path("goldens/qwen2"));
+  ASSERT_TRUE(model.ok());
+  const std::span<const std::byte> bytes = model.file().bytes();
+  std::vector<std::byte> room(bytes.size() + 64);
+  const std::size_t skipped = (64 - reinterpret_cast<std::uintptr_t>(room.data()) % 64) % 64;
+  const std::span<std::byte> copy = std::span(room).subspan(skipped, bytes.size());
+  std::copy(bytes.begin(), bytes.end(), copy.begin());
+  const TensorView bias = model.file().tensor(format::kQkv, 0, /*is_bias=*/true);
+  ASSERT_TRUE(bias);
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  for (std::size_t i = 0; i < 10; ++i) {
+    std::memcpy(copy.data() + bias.entry->offset + i * sizeof kNan, &kNan, sizeof kNan);
+  }
+  const auto hostile = ModelFile::view(copy, "m.rill");  // open() reads no weights; verify() would refuse it
+  ASSERT_TRUE(hostile.ok()) << hostile.status().message();
+  Result<Engine> engine = start(*hostile, {.policy = stream_policy(1, 8)});
+  ASSERT_TRUE(engine.ok());
+  EXPECT_TRUE(engine->session(0).prefill(random_tokens(20, 320)).ok());  // under UBSan: nothing overflows
 }
 
 TEST(BuiltInSinks, RecomputationPutsTheSinkTokenInFrontOfEachRun) {

@@ -95,6 +95,24 @@ const Variant kVariants[] = {
      {{"model_type", "mistral"}, {"sliding_window", 4}, {"layer_types", {"full_attention", "full_attention"}}},
      "key layer_types: 2 layers, expected one entry for each of 1"},
     {"AWindowOfItselfOnly", {{"model_type", "mistral"}, {"sliding_window", 1}}, "key sliding_window: 1"},
+    {"MptWithAnotherNorm", {{"model_type", "mpt"}, {"norm_type", "rmsnorm"}}, "key norm_type: \"rmsnorm\""},
+    {"RotationFlagsOfAnotherKind",
+     {{"model_type", "smollm3"}, {"no_rope_layers", {true}}},
+     "key no_rope_layers: true, expected an array of 0 and 1"},
+    {"YarnWhereSomeLayersDoNotRotate",
+     {{"model_type", "smollm3"},
+      {"no_rope_layers", {0}},
+      {"rope_scaling", {{"type", "yarn"}, {"factor", 2}, {"original_max_position_embeddings", 64}}}},
+     "yarn on a part of the heads or of the layers"},
+    {"TooManyEndTokens",
+     {{"vocab_size", 100},
+      {"eos_token_id",
+       [] {
+         json ids = json::array();
+         for (int id = 0; id < 65; ++id) ids.push_back(id);
+         return ids;
+       }()}},
+     "key eos_token_id: too many"},
     {"MptWithoutItsAttention", {{"model_type", "mpt"}}, "key attn_config: absent"},
     {"MptWithoutAlibi", {{"model_type", "mpt"}, {"attn_config", {{"alibi", false}}}}, "key alibi: false"},
     {"Gpt2WithOtherScales",

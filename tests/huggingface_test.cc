@@ -215,6 +215,33 @@ TEST(HuggingfaceImporter, RefusesATensorThatTheNetworkWouldLeaveOut) {
   }
 }
 
+TEST(HuggingfaceImporter, RefusesAVectorInThePlaceOfATransposedMatrix) {
+  const HuggingfaceDirectory directory;
+  directory.configure({{"model_type", "gpt2"}, {"n_inner", 1}, {"intermediate_size", nullptr}, {"n_positions", 4}});
+  const auto tensor = [](const char* name, std::vector<std::uint64_t> shape) { return TensorToWrite{name, shape}; };
+  std::vector<TensorToWrite> tensors = {tensor("wte.weight", {5, 8}),
+                                        tensor("wpe.weight", {4, 8}),
+                                        tensor("ln_f.weight", {8}),
+                                        tensor("ln_f.bias", {8}),
+                                        tensor("h.0.ln_1.weight", {8}),
+                                        tensor("h.0.ln_1.bias", {8}),
+                                        tensor("h.0.attn.c_attn.weight", {8, 16}),
+                                        tensor("h.0.attn.c_attn.bias", {16}),
+                                        tensor("h.0.attn.c_proj.weight", {8, 8}),
+                                        tensor("h.0.attn.c_proj.bias", {8}),
+                                        tensor("h.0.ln_2.weight", {8}),
+                                        tensor("h.0.ln_2.bias", {8}),
+                                        tensor("h.0.mlp.c_fc.weight", {8}),  // must be [8, 1]
+                                        tensor("h.0.mlp.c_fc.bias", {1}),
+                                        tensor("h.0.mlp.c_proj.weight", {1, 8}),
+                                        tensor("h.0.mlp.c_proj.bias", {8})};
+  directory.write("model.safetensors", weights(tensors));
+  directory.expect_refused("[8], expected [8, 1]");
+  tensors[12].shape = {8, 1};
+  directory.write("model.safetensors", weights(tensors));
+  EXPECT_NE(opened(directory), nullptr);
+}
+
 TEST(HuggingfaceImporter, TakesASentencePieceModelAndAddsTheConfigurationsEndTokens) {
   RILL_NEED_SHARED("models/stories260K/tok512.model");
   const std::string model_file = shared_path("models/stories260K/tok512.model");

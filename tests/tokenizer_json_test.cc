@@ -128,6 +128,35 @@ json byte_level(const json& pre_tokenizer) {
           {"model", {{"type", "BPE"}, {"vocab", {{"a", 0}, {"b", 1}, {"ab", 2}}}, {"merges", {"a b"}}}}};
 }
 
+TEST(TokenizerJson, Qwen2sAndLlama3sSplitsAreKnownByTheirRegex) {
+  const auto arrangement = [](const std::string& digits) {
+    const std::string regex = R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|)" + digits +
+                              R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+    return byte_level(
+        {{"type", "Sequence"},
+         {"pretokenizers",
+          {{{"type", "Split"}, {"pattern", {{"Regex", regex}}}, {"behavior", "Isolated"}, {"invert", false}},
+           {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}}}}});
+  };
+  for (const auto& [digits, name] : {std::pair{R"(\p{N})", "qwen2"}, {R"(\p{N}{1,3})", "llama-bpe"}}) {
+    const auto known = parse_tokenizer_json(arrangement(digits).dump(), text("t.json"));
+    ASSERT_TRUE(known.ok()) << known.status().message();
+    EXPECT_EQ(known->pattern, pattern_for_pretokenizer(name));
+  }
+  expect_refused(arrangement(R"(\p{N}{1,2})"), "pre_tokenizer: an unknown arrangement");
+  json inverted = arrangement(R"(\p{N})");
+  inverted["pre_tokenizer"]["pretokenizers"][0]["invert"] = true;
+  expect_refused(inverted, "pre_tokenizer: an unknown arrangement");
+}
+
+TEST(TokenizerJson, AModelWithoutATypeIsBpeIfItHasMerges) {
+  json unnamed = byte_level({{"type", "ByteLevel"}, {"add_prefix_space", false}});
+  unnamed["model"].erase("type");
+  EXPECT_TRUE(parse_tokenizer_json(unnamed.dump(), text("t.json")).ok());
+  unnamed["model"].erase("merges");
+  expect_refused(unnamed, "model.type: not BPE");
+}
+
 TEST(TokenizerJson, PythiasAndFalconsArrangementsAreKnown) {
   const json whole = {{"type", "ByteLevel"}, {"add_prefix_space", false}};
   const auto pythia = parse_tokenizer_json(byte_level(whole).dump(), text("t.json"));
