@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <csignal>
 #include <cstdio>
 #include <iostream>
 #include <memory>
@@ -48,6 +49,15 @@ class NllMeter {
   const kernels::KernelSet& kernels_;
   std::vector<float> scratch_;
 };
+
+volatile std::sig_atomic_t g_interrupted = 0;
+
+Status interrupted() {
+  return failed({.where = text("perplexity"),
+                 .what = text("stopped by Ctrl-C"),
+                 .expected = {},
+                 .remedy = text("the result above, and --nll-out, are of what was scored until then")});
+}
 
 /// A piece of a long run, for --every.
 struct Piece {
@@ -122,7 +132,7 @@ Status score_stream(Session& session, std::span<const Token> tokens, Progress& p
   return session.evaluate(tokens, [&](std::size_t i, std::span<const float> logits) -> Status {
     if (i + 1 < tokens.size()) scores.add(meter.measure(logits, tokens[i + 1]));
     progress.update(i + 1, tokens.size());
-    return {};
+    return g_interrupted != 0 ? interrupted() : Status();
   });
 }
 
@@ -135,7 +145,7 @@ Status score_blocks(Session& session, std::span<const Token> tokens, std::size_t
         session.evaluate(tokens.subspan(begin, block), [&](std::size_t i, std::span<const float> logits) -> Status {
           if (i + 1 >= block / 2 && i + 1 < block) scores.add(meter.measure(logits, tokens[begin + i + 1]));
           progress.update(begin + i + 1, tokens.size());
-          return {};
+          return g_interrupted != 0 ? interrupted() : Status();
         }));
   }
   return {};
@@ -198,18 +208,22 @@ Status run_perplexity(const PerplexityArguments& arguments) {
   Scores scores(tokens.size(), arguments.every, !arguments.model.json);
   NllMeter meter(*engine.plan().options.kernels);
   const auto start = std::chrono::steady_clock::now();
+  std::signal(SIGINT, [](int) { g_interrupted = 1; });  // a long run's result is not lost
+  Status status;
   {
     Progress progress("perplexity", "tokens");
-    RILL_TRY(arguments.blocks > 0 ? score_blocks(engine.session(0), tokens, arguments.blocks, progress, meter, scores)
-                                  : score_stream(engine.session(0), tokens, progress, meter, scores));
+    status = (arguments.blocks > 0 ? score_blocks(engine.session(0), tokens, arguments.blocks, progress, meter, scores)
+                                   : score_stream(engine.session(0), tokens, progress, meter, scores));
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (!status.ok() && (g_interrupted == 0 || scores.nll().empty())) return status;
   if (!arguments.nll_out.empty()) RILL_TRY(write_nll(arguments.nll_out, scores.nll()));
   const CachePolicy& policy = engine.plan().options.policy;
-  print_result(arguments, policy, scores, static_cast<double>(tokens.size()) / seconds);
-  if (arguments.plot.empty()) return {};
+  print_result(arguments, policy, scores, static_cast<double>(scores.nll().size()) / seconds);
+  if (arguments.plot.empty()) return status;
   runs.push_back({.label = label_of(policy), .nll = std::move(scores.nll())});
-  return write_nll_plot(arguments.plot, runs);
+  RILL_TRY(write_nll_plot(arguments.plot, runs));
+  return status;
 }
 
 }  // namespace
