@@ -8,7 +8,6 @@ namespace rill {
 namespace {
 
 using kernels::Activations;
-using kernels::Matrix;
 
 std::size_t groups_of(std::size_t columns, const ModelConfig& c) { return (columns + c.group - 1) / c.group; }
 
