@@ -4,20 +4,18 @@
 #include <unistd.h>
 
 #include <clocale>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <string_view>
 
 #include "apps/chat_output.h"
+#include "apps/interrupt.h"
 #include "apps/plan_report.h"
 #include "platform/process_memory.h"
 
 namespace rill::apps {
 namespace {
-
-volatile std::sig_atomic_t interrupted = 0;
 
 constexpr const char* kHelp =
     "  /help            this list\n"
@@ -73,18 +71,6 @@ Result<bool> run_command(std::string_view line, ChatSetting& setting) {
 
 }  // namespace
 
-bool take_interrupt() {
-  const bool was = interrupted != 0;
-  interrupted = 0;
-  return was;
-}
-
-void catch_interrupts() {
-  struct sigaction action {};
-  action.sa_handler = [](int) { interrupted = 1; };
-  ::sigaction(SIGINT, &action, nullptr);
-}
-
 Status chat_on_terminal(ChatSetting& setting) {
   std::setlocale(LC_CTYPE, "");
   print_header(setting);
@@ -111,7 +97,7 @@ Status chat_on_terminal(ChatSetting& setting) {
     }
     const Result<Reply> reply = setting.conversation->say(said, setting.most_tokens, [&](std::string_view text) {
       printer.add(text);
-      return interrupted == 0;
+      return !interrupt_pending();
     });
     printer.end(reply);
     if (reply.ok()) {

@@ -16,11 +16,6 @@ struct ChatSetting {
   std::uint64_t most_tokens = 0;
 };
 
-/// True once Ctrl-C was pressed since the last call; it ends a reply, not the program.
-bool take_interrupt();
-/// Makes Ctrl-C set that flag.
-void catch_interrupts();
-
 /// Talks until Ctrl-D or /quit. Line editing allocates; the model does not.
 Status chat_on_terminal(ChatSetting& setting);
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <csignal>
 #include <cstdio>
 #include <iostream>
 #include <memory>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "apps/command.h"
+#include "apps/interrupt.h"
 #include "apps/model_options.h"
 #include "apps/nll_curve.h"
 #include "apps/progress.h"
@@ -50,9 +50,9 @@ class NllMeter {
   std::vector<float> scratch_;
 };
 
-volatile std::sig_atomic_t g_interrupted = 0;
-
-Status interrupted() {
+/// Ok until Ctrl-C is pressed.
+Status go_on() {
+  if (!interrupt_pending()) return {};
   return failed({.where = text("perplexity"),
                  .what = text("stopped by Ctrl-C"),
                  .expected = {},
@@ -132,7 +132,7 @@ Status score_stream(Session& session, std::span<const Token> tokens, Progress& p
   return session.evaluate(tokens, [&](std::size_t i, std::span<const float> logits) -> Status {
     if (i + 1 < tokens.size()) scores.add(meter.measure(logits, tokens[i + 1]));
     progress.update(i + 1, tokens.size());
-    return g_interrupted != 0 ? interrupted() : Status();
+    return go_on();
   });
 }
 
@@ -145,7 +145,7 @@ Status score_blocks(Session& session, std::span<const Token> tokens, std::size_t
         session.evaluate(tokens.subspan(begin, block), [&](std::size_t i, std::span<const float> logits) -> Status {
           if (i + 1 >= block / 2 && i + 1 < block) scores.add(meter.measure(logits, tokens[begin + i + 1]));
           progress.update(begin + i + 1, tokens.size());
-          return g_interrupted != 0 ? interrupted() : Status();
+          return go_on();
         }));
   }
   return {};
@@ -208,7 +208,7 @@ Status run_perplexity(const PerplexityArguments& arguments) {
   Scores scores(tokens.size(), arguments.every, !arguments.model.json);
   NllMeter meter(*engine.plan().options.kernels);
   const auto start = std::chrono::steady_clock::now();
-  std::signal(SIGINT, [](int) { g_interrupted = 1; });  // a long run's result is not lost
+  catch_interrupts();  // a long run's result is not lost
   Status status;
   {
     Progress progress("perplexity", "tokens");
@@ -216,7 +216,7 @@ Status run_perplexity(const PerplexityArguments& arguments) {
                                    : score_stream(engine.session(0), tokens, progress, meter, scores));
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  if (!status.ok() && (g_interrupted == 0 || scores.nll().empty())) return status;
+  if (!status.ok() && (!interrupt_pending() || scores.nll().empty())) return status;
   if (!arguments.nll_out.empty()) RILL_TRY(write_nll(arguments.nll_out, scores.nll()));
   const CachePolicy& policy = engine.plan().options.policy;
   print_result(arguments, policy, scores, static_cast<double>(scores.nll().size()) / seconds);
