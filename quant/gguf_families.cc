@@ -21,18 +21,8 @@ constexpr TensorName kLlama[] = {
     {"blk.{}.ffn_down.weight", Part::kDown},
 };
 
-constexpr TensorName kQwen[] = {
-    {"token_embd.weight", Part::kEmbedding},       {"output.weight", Part::kHead},
-    {"output_norm.weight", Part::kFinalNorm},      {"blk.{}.attn_norm.weight", Part::kAttentionNorm},
-    {"blk.{}.attn_q.weight", Part::kQuery},        {"blk.{}.attn_k.weight", Part::kKey},
-    {"blk.{}.attn_v.weight", Part::kValue},        {"blk.{}.attn_q_norm.weight", Part::kQueryNorm},
-    {"blk.{}.attn_k_norm.weight", Part::kKeyNorm}, {"blk.{}.attn_output.weight", Part::kAttentionOut},
-    {"blk.{}.ffn_norm.weight", Part::kMlpNorm},    {"blk.{}.ffn_gate.weight", Part::kGate},
-    {"blk.{}.ffn_up.weight", Part::kUp},           {"blk.{}.ffn_down.weight", Part::kDown},
-};
-
-// The converter has added 1 to the gains.
-constexpr TensorName kGemma3[] = {
+// The rotated pairs as halves. Qwen lacks the outer norms; to Gemma's gains the converter has added 1.
+constexpr TensorName kHalves[] = {
     {"token_embd.weight", Part::kEmbedding},
     {"output.weight", Part::kHead},
     {"output_norm.weight", Part::kFinalNorm},
@@ -49,15 +39,6 @@ constexpr TensorName kGemma3[] = {
     {"blk.{}.ffn_up.weight", Part::kUp},
     {"blk.{}.ffn_down.weight", Part::kDown},
     {"blk.{}.post_ffw_norm.weight", Part::kMlpPostNorm},
-};
-
-// Fused rows come regrouped: all queries, all keys, all values.
-constexpr TensorName kGptNeox[] = {
-    {"token_embd.weight", Part::kEmbedding},    {"output.weight", Part::kHead},
-    {"output_norm.weight", Part::kFinalNorm},   {"blk.{}.attn_norm.weight", Part::kAttentionNorm},
-    {"blk.{}.attn_qkv.weight", Part::kQkv},     {"blk.{}.attn_output.weight", Part::kAttentionOut},
-    {"blk.{}.ffn_norm.weight", Part::kMlpNorm}, {"blk.{}.ffn_up.weight", Part::kUp},
-    {"blk.{}.ffn_down.weight", Part::kDown},
 };
 
 // Falcon-40B's attention reads attn_norm_2 and its MLP attn_norm; Falcon-7B has attn_norm for both.
@@ -86,7 +67,8 @@ constexpr TensorName kMpt[] = {
     {"blk.{}.ffn_down.weight", Part::kDown},
 };
 
-constexpr TensorName kGpt2[] = {
+// Fused rows come regrouped: all queries, all keys, all values. GPT-NeoX lacks the positions.
+constexpr TensorName kFused[] = {
     {"token_embd.weight", Part::kEmbedding},
     {"position_embd.weight", Part::kPositions},
     {"output.weight", Part::kHead},
@@ -148,13 +130,13 @@ Status refine_mpt(const GgufKeys& keys, ModelConfig& /*c*/, GgufPositions& posit
 constexpr GgufFamily kFamilies[] = {
     {.architecture = "llama", .family = "llama", .names = kLlama, .refine = refine_llama},
     {.architecture = "smollm3", .family = "smollm3", .names = kLlama},
-    {.architecture = "qwen2", .family = "qwen2", .names = kQwen},
-    {.architecture = "qwen3", .family = "qwen3", .names = kQwen},
-    {.architecture = "gemma3", .family = "gemma3", .names = kGemma3, .refine = refine_gemma3},
-    {.architecture = "gptneox", .family = "gpt_neox", .names = kGptNeox, .refine = refine_gpt_neox},
+    {.architecture = "qwen2", .family = "qwen2", .names = kHalves},
+    {.architecture = "qwen3", .family = "qwen3", .names = kHalves},
+    {.architecture = "gemma3", .family = "gemma3", .names = kHalves, .refine = refine_gemma3},
+    {.architecture = "gptneox", .family = "gpt_neox", .names = kFused, .refine = refine_gpt_neox},
     {.architecture = "falcon", .family = "falcon", .names = kFalcon, .refine = refine_falcon},
     {.architecture = "mpt", .family = "mpt", .names = kMpt, .refine = refine_mpt},
-    {.architecture = "gpt2", .family = "gpt2", .names = kGpt2, .repeats_embedding = true},
+    {.architecture = "gpt2", .family = "gpt2", .names = kFused, .repeats_embedding = true},
 };
 
 }  // namespace

@@ -25,7 +25,8 @@ struct HuggingfaceFamily {
   double rotary_fraction = 1.0;  ///< of a head, where the file is silent
   std::uint32_t mlp_ratio = 0;   ///< MLP width over hidden size, where the file is silent; 0: it must say
   std::span<const std::string_view> ignored = {};  ///< ends of names of tensors that follow from the configuration
-  const std::span<const TensorName>* names = nullptr;
+  std::span<const TensorName> names;
+  std::string_view optional_prefix = {};  ///< that some files put before a tensor's name
   /// Reads what only this family has; nullptr: nothing. Comes after everything that families share.
   Status (*refine)(const Fields& fields, ModelConfig& config, PositionSource& positions) = nullptr;
 };

@@ -41,7 +41,7 @@ class HuggingfaceModel final : public SourceModel {
   std::string_view family() const override { return config_.family->family; }
   std::string_view format() const override { return "Hugging Face directory"; }
   std::uint64_t bytes_in() const override { return shards_.bytes(); }
-  std::span<const TensorName> names() const override { return *config_.family->names; }
+  std::span<const TensorName> names() const override { return config_.family->names; }
   const SourceTensor* find(std::string_view name) const override;
   Status read_rows(const SourceTensor& tensor, std::uint64_t first, std::uint64_t count,
                    std::span<float> out) const override;
@@ -84,7 +84,9 @@ Status HuggingfaceModel::refuse_strangers(const std::vector<NeededTensor>& neede
   std::set<std::string_view> known;
   for (const NeededTensor& tensor : needed) known.insert(tensor.names.begin(), tensor.names.end());
   for (const auto& [name, place] : shards_.tensors()) {
-    if (known.contains(name) || is_ignored(name)) continue;
+    std::string_view bare = name;
+    if (bare.starts_with(config_.family->optional_prefix)) bare.remove_prefix(config_.family->optional_prefix.size());
+    if (known.contains(name) || known.contains(bare) || is_ignored(name)) continue;
     return bad(shards_.file(place).where(*place.tensor), text("not a part of the ", family(), " network"),
                text("only what the family names, in ", config().layers, " layers"));
   }
@@ -93,7 +95,10 @@ Status HuggingfaceModel::refuse_strangers(const std::vector<NeededTensor>& neede
 
 Status HuggingfaceModel::place_tensor(const NeededTensor& needed) {
   for (std::size_t i = 0; i < needed.names.size(); ++i) {
-    const auto found = shards_.tensors().find(needed.names[i]);
+    auto found = shards_.tensors().find(needed.names[i]);
+    if (found == shards_.tensors().end()) {
+      found = shards_.tensors().find(std::string(config_.family->optional_prefix) + needed.names[i]);
+    }
     if (found == shards_.tensors().end()) continue;
     const bool transposed = needed.rows[i]->transposed && !needed.is_bias;
     RILL_TRY(check_tensor(found->second, needed, transposed));

@@ -240,6 +240,9 @@ TEST(HuggingfaceImporter, RefusesAVectorInThePlaceOfATransposedMatrix) {
   tensors[12].shape = {8, 1};
   directory.write("model.safetensors", weights(tensors));
   EXPECT_NE(opened(directory), nullptr);
+  for (TensorToWrite& each : tensors) each.name = "transformer." + each.name;  // as transformers itself writes them
+  directory.write("model.safetensors", weights(tensors));
+  EXPECT_NE(opened(directory), nullptr);
 }
 
 TEST(HuggingfaceImporter, TakesASentencePieceModelAndAddsTheConfigurationsEndTokens) {
