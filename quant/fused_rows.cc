@@ -11,39 +11,7 @@
 namespace rill::quant {
 namespace {
 
-/// What a tensor of the file is made of: parts of the source, from its first row to its last. Where a format fuses what
-/// another keeps apart, the fused part is tried first.
-struct Recipe {
-  std::string_view tensor;
-  std::vector<Part> parts;
-};
-
-const std::vector<Recipe>& recipes() {
-  static const std::vector<Recipe> kRecipes = {
-      {format::kEmbedding, {Part::kEmbedding}},
-      {format::kPositions, {Part::kPositions}},
-      {format::kHead, {Part::kHead}},
-      {format::kFinalNorm, {Part::kFinalNorm}},
-      {format::kAttentionNorm, {Part::kAttentionNorm}},
-      {format::kQkv, {Part::kQkv}},
-      {format::kQkv, {Part::kQuery, Part::kKey, Part::kValue}},
-      {format::kQueryNorm, {Part::kQueryNorm}},
-      {format::kKeyNorm, {Part::kKeyNorm}},
-      {format::kSinkLogits, {Part::kSinkLogits}},
-      {format::kAttentionOut, {Part::kAttentionOut}},
-      {format::kAttentionPostNorm, {Part::kAttentionPostNorm}},
-      {format::kMlpNorm, {Part::kMlpNorm}},
-      {format::kRouter, {Part::kRouter}},
-      {format::kGateUp, {Part::kGateUp}},
-      {format::kGateUp, {Part::kGate, Part::kUp}},
-      {format::kGateUp, {Part::kUp}},
-      {format::kDown, {Part::kDown}},
-      {format::kMlpPostNorm, {Part::kMlpPostNorm}},
-  };
-  return kRecipes;
-}
-
-/// Rows that are put into order at a time: their floats are all the memory that this takes, four times at most.
+/// Rows that are put into order at a time. This takes the memory of four times as many rows of the source at most.
 constexpr std::uint64_t kBlockRows = 64;
 
 Text shape_text(std::uint64_t rows, std::uint64_t columns) { return text('[', rows, ", ", columns, ']'); }
@@ -58,31 +26,24 @@ Status bad(const Text& where, const Text& what, const Text& expected) {
 }  // namespace
 
 Result<FusedRows> FusedRows::find(const SourceModel& source, const TensorSpec& spec) {
-  const ModelConfig& config = source.config();
-  const auto in_table = [&](Part part) {
-    return has_part(part, config) && std::ranges::find(source.names(), part, &TensorName::part) != source.names().end();
-  };
-  for (const Recipe& recipe : recipes()) {
-    if (recipe.tensor != spec.pattern || !std::ranges::all_of(recipe.parts, in_table)) continue;
-    FusedRows fused(source, spec);
-    for (const Part part : recipe.parts) RILL_TRY(fused.add(part));
-    return fused;
-  }
+  FusedRows fused(source, spec);
+  for (const TensorPart& part : parts_of(spec, source.config(), source.names())) RILL_TRY(fused.add(part));
+  if (!fused.pieces_.empty()) return fused;
   return bad(text(source.format()),
              text("there is no tensor for ", tensor_name(spec.pattern, spec.layer, spec.is_bias)), {});
 }
 
-Status FusedRows::add(Part part) {
-  const PartShape shape = shape_of(part, source_->config(), spec_.is_bias);
+Status FusedRows::add(const TensorPart& part) {
+  const PartShape shape = part.shape;
   const std::uint64_t rows = spec_.is_bias ? shape.rows * shape.columns : shape.rows;
   std::string missing;
   for (const TensorName& name : source_->names()) {
-    if (name.part != part) continue;
+    if (name.part != part.part) continue;
     if (spec_.is_bias && name.zero_bias) {
       pieces_.push_back({.tensor = nullptr, .name = &name, .rows = rows});
       return {};
     }
-    const std::string wanted = tensor_name(name.pattern, spec_.layer, spec_.is_bias);
+    const std::string wanted = source_name(name.pattern, spec_.layer, spec_.is_bias);
     const SourceTensor* tensor = source_->find(wanted);
     if (tensor == nullptr) {
       if (missing.empty()) missing = wanted;
@@ -125,9 +86,10 @@ std::uint64_t FusedRows::source_row(Rows order, std::uint64_t row) const {
   return row;
 }
 
-/// Up to kBlockRows rows of one piece. Rows that lie near each other in the source are read together and then put into
-/// Rill's order: reading them one by one would be slow where the source is transposed.
-Status FusedRows::read_block(const Piece& piece, std::uint64_t first, std::uint64_t count, std::span<float> out) const {
+/// Rows of one piece that has another order than Rill's. Those that lie near each other in the source are read together
+/// and then put into Rill's order: reading them one by one would be slow where the source is transposed.
+Status FusedRows::read_shuffled(const Piece& piece, std::uint64_t first, std::uint64_t count,
+                                std::span<float> out) const {
   const std::uint64_t columns = piece.tensor->columns;
   std::uint64_t lowest = source_row(piece.name->rows, first);
   std::uint64_t highest = lowest;
@@ -136,14 +98,10 @@ Status FusedRows::read_block(const Piece& piece, std::uint64_t first, std::uint6
     highest = std::max(highest, source_row(piece.name->rows, row));
   }
   const std::uint64_t span = highest - lowest + 1;
-  if (piece.name->rows == Rows::kAsTheyAre) {
-    RILL_TRY(source_->read_rows(*piece.tensor, lowest, count, out));
-    return check(piece, lowest, out);
-  }
   if (span > 4 * kBlockRows) {  // far apart: halves of the block are nearer
     const std::uint64_t half = count / 2;
-    RILL_TRY(read_block(piece, first, half, out.first(static_cast<std::size_t>(half * columns))));
-    return read_block(piece, first + half, count - half, out.subspan(static_cast<std::size_t>(half * columns)));
+    RILL_TRY(read_shuffled(piece, first, half, out.first(static_cast<std::size_t>(half * columns))));
+    return read_shuffled(piece, first + half, count - half, out.subspan(static_cast<std::size_t>(half * columns)));
   }
   std::vector<float> near(static_cast<std::size_t>(span * columns));
   RILL_TRY(source_->read_rows(*piece.tensor, lowest, span, near));
@@ -162,11 +120,18 @@ Status FusedRows::read(std::uint64_t first, std::uint64_t count, std::span<float
   for (const Piece& piece : pieces_) {
     const std::uint64_t piece_end = piece_start + piece.rows;
     const std::uint64_t columns = piece.tensor->columns;
-    for (std::uint64_t row = std::max(first, piece_start); row < std::min(end, piece_end);) {
-      const std::uint64_t rows = std::min({kBlockRows, std::min(end, piece_end) - row});
+    const std::uint64_t last = std::min(end, piece_end);
+    const bool in_order = piece.name->rows == Rows::kAsTheyAre;
+    for (std::uint64_t row = std::max(first, piece_start); row < last;) {
+      const std::uint64_t rows = in_order ? last - row : std::min(kBlockRows, last - row);
       const std::span<float> block =
           out.subspan(static_cast<std::size_t>((row - first) * columns), static_cast<std::size_t>(rows * columns));
-      RILL_TRY(read_block(piece, row - piece_start, rows, block));
+      if (in_order) {
+        RILL_TRY(source_->read_rows(*piece.tensor, row - piece_start, rows, block));
+        RILL_TRY(check(piece, row - piece_start, block));
+      } else {
+        RILL_TRY(read_shuffled(piece, row - piece_start, rows, block));
+      }
       if (piece.name->plus_one) {
         for (float& gain : block) gain += 1.0F;
       }

@@ -9,6 +9,7 @@
 #include "core/model_tensors.h"
 #include "platform/status.h"
 #include "quant/source_model.h"
+#include "quant/tensor_table.h"
 
 namespace rill::quant {
 
@@ -34,8 +35,8 @@ class FusedRows {
   };
 
   FusedRows(const SourceModel& source, const TensorSpec& spec) : source_(&source), spec_(spec) {}
-  Status add(Part part);
-  Status read_block(const Piece& piece, std::uint64_t first, std::uint64_t count, std::span<float> out) const;
+  Status add(const TensorPart& part);
+  Status read_shuffled(const Piece& piece, std::uint64_t first, std::uint64_t count, std::span<float> out) const;
   Status read_bias(std::span<float> out) const;
   std::uint64_t source_row(Rows order, std::uint64_t row) const;
   Status check(const Piece& piece, std::uint64_t row, std::span<const float> weights) const;

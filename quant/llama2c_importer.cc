@@ -130,7 +130,7 @@ Status Llama2cModel::read_header() {
 Status Llama2cModel::place_tensors() {
   // First the size alone, so that a hostile header costs nothing: a map entry per tensor only for a file that has them.
   const auto floats = [&](Part part) {
-    const PartShape shape = shape_of(part, config_);
+    const PartShape shape = shape_of(part, config_, kNames);
     return Size(shape.rows) * Size(shape.columns);
   };
   Size total;
@@ -155,10 +155,10 @@ Status Llama2cModel::place_tensors() {
 }
 
 void Llama2cModel::place(const TensorName& name, Size& offset) {
-  const PartShape shape = shape_of(name.part, config_);
+  const PartShape shape = shape_of(name.part, config_, kNames);
   const std::uint32_t copies = is_per_layer(name.pattern) ? config_.layers : 1;
   for (std::uint32_t layer = 0; layer < copies; ++layer) {
-    SourceTensor tensor{.name = tensor_name(name.pattern, layer), .rows = shape.rows, .columns = shape.columns};
+    SourceTensor tensor{.name = source_name(name.pattern, layer), .rows = shape.rows, .columns = shape.columns};
     std::string key = tensor.name;
     tensors_.emplace(std::move(key), Placed{.tensor = std::move(tensor), .offset = offset.value});
     offset = offset + Size(shape.rows) * Size(shape.columns) * Size(sizeof(float));

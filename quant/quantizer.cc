@@ -10,6 +10,7 @@
 #include "quant/fused_rows.h"
 #include "quant/model_writer.h"
 #include "quant/packed_matrix.h"
+#include "quant/tensor_table.h"
 
 namespace rill::quant {
 namespace {
@@ -187,8 +188,7 @@ Result<QuantizeReport> quantize(const SourceModel& source, std::string_view outp
   RILL_TRY(validate(config, text(source.format())));
   // Every tensor is looked up before the first byte is written: a wrong family is refused at once.
   const auto look_up = [&](const TensorSpec& spec) -> Status {
-    const bool is_computed = spec.pattern == format::kRopeTurns || spec.pattern == format::kAlibi;
-    return is_computed ? Status() : FusedRows::find(source, spec).status();
+    return is_computed(spec) ? Status() : FusedRows::find(source, spec).status();
   };
   RILL_TRY(for_each_tensor(config, look_up));
 

@@ -1,6 +1,9 @@
 #include "quant/tensor_table.h"
 
 #include <algorithm>
+#include <array>
+
+#include "core/model_format.h"
 
 namespace rill::quant {
 namespace {
@@ -8,118 +11,87 @@ namespace {
 constexpr std::string_view kLayer = "{}";
 constexpr std::string_view kWeight = ".weight";
 
-bool is_norm(Part part) {
-  return part == Part::kFinalNorm || part == Part::kAttentionNorm || part == Part::kMlpNorm ||
-         part == Part::kAttentionPostNorm || part == Part::kMlpPostNorm;
+/// One way of making a tensor of the file of parts of the source. Where a format fuses what another keeps apart, the
+/// fused part comes first in the list.
+struct Recipe {
+  std::string_view tensor;
+  std::array<Part, 3> parts;
+  std::size_t count = 1;
+};
+
+constexpr Recipe kRecipes[] = {
+    {format::kEmbedding, {Part::kEmbedding}},
+    {format::kPositions, {Part::kPositions}},
+    {format::kHead, {Part::kHead}},
+    {format::kFinalNorm, {Part::kFinalNorm}},
+    {format::kAttentionNorm, {Part::kAttentionNorm}},
+    {format::kQkv, {Part::kQkv}},
+    {format::kQkv, {Part::kQuery, Part::kKey, Part::kValue}, 3},
+    {format::kQueryNorm, {Part::kQueryNorm}},
+    {format::kKeyNorm, {Part::kKeyNorm}},
+    {format::kSinkLogits, {Part::kSinkLogits}},
+    {format::kAttentionOut, {Part::kAttentionOut}},
+    {format::kAttentionPostNorm, {Part::kAttentionPostNorm}},
+    {format::kMlpNorm, {Part::kMlpNorm}},
+    {format::kRouter, {Part::kRouter}},
+    {format::kGateUp, {Part::kGateUp}},
+    {format::kGateUp, {Part::kGate, Part::kUp}, 2},
+    {format::kGateUp, {Part::kUp}},
+    {format::kDown, {Part::kDown}},
+    {format::kMlpPostNorm, {Part::kMlpPostNorm}},
+};
+
+/// Rows that one of several parts contributes to its tensor; elements, to a bias.
+std::uint64_t share_of(Part part, const ModelConfig& c) {
+  switch (part) {
+    case Part::kQuery:
+      return std::uint64_t{c.heads} * c.head_size;
+    case Part::kKey:
+    case Part::kValue:
+      return std::uint64_t{c.kv_heads} * c.head_size;
+    default:  // a gate or an up
+      return c.mlp_width;
+  }
 }
 
 }  // namespace
 
-PartShape shape_of(Part part, const ModelConfig& c, bool is_bias) {
-  const std::uint64_t d = c.head_size;
-  const std::uint64_t experts = c.experts == 0 ? 1 : c.experts;
-  const bool all_heads = c.head_norm == HeadNorm::kAllHeads;
-  PartShape shape{1, c.hidden};
-  switch (part) {
-    case Part::kEmbedding:
-    case Part::kHead:
-      shape = {c.vocabulary, c.hidden};
-      break;
-    case Part::kPositions:
-      shape = {c.context_length, c.hidden};
-      break;
-    case Part::kQkv:
-      shape = {(c.heads + 2ULL * c.kv_heads) * d, c.hidden};
-      break;
-    case Part::kQuery:
-      shape = {c.heads * d, c.hidden};
-      break;
-    case Part::kKey:
-    case Part::kValue:
-      shape = {c.kv_heads * d, c.hidden};
-      break;
-    case Part::kQueryNorm:
-      return {1, all_heads ? c.heads * d : d};
-    case Part::kKeyNorm:
-      return {1, all_heads ? c.kv_heads * d : d};
-    case Part::kSinkLogits:
-      return {1, c.heads};
-    case Part::kAttentionOut:
-      shape = {c.hidden, c.heads * d};
-      break;
-    case Part::kRouter:
-      shape = {c.experts, c.hidden};
-      break;
-    case Part::kGateUp:
-      return is_bias ? PartShape{experts, c.wide_rows()} : PartShape{experts * c.wide_rows(), c.hidden};
-    case Part::kGate:
-    case Part::kUp:
-      shape = {c.mlp_width, c.hidden};
-      break;
-    case Part::kDown:
-      return is_bias ? PartShape{experts, c.hidden} : PartShape{experts * c.hidden, c.mlp_width};
-    case Part::kFinalNorm:
-    case Part::kAttentionNorm:
-    case Part::kMlpNorm:
-    case Part::kAttentionPostNorm:
-    case Part::kMlpPostNorm:
-      return shape;
+std::vector<TensorPart> parts_of(const TensorSpec& spec, const ModelConfig& config, std::span<const TensorName> table) {
+  const auto in_table = [&](Part part) { return std::ranges::find(table, part, &TensorName::part) != table.end(); };
+  for (const Recipe& recipe : kRecipes) {
+    const auto parts = std::span(recipe.parts).first(recipe.count);
+    if (recipe.tensor != spec.pattern || !std::ranges::all_of(parts, in_table)) continue;
+    if (recipe.count == 1) return {{.part = parts.front(), .shape = {spec.rows, spec.columns}}};
+    std::vector<TensorPart> made_of;
+    for (const Part part : parts) {
+      const std::uint64_t share = share_of(part, config);
+      made_of.push_back({.part = part, .shape = spec.is_bias ? PartShape{1, share} : PartShape{share, spec.columns}});
+    }
+    return made_of;
   }
-  return is_bias ? PartShape{1, shape.rows} : shape;
+  return {};
 }
 
-bool has_part(Part part, const ModelConfig& c) {
-  switch (part) {
-    case Part::kPositions:
-      return c.position == Position::kLearned;
-    case Part::kHead:
-      return c.tied_head == 0;
-    case Part::kAttentionNorm:
-      return c.norm_placement != NormPlacement::kAfter;
-    case Part::kMlpNorm:
-      return c.norm_placement != NormPlacement::kAfter && c.shared_norm == 0;
-    case Part::kAttentionPostNorm:
-    case Part::kMlpPostNorm:
-      return c.norm_placement != NormPlacement::kBefore;
-    case Part::kQueryNorm:
-    case Part::kKeyNorm:
-      return c.head_norm != HeadNorm::kNone;
-    case Part::kSinkLogits:
-      return c.softmax == Softmax::kSinkLogit;
-    case Part::kRouter:
-      return c.experts > 0;
-    case Part::kGate:
-      return c.gated_mlp != 0;
-    default:
-      return true;
-  }
+bool is_computed(const TensorSpec& spec) {
+  return spec.pattern == format::kRopeTurns || spec.pattern == format::kAlibi;
 }
 
-bool has_bias(Part part, const ModelConfig& c) {
-  switch (part) {
-    case Part::kHead:
-      return c.head_bias != 0;
-    case Part::kQkv:
-    case Part::kQuery:
-    case Part::kKey:
-    case Part::kValue:
-      return c.attention_bias != 0;
-    case Part::kAttentionOut:
-      return c.out_bias != 0;
-    case Part::kRouter:
-    case Part::kGateUp:
-    case Part::kGate:
-    case Part::kUp:
-    case Part::kDown:
-      return c.mlp_bias != 0;
-    default:
-      return is_norm(part) && c.norm == NormKind::kLayer;
-  }
+PartShape shape_of(Part part, const ModelConfig& config, std::span<const TensorName> table) {
+  PartShape found{0, 0};
+  ModelConfig one_layer = config;
+  one_layer.layers = 1;
+  const auto look = [&](const TensorSpec& spec) -> Status {
+    for (const TensorPart& each : parts_of(spec, config, table)) {
+      if (each.part == part && !spec.is_bias) found = each.shape;
+    }
+    return {};
+  };
+  return for_each_tensor(one_layer, look).ok() ? found : PartShape{0, 0};
 }
 
 bool is_per_layer(std::string_view pattern) { return pattern.find(kLayer) != std::string_view::npos; }
 
-std::string tensor_name(std::string_view pattern, std::uint32_t layer, bool is_bias) {
+std::string source_name(std::string_view pattern, std::uint32_t layer, bool is_bias) {
   std::string name(pattern);
   if (const std::size_t at = name.find(kLayer); at != std::string::npos) {
     name.replace(at, kLayer.size(), std::to_string(layer));
@@ -131,25 +103,19 @@ std::string tensor_name(std::string_view pattern, std::uint32_t layer, bool is_b
 
 std::vector<NeededTensor> needed_tensors(std::span<const TensorName> table, const ModelConfig& config) {
   std::vector<NeededTensor> needed;
-  const auto add = [&](const TensorName& first, std::uint32_t layer, bool is_bias) {
-    NeededTensor tensor{.rows = {}, .names = {}, .shape = shape_of(first.part, config, is_bias), .is_bias = is_bias};
-    for (const TensorName& name : table) {
-      if (name.part != first.part || (is_bias && name.zero_bias)) continue;
-      tensor.rows.push_back(&name);
-      tensor.names.push_back(tensor_name(name.pattern, layer, is_bias));
+  const auto add = [&](const TensorSpec& spec) -> Status {
+    for (const TensorPart& part : parts_of(spec, config, table)) {
+      NeededTensor tensor{.rows = {}, .names = {}, .shape = part.shape, .is_bias = spec.is_bias};
+      for (const TensorName& name : table) {
+        if (name.part != part.part || (spec.is_bias && name.zero_bias)) continue;
+        tensor.rows.push_back(&name);
+        tensor.names.push_back(source_name(name.pattern, spec.layer, spec.is_bias));
+      }
+      if (!tensor.names.empty()) needed.push_back(std::move(tensor));
     }
-    if (!tensor.names.empty()) needed.push_back(std::move(tensor));
+    return {};
   };
-  for (const TensorName& name : table) {
-    const TensorName& first = *std::ranges::find(table, name.part, &TensorName::part);  // there is at least this one
-    if (&name != &first || !has_part(name.part, config)) continue;
-    const std::uint32_t copies = is_per_layer(name.pattern) ? config.layers : 1;
-    for (std::uint32_t layer = 0; layer < copies; ++layer) {
-      add(name, layer, false);
-      if (has_bias(name.part, config)) add(name, layer, true);
-    }
-  }
-  return needed;
+  return for_each_tensor(config, add).ok() ? needed : std::vector<NeededTensor>();  // add() never fails
 }
 
 }  // namespace rill::quant

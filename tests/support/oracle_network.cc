@@ -9,6 +9,7 @@
 #include "core/model_format.h"
 #include "core/model_tensors.h"
 #include "quant/fused_rows.h"
+#include "quant/tensor_table.h"
 
 namespace rill::oracle {
 namespace {
@@ -66,7 +67,7 @@ Result<Network> Network::load(const quant::SourceModel& source) {
   network.turns_ = source.rope_turns();
   network.slopes_ = source.alibi_slopes();
   const auto read = [&](const TensorSpec& spec) -> Status {
-    if (spec.pattern == format::kRopeTurns || spec.pattern == format::kAlibi) return {};
+    if (quant::is_computed(spec)) return {};
     RILL_ASSIGN(const quant::FusedRows rows, quant::FusedRows::find(source, spec));
     Tensor tensor{.rows = spec.rows, .columns = spec.columns, .values = std::vector<float>(spec.rows * spec.columns)};
     RILL_TRY(rows.read_all(tensor.values));
