@@ -116,15 +116,14 @@ struct LayerAttention {
     return quantize_query(q, size, ring.stride, score_scale, values);
   }
 
-  /// Scores of all that a token sees, in the order of the cache. @returns how many
-  std::size_t score(const float* q, std::size_t token, std::size_t head, std::size_t kv_head, const View& view,
-                    const Scratch& s) const {
+  /// Scores of all that a token sees, in the order of the cache.
+  void score(const float* q, std::size_t token, std::size_t head, std::size_t kv_head, const View& view,
+             const Scratch& s) const {
     const std::size_t stride = ring.stride;
     const std::size_t at = phase(token);
     const kernels::Query ring_query = make_query(q, b.cosines.data() + at, b.sines.data() + at, s.ring_query, s.vector);
     kernels::Query sink_query = ring_query;
-    // The two rotations differ only once the cache no longer holds the whole stream.
-    if (rotated > 0 && view.has_sinks() && cache.occupancy.cache_position(token) != cache.position + token) {
+    if (rotated > 0 && view.has_sinks() && cache.sinks_are_frozen(token)) {
       sink_query = make_query(q, b.sink_cosines.data() + at, b.sink_sines.data() + at, s.sink_query, s.vector);
     }
     std::size_t count = 0;
@@ -144,7 +143,6 @@ struct LayerAttention {
       const float slope = m.alibi[head];
       for (std::size_t i = 0; i < count; ++i) s.scores[i] -= slope * static_cast<float>(count - 1 - i);
     }
-    return count;
   }
 
   /// Turns scores into weights. @returns their sum, with what a built-in sink takes of it
@@ -167,8 +165,8 @@ struct LayerAttention {
     const std::size_t kv_head = head / (m.config.heads / m.config.kv_heads);
     const std::size_t stride = ring.stride;
     const View view = cache.occupancy.view(token, reach);
-    const std::size_t count = score(q, token, head, kv_head, view, s);
-    const float sum = soften(head, count, s.scores);
+    score(q, token, head, kv_head, view, s);
+    const float sum = soften(head, view.visible, s.scores);
     std::fill_n(s.mixed, stride, 0.0F);
     std::size_t done = 0;
     for (std::size_t i = 0; i < view.size; ++i) {
@@ -290,7 +288,7 @@ void prepare_phases(const Weights& m, const StreamCache& cache, std::size_t n, A
     for (std::size_t i = 0; i < n; ++i) {
       const std::size_t at = table * b.table_stride + i * half;
       rope_phases(turns, cache.position + i, b.cosines.subspan(at, half), b.sines.subspan(at, half));
-      if (cache.occupancy.policy().sinks > 0) {
+      if (cache.occupancy.policy().sinks > 0 && cache.sinks_are_frozen(i)) {
         rope_phases(turns, cache.occupancy.cache_position(i), b.sink_cosines.subspan(at, half),
                     b.sink_sines.subspan(at, half));
       }

@@ -32,6 +32,10 @@ struct StreamCache {
   const Arena* arena = nullptr;
   CacheItems items;
   std::size_t session = 0;  ///< which of all streams this is
+
+  /// True once the sinks' distance from the token that follows `before` staged ones has frozen: the cache no longer
+  /// holds the whole stream, and the query is rotated a second time for them.
+  bool sinks_are_frozen(std::size_t before) const { return occupancy.cache_position(before) != position + before; }
 };
 
 struct AttentionItems {

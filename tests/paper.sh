@@ -2,7 +2,7 @@
 # Makes the figures and tables of the StreamingLLM paper (arXiv 2309.17453) with Rill, from nothing, on one small model
 # and five long books: build/paper/index.html, one page with every figure, table and the command behind it.
 #
-#   tests/paper.sh            about an hour on two cores
+#   tests/paper.sh            an hour or so on two cores (an estimate: it was not timed whole)
 #   tests/paper.sh --quick    a few minutes, into build/paper-quick: the same page from short runs
 #
 # Resumable: a step whose JSON is there is skipped; delete build/paper/NAME.json to do a step again, or the folder to do

@@ -34,7 +34,7 @@ check_format() {
   find platform core quant apps tests \( -name '*.cc' -o -name '*.h' \) -print0 |
     xargs -0 clang-format --dry-run --Werror
 }
-check_scripts() { shellcheck --external-sources .ci/run toolchains/*.sh; }
+check_scripts() { shellcheck --external-sources .ci/run toolchains/*.sh tests/*.sh; }
 check_release() { build_and_test release; }
 check_clang() { build_and_test clang; }
 check_asan() { RILL_TEST_MODEL='' RILL_TEST_GGUF='' build_and_test asan; }
