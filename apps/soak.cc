@@ -24,8 +24,9 @@ struct SoakArguments {
   std::uint64_t tokens = 20000;
 };
 
-/// Tokens before the measurement begins: everything that is touched once has been touched then.
-constexpr std::uint64_t kWarmUp = 16;
+/// Tokens before the measurement begins: everything that is touched once has been touched then. 16 were too few: pages
+/// of code came in after them.
+constexpr std::uint64_t kWarmUp = 96;
 
 struct Findings {
   std::uint64_t tokens = 0;
