@@ -1,5 +1,6 @@
-// Models as they are published: the tensors that their configurations imply have the number of parameters that their
-// makers count, and a plan can be made of the configuration alone.
+// Models as they are published: the tensors that their configurations imply have the published number of parameters,
+// and a plan can be made of the configuration alone. Configurations and numbers were written down from knowledge, not
+// read from the Hub; that they agree to the last parameter is what speaks for both.
 
 #include <gtest/gtest.h>
 
@@ -15,7 +16,7 @@ namespace {
 
 struct Published {
   const char* name;
-  std::uint64_t parameters;  // as the Hub counts the model's safetensors, or the model's card
+  std::uint64_t parameters;  // as the model's page counts them
 };
 constexpr Published kPublished[] = {
     {"llama-2-7b", 6'738'415'616},  {"tinyllama-1.1b", 1'100'048'384},
