@@ -44,12 +44,12 @@ class Steps {
     for (std::size_t t = 0; t < n_; ++t) {
       const std::byte* block = m_.embedding.blocks + tokens[t] / kernels::kTileRows * shape.block_bytes();
       const std::size_t row = tokens[t] % kernels::kTileRows;
-      const auto* weights = reinterpret_cast<const std::int8_t*>(block) + row * kernels::kTileColumns;
-      const auto* scales = reinterpret_cast<const std::uint16_t*>(block + shape.scales_offset()) + row;
       float* x = b_.x.data() + t * x_stride();
-      for (std::size_t c = 0; c < hidden; ++c) {
-        const std::int8_t w = weights[c / kernels::kTileColumns * 64 + c % kernels::kTileColumns];
-        x[c] = static_cast<float>(w) * half_to_float(scales[c / shape.group * kernels::kTileRows]);
+      for (std::size_t g = 0; g < shape.groups(); ++g) {
+        const float scale = half_to_float(reinterpret_cast<const std::uint16_t*>(block + shape.scales_offset(g))[row]);
+        for (std::size_t c = g * shape.group; c < std::min((g + 1) * shape.group, hidden); ++c) {
+          x[c] = static_cast<float>(static_cast<std::int8_t>(block[shape.offset_in_block(row, c)])) * scale;
+        }
       }
       if (factor != 1.0F) k_.scale(factor, hidden, x);
       if (!m_.positions.empty()) k_.add(m_.positions.data() + occupancy.cache_position(t) * hidden, hidden, x);

@@ -1,5 +1,5 @@
 #pragma once
-// The .rill file, version 2, byte by byte. Little-endian. The reader is core/model_file, the writer quant/model_writer.
+// The .rill file, version 3, byte by byte. Little-endian. The reader is core/model_file, the writer quant/model_writer.
 //
 //   offset 0          FileHeader            64 bytes
 //   64                SectionEntry[...]     one per section, 48 bytes each
@@ -28,7 +28,7 @@ static_assert(std::endian::native == std::endian::little,
               "the file is used where it lies: little-endian machines only");
 
 inline constexpr char kMagic[8] = {'R', 'I', 'L', 'L', '\r', '\n', '\x1a', '\n'};
-inline constexpr std::uint32_t kVersion = 2;
+inline constexpr std::uint32_t kVersion = 3;
 using kernels::kAlignment;  // of sections and tensors: 64 bytes
 inline constexpr std::size_t kWeightsAlignment = 4096;
 
@@ -129,7 +129,7 @@ using kernels::TileShape;
 /// Bytes of a packed matrix; wraps if the shape is hostile.
 constexpr Size packed_bytes(std::uint64_t rows, std::uint64_t columns, std::uint64_t group) {
   const Size groups = divide_up(Size(columns), group);
-  const Size block = round_up(groups * Size(group * kTileRows) + groups * Size(2 * kTileRows), kAlignment);
+  const Size block = groups * Size(group * kTileRows) + divide_up(groups, 2) * Size(2 * kernels::kScaleBytes);
   return divide_up(Size(rows), kTileRows) * block;
 }
 

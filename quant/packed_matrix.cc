@@ -100,8 +100,7 @@ void pack_row_block(std::span<const float> rows, const format::TileShape& shape,
       const std::size_t first = group * shape.group;
       const std::size_t count = std::min(shape.group, shape.columns - first);
       const std::uint16_t scale = quantize_group(weights.subspan(first, count), std::span(quantized).first(count));
-      const std::size_t scale_index = group * format::kTileRows + row;
-      std::memcpy(block.data() + shape.scales_offset() + scale_index * sizeof(scale), &scale, sizeof(scale));
+      std::memcpy(block.data() + shape.scales_offset(group) + row * sizeof(scale), &scale, sizeof(scale));
       for (std::size_t i = 0; i < count; ++i) block[shape.offset_in_block(row, first + i)] = std::byte(quantized[i]);
     }
   }
@@ -111,8 +110,7 @@ void unpack_row(std::span<const std::byte> block, const format::TileShape& shape
                 std::span<float> out) {
   for (std::size_t group = 0; group < shape.groups(); ++group) {
     std::uint16_t half = 0;
-    const std::size_t scale_index = group * format::kTileRows + row;
-    std::memcpy(&half, block.data() + shape.scales_offset() + scale_index * sizeof(half), sizeof(half));
+    std::memcpy(&half, block.data() + shape.scales_offset(group) + row * sizeof(half), sizeof(half));
     const float scale = half_to_float(half);
     const std::size_t first = group * shape.group;
     const std::size_t end = std::min(first + shape.group, shape.columns);

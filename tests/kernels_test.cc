@@ -53,12 +53,15 @@ struct MultiplyCase {
   }
   std::int8_t weight(std::size_t row, std::size_t column) const {
     const std::byte* block = blocks.data() + row / 16 * shape.block_bytes();
-    return static_cast<std::int8_t>(block[column / 4 * 64 + row % 16 * 4 + column % 4]);
+    // As platform/kernels/tiles.h draws it, written out: pairs of groups, 64 bytes of scales in front of each.
+    const std::size_t group = column / shape.group;
+    const std::size_t tiles = (group / 2 + 1) * 64 + group * shape.group * 16;
+    return static_cast<std::int8_t>(block[tiles + column % shape.group / 4 * 64 + row % 16 * 4 + column % 4]);
   }
   float weight_scale(std::size_t row, std::size_t group) const {
     std::uint16_t half = 0;
-    std::memcpy(
-        &half, blocks.data() + row / 16 * shape.block_bytes() + shape.scales_offset() + (group * 16 + row % 16) * 2, 2);
+    const std::size_t line = group / 2 * 64 + group / 2 * 2 * shape.group * 16;
+    std::memcpy(&half, blocks.data() + row / 16 * shape.block_bytes() + line + (group % 2 * 16 + row % 16) * 2, 2);
     return half_to_float(half);
   }
 };
@@ -71,13 +74,13 @@ MultiplyCase random_case(TileShape shape, std::size_t tokens, unsigned seed, boo
   std::uniform_int_distribution<int> byte(-127, 127);
   for (std::size_t b = 0; b < shape.row_blocks(); ++b) {
     std::byte* block = c.blocks.data() + b * shape.block_bytes();
-    for (std::size_t i = 0; i < shape.scales_offset(); ++i) {
+    for (std::size_t i = 0; i < shape.block_bytes(); ++i) {
       block[i] = static_cast<std::byte>(hostile && i % 3 == 0 ? -128 : byte(generator));
     }
     for (std::size_t i = 0; i < shape.groups() * 16; ++i) {
       const std::uint16_t half = hostile ? static_cast<std::uint16_t>(i % 2 == 0 ? 1 : 0x7bff)
                                          : float_to_half(0.01F * static_cast<float>(byte(generator)));
-      std::memcpy(block + shape.scales_offset() + 2 * i, &half, 2);
+      std::memcpy(block + shape.scales_offset(i / 16) + i % 16 * 2, &half, 2);
     }
   }
   for (std::size_t i = 0; i < tokens * shape.padded_columns(); ++i) {

@@ -268,23 +268,28 @@ TEST(PackedMatrix, LiesByteForByteAsTheLayoutSays) {
   const kernels::TileShape shape = {.rows = 17, .columns = 20, .group = 16};
   EXPECT_EQ(shape.row_blocks(), 2U);
   EXPECT_EQ(shape.padded_columns(), 32U);
-  EXPECT_EQ(shape.scales_offset(), 512U);
-  EXPECT_EQ(shape.block_bytes(), 576U);  // 512 + 2 groups x 16 rows x 2 bytes
+  EXPECT_EQ(shape.block_bytes(), 576U);  // 2 groups x 16 rows x 2 bytes + 512
   std::vector<float> rows(16 * 20, 0.0F);
-  rows[3 * 20 + 5] = 127.0F;  // row 3, column 5: tile 1, byte 3 * 4 + 1
+  rows[3 * 20 + 5] = 127.0F;  // row 3, column 5: after 64 bytes of scales, tile 1, byte 3 * 4 + 1
   rows[3 * 20 + 6] = -64.0F;
   rows[15 * 20 + 19] = 0.5F;  // row 15, column 19: tile 4, byte 15 * 4 + 3, alone in its group: 127 steps of 0.5 / 127
   std::vector<std::byte> block(shape.block_bytes(), std::byte{0xee});
   quant::pack_row_block(rows, shape, block);
-  EXPECT_EQ(block[64 + 13], std::byte{127});
-  EXPECT_EQ(static_cast<std::int8_t>(block[64 + 14]), -64);
+  EXPECT_EQ(block[64 + 64 + 13], std::byte{127});
+  EXPECT_EQ(static_cast<std::int8_t>(block[64 + 64 + 14]), -64);
   std::uint16_t scale = 0;
-  std::memcpy(&scale, block.data() + 512 + 3 * 2, 2);  // group 0, row 3
+  std::memcpy(&scale, block.data() + 3 * 2, 2);  // group 0, row 3
   EXPECT_EQ(scale, 0x3c00) << "1.0 as binary16";
-  EXPECT_NE(block[4 * 64 + 63], std::byte{0});
-  std::memcpy(&scale, block.data() + 512 + 32, 2);  // group 1, row 0: zeros
+  EXPECT_NE(block[64 + 4 * 64 + 63], std::byte{0});
+  std::memcpy(&scale, block.data() + 32, 2);  // group 1, row 0: zeros
   EXPECT_EQ(scale, 0);
-  EXPECT_EQ(block[0], std::byte{0});
+  EXPECT_EQ(block[64], std::byte{0});
+
+  // Three groups of 64: the last has a line of its own.
+  const kernels::TileShape odd = {.rows = 16, .columns = 192, .group = 64};
+  EXPECT_EQ(odd.block_bytes(), 64U + 2048U + 64U + 1024U);
+  EXPECT_EQ(odd.scales_offset(2), 2112U);
+  EXPECT_EQ(odd.tiles_offset(2), 2176U);
 }
 
 }  // namespace

@@ -123,17 +123,17 @@ void multiply_matrix(const Matrix& w, std::size_t first_block, std::size_t end_b
   const std::size_t group = w.shape.group;
   for (std::size_t block = first_block; block < end_block; ++block) {
     const std::byte* start = w.blocks + block * w.shape.block_bytes();
-    const auto* tiles = reinterpret_cast<const std::int8_t*>(start);
-    const auto* scales = reinterpret_cast<const std::uint16_t*>(start + w.shape.scales_offset());
     for (std::size_t t = 0; t < tokens; ++t) {
       const Activations row = x.from_row(t);
       float* y = out + t * out_stride + block * kTileRows;
       std::fill_n(y, kTileRows, 0.0F);
       for (std::size_t g = 0; g < row.groups; ++g) {
+        const auto* tiles = reinterpret_cast<const std::int8_t*>(start + w.shape.tiles_offset(g));
+        const auto* scales = reinterpret_cast<const std::uint16_t*>(start + w.shape.scales_offset(g));
         std::int32_t sums[kTileRows] = {};
-        dot_tiles(tiles + g * group * kTileRows, row.values + g * group, group, sums);
+        dot_tiles(tiles, row.values + g * group, group, sums);
         for (std::size_t r = 0; r < kTileRows; ++r) {
-          const float scale = half_to_float(scales[g * kTileRows + r]) * row.scales[g];
+          const float scale = half_to_float(scales[r]) * row.scales[g];
           y[r] = std::fma(static_cast<float>(sums[r]), scale, y[r]);
         }
       }

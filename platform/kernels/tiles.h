@@ -2,12 +2,14 @@
 // The one packed layout of int8 matrices, that every instruction set reads without copying.
 //
 // A matrix [rows, columns] lies as row blocks of 16 rows; rows and columns are padded with zero weights, columns to a
-// multiple of the group. One row block, with C padded columns and C / group groups:
+// multiple of the group. A row block is pairs of groups, each a line of scales and then the weights that they scale, so
+// that whoever streams through it meets every byte in the order of use:
 //
-//   | tile 0: 16 rows x 4 inputs | tile 1 | ... | tile C/4 - 1 | scales: C/group x 16 binary16 | zeros to 64 bytes |
+//   | 2 x 16 binary16: scales of groups 0 and 1 | tiles of group 0 | tiles of group 1 | scales of groups 2 and 3 | ...
 //
-// In a tile, row r's four int8 weights are bytes 4 r .. 4 r + 3: one zmm, two ymm, four q registers, or 16 words.
-// Weight (r, c) is int8 times the scale of (r, c / group).
+// An odd last group has its line to itself, filled up with zeros. A tile is 16 rows x 4 inputs: row r's four int8
+// weights are bytes 4 r .. 4 r + 3: one zmm, two ymm, four q registers, or 16 words. Weight (r, c) is int8 times the
+// scale of (r, c / group).
 
 #include <cstddef>
 #include <cstdint>
@@ -18,6 +20,8 @@ namespace rill::kernels {
 
 inline constexpr std::size_t kTileRows = 16;
 inline constexpr std::size_t kTileColumns = 4;
+inline constexpr std::size_t kTileBytes = kTileRows * kTileColumns;
+inline constexpr std::size_t kScaleBytes = kTileRows * sizeof(std::uint16_t);  ///< of one group's scales
 inline constexpr std::size_t kAlignment = 64;  ///< of tensors, arena items and row blocks: a cache line, a zmm
 
 /// Where the parts of a packed matrix lie.
@@ -32,12 +36,19 @@ struct TileShape {
   constexpr std::size_t padded_columns() const { return groups() * group; }
   /// Of a weight, from its row block's start; row counts from the block's first.
   constexpr std::size_t offset_in_block(std::size_t row, std::size_t column) const {
-    return column / kTileColumns * kTileRows * kTileColumns + row * kTileColumns + column % kTileColumns;
+    const std::size_t in_group = column % group;
+    return tiles_offset(column / group) + in_group / kTileColumns * kTileBytes + row * kTileColumns +
+           in_group % kTileColumns;
   }
-  constexpr std::size_t scales_offset() const { return kTileRows * padded_columns(); }
-  constexpr std::size_t block_bytes() const {
-    return round_up(scales_offset() + kTileRows * sizeof(std::uint16_t) * groups(), kAlignment);
+  /// Where a group's 16 scales begin.
+  constexpr std::size_t scales_offset(std::size_t g) const { return g / 2 * pair_bytes() + g % 2 * kScaleBytes; }
+  /// Where its tiles begin.
+  constexpr std::size_t tiles_offset(std::size_t g) const {
+    return g / 2 * pair_bytes() + 2 * kScaleBytes + g % 2 * group_bytes();
   }
+  constexpr std::size_t group_bytes() const { return kTileRows * group; }
+  constexpr std::size_t pair_bytes() const { return 2 * (kScaleBytes + group_bytes()); }
+  constexpr std::size_t block_bytes() const { return (groups() + 1) / 2 * 2 * kScaleBytes + groups() * group_bytes(); }
 };
 
 }  // namespace rill::kernels

@@ -101,9 +101,9 @@ inline void multiply_block(const std::byte* block, const TileShape& shape, const
   const std::size_t group = shape.group;
   Lanes y[kTokens];
   for (auto& lanes : y) lanes = all(0.0F);
-  const auto* scales = reinterpret_cast<const __m128i*>(block + shape.scales_offset());
   for (std::size_t g = 0; g < x.groups; ++g) {
-    const std::byte* tiles = block + g * group * kTileRows;
+    const std::byte* tiles = block + shape.tiles_offset(g);
+    const auto* scales = reinterpret_cast<const __m128i*>(block + shape.scales_offset(g));
     IntLanes sums[kTokens];
     for (int t = 0; t < kTokens; ++t)
       sums[t] = int_all(first_sum(x.offsets[static_cast<std::size_t>(t) * x.groups + g]));
@@ -116,8 +116,7 @@ inline void multiply_block(const std::byte* block, const TileShape& shape, const
         sums[t].hi = dot_bytes(sums[t].hi, hi, a);
       }
     }
-    const Lanes w = {_mm256_cvtph_ps(_mm_loadu_si128(scales + 2 * g)),
-                     _mm256_cvtph_ps(_mm_loadu_si128(scales + 2 * g + 1))};
+    const Lanes w = {_mm256_cvtph_ps(_mm_loadu_si128(scales)), _mm256_cvtph_ps(_mm_loadu_si128(scales + 1))};
     for (int t = 0; t < kTokens; ++t) {
       const Lanes scale = multiply(w, all(x.scales[static_cast<std::size_t>(t) * x.groups + g]));
       y[t] = fma(to_float(sums[t]), scale, y[t]);
