@@ -9,66 +9,27 @@
 namespace rill {
 namespace {
 
+using kernels::kMostQueries;
+
 /// One thread's scratch memory.
 struct Scratch {
-  float* raw_scores;
-  float* scores;
-  float* vector;            // [stride]
-  float* mixed;             // [stride]
-  std::int8_t* ring_query;  // [2 stride], high and low parts
-  std::int8_t* sink_query;  // [2 stride]
+  float* by_slot;            // [kMostQueries, by_slot_stride] a segment's scores, then its weights
+  float* scores;             // [kMostQueries, scores_stride]
+  float* vector;             // [stride]
+  float* mixed;              // [kMostQueries, stride]
+  std::int8_t* ring_values;  // [2 kMostQueries stride]
+  std::int8_t* sink_values;  // [2 kMostQueries stride]
 };
 
 Scratch scratch_of(const AttentionBuffers& b, std::size_t stride, std::size_t thread) {
-  return {.raw_scores = b.raw_scores.data() + thread * b.raw_scores_stride,
-          .scores = b.scores.data() + thread * b.scores_stride,
-          .vector = b.vectors.data() + thread * 2 * stride,
-          .mixed = b.vectors.data() + thread * 2 * stride + stride,
-          .ring_query = b.quantized.data() + thread * 4 * stride,
-          .sink_query = b.quantized.data() + thread * 4 * stride + 2 * stride};
-}
-
-/// Quantises one head's vector with one scale.
-/// @returns its scale; the offset for the dot product goes to *offset
-float quantize_head(const kernels::KernelSet& kernels, const float* x, std::size_t size, std::size_t stride,
-                    std::int8_t* values, std::int32_t* offset) {
-  float scale = 0;
-  kernels.quantize(x, size, {.values = values, .scales = &scale, .offsets = offset, .columns = stride, .groups = 1});
-  return scale;
-}
-
-/// Quantises a query to 15 bits, one scale, in two bytes: to nearest even, the largest at 127 * 128.
-/// @param values  [2 stride]
-kernels::Query quantize_query(const float* x, std::size_t size, std::size_t stride, float score_scale,
-                              std::int8_t* values) {
-  constexpr float kMost = 127 * 128;
-  constexpr float kMagic = 12582912.0F;  // 1.5 * 2^23: adding it rounds to an integer, for |x| < 2^22
-  constexpr float kLeast = 1e-30F;       // as in the kernels' quantize
-  float top = 0;
-  bool is_number = true;  // a hostile file's NaN must not reach the integers
-  for (std::size_t i = 0; i < size; ++i) {
-    is_number = is_number && std::fabs(x[i]) <= 1e30F;
-    top = std::fabs(x[i]) > top ? std::fabs(x[i]) : top;
-  }
-  is_number = is_number && top >= kLeast;
-  const float factor = is_number ? kMost / top : 0.0F;
-  kernels::Query query = {
-      .high = values, .low = values + stride, .scale = is_number ? top / kMost * score_scale : 0.0F};
-  std::int32_t high_sum = 0;
-  std::int32_t low_sum = 0;
-  std::fill_n(values, 2 * stride, std::int8_t{0});
-  for (std::size_t i = 0; i < size && is_number; ++i) {
-    const std::int32_t value =
-        std::bit_cast<std::int32_t>(x[i] * factor + kMagic) - std::bit_cast<std::int32_t>(kMagic);
-    const std::int32_t high = (value + 64) >> 7;
-    values[i] = static_cast<std::int8_t>(high);
-    values[stride + i] = static_cast<std::int8_t>(value - 128 * high);
-    high_sum += high;
-    low_sum += value - 128 * high;
-  }
-  query.high_offset = -128 * high_sum;
-  query.low_offset = -128 * low_sum;
-  return query;
+  float* const vectors = b.vectors.data() + thread * (kMostQueries + 1) * stride;
+  std::int8_t* const quantized = b.quantized.data() + thread * 4 * kMostQueries * stride;
+  return {.by_slot = b.by_slot.data() + thread * kMostQueries * b.by_slot_stride,
+          .scores = b.scores.data() + thread * kMostQueries * b.scores_stride,
+          .vector = vectors,
+          .mixed = vectors + stride,
+          .ring_values = quantized,
+          .sink_values = quantized + 2 * kMostQueries * stride};
 }
 
 /// A head's vector at its position: the rotated dimensions, then those that are not.
@@ -78,6 +39,17 @@ void rotate_head(const kernels::KernelSet& kernels, const float* x, const float*
   std::copy_n(x + rotated, size - rotated, out + rotated);
 }
 
+/// Query heads that share one KV head, of one token or of neighbours: they read the same keys and values.
+struct QueryBlock {
+  std::size_t kv_head = 0;
+  std::size_t first = 0;  // counted over the tokens' heads of that KV head
+  std::size_t count = 0;
+  std::size_t heads = 0;  // query heads for each KV head
+
+  std::size_t token(std::size_t query) const { return (first + query) / heads; }
+  std::size_t head(std::size_t query) const { return kv_head * heads + (first + query) % heads; }
+};
+
 /// Everything that is the same for all queries of one layer.
 struct LayerAttention {
   const Weights& m;
@@ -85,6 +57,8 @@ struct LayerAttention {
   const StreamCache& cache;
   const AttentionBuffers& b;
   const kernels::KernelSet& kernels;
+  std::span<const float> qkv;
+  std::size_t qkv_stride;
   Reach reach;
   Slots sinks;
   Slots ring;
@@ -105,48 +79,63 @@ struct LayerAttention {
   std::size_t phase(std::size_t token) const {
     return layer.rope_table * b.table_stride + token * (m.config.rotated_size() / 2);
   }
-
-  kernels::Query make_query(const float* q, const float* cosines, const float* sines, std::int8_t* values,
-                            float* vector) const {
-    const std::size_t size = m.config.head_size;
-    if (rotated > 0) {
-      rotate_head(kernels, q, cosines, sines, rotated, size, vector);
-      q = vector;
-    }
-    return quantize_query(q, size, ring.stride, score_scale, values);
+  const float* query(std::size_t token, std::size_t head) const {
+    return qkv.data() + token * qkv_stride + head * m.config.head_size;
   }
 
-  /// Scores of all that a token sees, in the order of the cache.
-  void score(const float* q, std::size_t token, std::size_t head, std::size_t kv_head, const View& view,
-             const Scratch& s) const {
-    const std::size_t stride = ring.stride;
-    const std::size_t at = phase(token);
-    const kernels::Query ring_query = make_query(q, b.cosines.data() + at, b.sines.data() + at, s.ring_query, s.vector);
-    kernels::Query sink_query = ring_query;
-    if (rotated > 0 && view.has_sinks() && cache.sinks_are_frozen(token)) {
-      sink_query = make_query(q, b.sink_cosines.data() + at, b.sink_sines.data() + at, s.sink_query, s.vector);
+  /// A block's queries, each rotated by its phases among the given ones.
+  kernels::Queries make_queries(const QueryBlock& block, const float* cosines, const float* sines, std::int8_t* values,
+                                float* scales, const Scratch& s) const {
+    const std::size_t size = m.config.head_size;
+    for (std::size_t i = 0; i < block.count; ++i) {
+      const float* q = query(block.token(i), block.head(i));
+      if (rotated > 0) {
+        const std::size_t at = phase(block.token(i));
+        rotate_head(kernels, q, cosines + at, sines + at, rotated, size, s.vector);
+        q = s.vector;
+      }
+      scales[i] = score_scale *
+                  kernels.quantize_query(q, size, ring.stride, block.count, values + i * 2 * kernels::kTileColumns);
     }
-    std::size_t count = 0;
+    return {.values = values, .scales = scales, .count = block.count};
+  }
+
+  /// Scores of all that a block's queries see, each query's in the order of the cache, without those that it cannot
+  /// see.
+  void score(const QueryBlock& block, const View& view, const std::array<Sight, kMostQueries>& sights,
+             const Scratch& s) const {
+    std::array<float, kMostQueries> ring_scales{};
+    std::array<float, kMostQueries> sink_scales{};
+    const kernels::Queries to_ring =
+        make_queries(block, b.cosines.data(), b.sines.data(), s.ring_values, ring_scales.data(), s);
+    kernels::Queries to_sinks = to_ring;
+    if (rotated > 0 && view.has_sinks() && cache.sinks_are_frozen(block.token(block.count - 1))) {
+      to_sinks = make_queries(block, b.sink_cosines.data(), b.sink_sines.data(), s.sink_values, sink_scales.data(), s);
+    }
     for (std::size_t i = 0; i < view.size; ++i) {
       const Segment& segment = view.segments[i];
       const Slots& from = slots(segment.place);
       const std::size_t tile = segment.first / kernels::kTileRows;
       const std::size_t end_tile = (segment.first + segment.count + kernels::kTileRows - 1) / kernels::kTileRows;
-      kernels.score(segment.is_sink ? sink_query : ring_query, stride,
-                    from.head_keys(kv_head) + tile * kernels::kTileRows * stride,
-                    from.head_key_scales(kv_head) + tile * kernels::kTileRows, end_tile - tile, s.raw_scores);
-      std::copy_n(s.raw_scores + segment.first % kernels::kTileRows, segment.count, s.scores + count);
-      count += segment.count;
-    }
-    if (m.config.attention_cap > 0) kernels.soft_cap(static_cast<float>(m.config.attention_cap), count, s.scores);
-    if (!m.alibi.empty()) {  // what is seen are the nearest tokens, so an index is a distance (DESIGN 6)
-      const float slope = m.alibi[head];
-      for (std::size_t i = 0; i < count; ++i) s.scores[i] -= slope * static_cast<float>(count - 1 - i);
+      kernels.score(segment.is_sink ? to_sinks : to_ring, ring.stride,
+                    from.head_keys(block.kv_head) + tile * kernels::kTileRows * ring.stride,
+                    from.head_key_scales(block.kv_head) + tile * kernels::kTileRows, end_tile - tile, s.by_slot,
+                    b.by_slot_stride);
+      for (std::size_t q = 0; q < block.count; ++q) {
+        const Span seen = sights[q].of(segment);
+        std::copy_n(s.by_slot + q * b.by_slot_stride + segment.first % kernels::kTileRows + (seen.begin - segment.at),
+                    seen.count(), s.scores + q * b.scores_stride + sights[q].index(segment, seen.begin));
+      }
     }
   }
 
-  /// Turns scores into weights. @returns their sum, with what a built-in sink takes of it
+  /// Turns one query's scores into weights. @returns their sum, with what a built-in sink takes of it
   float soften(std::size_t head, std::size_t count, float* scores) const {
+    if (m.config.attention_cap > 0) kernels.soft_cap(static_cast<float>(m.config.attention_cap), count, scores);
+    if (!m.alibi.empty()) {  // what is seen are the nearest tokens, so an index is a distance (DESIGN 6)
+      const float slope = m.alibi[head];
+      for (std::size_t i = 0; i < count; ++i) scores[i] -= slope * static_cast<float>(count - 1 - i);
+    }
     switch (m.config.softmax) {
       case Softmax::kStandard:
         return kernels.exponentiate(scores, count);
@@ -160,29 +149,70 @@ struct LayerAttention {
     return kernels.exponentiate(scores, count + 1);
   }
 
-  /// One query head of one token. @param out [d]
-  void attend_head(const float* q, std::size_t token, std::size_t head, const Scratch& s, float* out) const {
-    const std::size_t kv_head = head / (m.config.heads / m.config.kv_heads);
-    const std::size_t stride = ring.stride;
-    const View view = cache.occupancy.view(token, reach);
-    score(q, token, head, kv_head, view, s);
-    const float sum = soften(head, view.visible, s.scores);
-    std::fill_n(s.mixed, stride, 0.0F);
-    std::size_t done = 0;
+  /// The values of all that a block's queries see, with their weights. What a query cannot see has weight zero.
+  void mix(const QueryBlock& block, const View& view, const std::array<Sight, kMostQueries>& sights,
+           const Scratch& s) const {
+    std::fill_n(s.mixed, block.count * ring.stride, 0.0F);
     for (std::size_t i = 0; i < view.size; ++i) {
       const Segment& segment = view.segments[i];
       const Slots& from = slots(segment.place);
-      kernels.mix(from.head_values(kv_head) + segment.first * stride, from.head_value_scales(kv_head) + segment.first,
-                  s.scores + done, segment.count, stride, s.mixed);
-      done += segment.count;
+      const float* scales = from.head_value_scales(block.kv_head) + segment.first;
+      for (std::size_t q = 0; q < block.count; ++q) {
+        const Span seen = sights[q].of(segment);
+        const std::size_t before = seen.begin - segment.at;
+        float* weights = s.by_slot + q * b.by_slot_stride;
+        std::fill_n(weights, before, 0.0F);
+        kernels.multiply_elements(s.scores + q * b.scores_stride + sights[q].index(segment, seen.begin),
+                                  scales + before, seen.count(), weights + before);
+        std::fill(weights + before + seen.count(), weights + segment.count, 0.0F);
+      }
+      kernels.mix(from.head_values(block.kv_head) + segment.first * ring.stride, segment.count, ring.stride, s.by_slot,
+                  b.by_slot_stride, block.count, s.mixed);
     }
-    kernels.scale(1.0F / sum, stride, s.mixed);
-    std::copy_n(s.mixed, m.config.head_size, out);
+  }
+
+  /// @param mixed  [n, H d]
+  void attend_block(const QueryBlock& block, const Scratch& s, std::span<float> mixed) const {
+    const std::size_t first = block.token(0);
+    const std::size_t last = block.token(block.count - 1);
+    const View view = cache.occupancy.view(first, last, reach);
+    std::array<Sight, kMostQueries> sights{};
+    for (std::size_t q = 0; q < block.count; ++q) {
+      sights[q] = cache.occupancy.sight(block.token(q), first, last, reach);
+    }
+    score(block, view, sights, s);
+    std::array<float, kMostQueries> sums{};
+    for (std::size_t q = 0; q < block.count; ++q) {
+      sums[q] = soften(block.head(q), sights[q].visible(), s.scores + q * b.scores_stride);
+    }
+    mix(block, view, sights, s);
+    for (std::size_t q = 0; q < block.count; ++q) {
+      float* const y = s.mixed + q * ring.stride;
+      kernels.scale(1.0F / sums[q], ring.stride, y);
+      const std::size_t head = block.token(q) * m.config.heads + block.head(q);
+      std::copy_n(y, m.config.head_size, mixed.data() + head * m.config.head_size);
+    }
+  }
+
+  /// The queries [begin, end) of the chunk's n tokens, counted KV head by KV head, in blocks that share keys and
+  /// values.
+  void attend_queries(std::size_t begin, std::size_t end, std::size_t n, const Scratch& s,
+                      std::span<float> mixed) const {
+    const std::size_t heads = m.config.heads / m.config.kv_heads;
+    const std::size_t each = n * heads;  // of one KV head
+    while (begin < end) {
+      QueryBlock block = {.kv_head = begin / each, .first = begin % each, .count = 1, .heads = heads};
+      const std::size_t most = std::min({kMostQueries, end - begin, each - block.first});
+      const std::size_t first = block.token(0);
+      const std::size_t last = cache.occupancy.last_alike(first, block.token(most - 1));
+      block.count = std::min(most, (last + 1) * heads - block.first);
+      attend_block(block, s, mixed);
+      begin += block.count;
+    }
   }
 
   /// Writes the rotated keys and the values of tokens [begin, end) into the staged slots.
-  void stage(std::span<const float> qkv, std::size_t qkv_stride, std::size_t begin, std::size_t end, Slots staged,
-             const Scratch& s) const {
+  void stage(std::size_t begin, std::size_t end, Slots staged, const Scratch& s) const {
     const ModelConfig& c = m.config;
     const std::size_t d = c.head_size;
     for (std::size_t token = begin; token < end; ++token) {
@@ -194,10 +224,9 @@ struct LayerAttention {
                       s.vector);
           key = s.vector;
         }
-        std::int32_t unused = 0;
-        const float key_scale = quantize_head(kernels, key, d, staged.stride, s.ring_query, &unused);
-        const float value_scale = quantize_head(kernels, value, d, staged.stride, s.sink_query, &unused);
-        staged.write(head, token, s.ring_query, key_scale, s.sink_query, value_scale);
+        const float key_scale = kernels.quantize_vector(key, d, staged.stride, s.ring_values);
+        const float value_scale = kernels.quantize_vector(value, d, staged.stride, s.sink_values);
+        staged.write(head, token, s.ring_values, key_scale, s.sink_values, value_scale);
       }
     }
   }
@@ -255,10 +284,11 @@ AttentionItems plan_attention(MemoryPlan& plan, const ModelConfig& config, const
   items.sines = plan.add<float>("rope sines", phases, kLife);
   items.sink_cosines = plan.add<float>("rope cosines for sinks", phases, kLife);
   items.sink_sines = plan.add<float>("rope sines for sinks", phases, kLife);
-  items.raw_scores = plan.add<float>("scores by slot", (most_slots + Size(16)) * Size(threads), kLife);
-  items.scores = plan.add<float>("scores in order", round_up(visible + sink_logit, 16) * Size(threads), kLife);
-  items.vectors = plan.add<float>("head vectors", Size(2) * stride * Size(threads), kLife);
-  items.quantized = plan.add<std::int8_t>("queries in two bytes", Size(4) * stride * Size(threads), kLife);
+  const Size queries = Size(kMostQueries) * Size(threads);
+  items.by_slot = plan.add<float>("scores by slot", (most_slots + Size(16)) * queries, kLife);
+  items.scores = plan.add<float>("scores in order", round_up(visible + sink_logit, 16) * queries, kLife);
+  items.vectors = plan.add<float>("head vectors", (queries + Size(threads)) * stride, kLife);
+  items.quantized = plan.add<std::int8_t>("queries in two bytes", Size(4) * stride * queries, kLife);
   return items;
 }
 
@@ -270,12 +300,12 @@ AttentionBuffers cut_attention(const Arena& arena, const AttentionItems& items, 
   b.sines = arena[items.sines];
   b.sink_cosines = arena[items.sink_cosines];
   b.sink_sines = arena[items.sink_sines];
-  b.raw_scores = arena[items.raw_scores];
+  b.by_slot = arena[items.by_slot];
   b.scores = arena[items.scores];
   b.vectors = arena[items.vectors];
   b.quantized = arena[items.quantized];
-  b.raw_scores_stride = b.raw_scores.size() / threads;
-  b.scores_stride = b.scores.size() / threads;
+  b.by_slot_stride = b.by_slot.size() / (threads * kMostQueries);
+  b.scores_stride = b.scores.size() / (threads * kMostQueries);
   b.table_stride = b.cosines.size() / config.rope_tables;
   return b;
 }
@@ -283,12 +313,14 @@ AttentionBuffers cut_attention(const Arena& arena, const AttentionItems& items, 
 void prepare_phases(const Weights& m, const StreamCache& cache, std::size_t n, AttentionBuffers& b) {
   const std::size_t half = m.config.rotated_size() / 2;
   if (half == 0) return;
+  // Of all tokens or of none, so that neighbours can be attended to together: before they freeze, both are the same.
+  const bool has_frozen_sinks = cache.occupancy.policy().sinks > 0 && cache.sinks_are_frozen(n - 1);
   for (std::size_t table = 0; table < m.config.rope_tables; ++table) {
     const std::span<const std::uint64_t> turns = m.rope_turns.subspan(table * half, half);
     for (std::size_t i = 0; i < n; ++i) {
       const std::size_t at = table * b.table_stride + i * half;
       rope_phases(turns, cache.position + i, b.cosines.subspan(at, half), b.sines.subspan(at, half));
-      if (cache.occupancy.policy().sinks > 0 && cache.sinks_are_frozen(i)) {
+      if (has_frozen_sinks) {
         rope_phases(turns, cache.occupancy.cache_position(i), b.sink_cosines.subspan(at, half),
                     b.sink_sines.subspan(at, half));
       }
@@ -308,6 +340,8 @@ void attend(const Weights& m, const Layer& layer, std::span<const float> qkv, st
                                     .cache = cache,
                                     .b = b,
                                     .kernels = kernels,
+                                    .qkv = qkv,
+                                    .qkv_stride = qkv_stride,
                                     .reach = reach_of(cache.occupancy.policy(), c, layer.is_local),
                                     .sinks = cached.sinks,
                                     .ring = cached.ring,
@@ -315,16 +349,10 @@ void attend(const Weights& m, const Layer& layer, std::span<const float> qkv, st
                                                                          : 1.0F / std::sqrt(static_cast<float>(d)),
                                     .rotated = layer.rotates ? c.rotated_size() : 0};
   pool.run(n, [&](const WorkerPool::Part& part) {
-    attention.stage(qkv, qkv_stride, part.begin, part.end, b.staged, scratch_of(b, stride, part.thread));
+    attention.stage(part.begin, part.end, b.staged, scratch_of(b, stride, part.thread));
   });
   pool.run(n * c.heads, [&](const WorkerPool::Part& part) {
-    const Scratch scratch = scratch_of(b, stride, part.thread);
-    for (std::size_t i = part.begin; i < part.end; ++i) {
-      const std::size_t token = i / c.heads;
-      const std::size_t head = i % c.heads;
-      attention.attend_head(qkv.data() + token * qkv_stride + head * d, token, head, scratch,
-                            mixed.data() + (token * c.heads + head) * d);
-    }
+    attention.attend_queries(part.begin, part.end, n, scratch_of(b, stride, part.thread), mixed);
   });
 }
 

@@ -41,22 +41,22 @@ struct StreamCache {
 struct AttentionItems {
   SlotItems staged;
   Item<float> cosines, sines, sink_cosines, sink_sines;
-  Item<float> raw_scores, scores, vectors;
+  Item<float> by_slot, scores, vectors;
   Item<std::int8_t> quantized;
 };
 
-/// Cut from the arena. Per-thread rows are each thread's own. p: half of a head's rotated dimensions.
+/// Cut from the arena. Per-thread rows are each thread's own. Q: kMostQueries. p: half of a head's rotated dimensions.
 struct AttentionBuffers {
   Slots staged;              ///< the chunk's keys and values of the layer at hand
   std::span<float> cosines;  ///< [rope_tables, chunk, p] at the absolute position
   std::span<float> sines;
   std::span<float> sink_cosines;  ///< [rope_tables, chunk, p] at the query's cache position
   std::span<float> sink_sines;
-  std::span<float> raw_scores;       ///< [threads, raw_scores_stride] of a segment's whole tiles
-  std::span<float> scores;           ///< [threads, scores_stride] in the order of the cache, then a sink logit
-  std::span<float> vectors;          ///< [threads, 2 stride] a rotated query, a mixed value
-  std::span<std::int8_t> quantized;  ///< [threads, 4 stride] a query for the ring, one for the sinks
-  std::size_t raw_scores_stride = 0;
+  std::span<float> by_slot;          ///< [threads, Q, by_slot_stride] scores of a segment's whole tiles, then weights
+  std::span<float> scores;           ///< [threads, Q, scores_stride] in the order of the cache, then a sink logit
+  std::span<float> vectors;          ///< [threads, Q + 1, stride] a rotated query, mixed values
+  std::span<std::int8_t> quantized;  ///< [threads, 4 Q stride] queries for the ring, the same for the sinks
+  std::size_t by_slot_stride = 0;
   std::size_t scores_stride = 0;
   std::size_t table_stride = 0;  ///< floats between two tables of phases
 };

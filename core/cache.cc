@@ -69,32 +69,55 @@ std::size_t Occupancy::cache_position(std::size_t before) const {
   return sinks_ + new_sinks + static_cast<std::size_t>(std::min<std::uint64_t>(passed, policy_.window));
 }
 
-View Occupancy::view(std::size_t before, const Reach& reach) const {
+Span Sight::of(const Segment& segment) const {
+  const Span& seen = segment.is_sink ? sinks : window;
+  const std::size_t begin = std::max(seen.begin, segment.at);
+  return {.begin = begin, .end = std::max(begin, std::min(seen.end, segment.at + segment.count))};
+}
+
+Occupancy::Horizon Occupancy::horizon(std::size_t before, const Reach& reach) const {
+  const std::size_t sinks = sinks_ + new_sinks_of(before);
+  const std::size_t position = cache_position(before);
+  return {.first_sink = position > reach.distance ? std::min(position - reach.distance, sinks) : 0,
+          .window = std::min(position - sinks, reach.ring)};
+}
+
+View Occupancy::view(std::size_t first, std::size_t last, const Reach& reach) const {
   using Place = Segment::Place;
   View view;
-  const auto see = [&](Place place, bool is_sink, std::size_t first, std::size_t count) {
+  const auto see = [&](Place place, bool is_sink, std::size_t from, std::size_t count) {
     if (count == 0) return;
-    view.segments[view.size++] = {.place = place, .is_sink = is_sink, .first = first, .count = count};
+    view.segments[view.size++] = {
+        .place = place, .is_sink = is_sink, .first = from, .count = count, .at = view.visible};
     view.visible += count;
+    if (is_sink) view.sinks += count;
   };
-  const std::size_t staged_sinks = new_sinks_of(before);
-  const std::size_t sinks = sinks_ + staged_sinks;
-  const std::size_t position = cache_position(before);
-  const std::size_t first_sink = position > reach.distance ? std::min(position - reach.distance, sinks) : 0;
-  if (first_sink < sinks_) see(Place::kSinks, true, first_sink, sinks_ - first_sink);
-  const std::size_t first_staged = first_sink > sinks_ ? first_sink - sinks_ : 0;
+  // The first token sees the oldest keys, the last one the newest: what lies between is the view.
+  const std::size_t staged_sinks = new_sinks_of(first);
+  const Horizon oldest = horizon(first, reach);
+  if (oldest.first_sink < sinks_) see(Place::kSinks, true, oldest.first_sink, sinks_ - oldest.first_sink);
+  const std::size_t first_staged = oldest.first_sink > sinks_ ? oldest.first_sink - sinks_ : 0;
   see(Place::kStaged, true, first_staged, staged_sinks - first_staged);
 
   // The window: the last of the ring's tokens (oldest first) followed by the staged ones.
-  const std::size_t window = std::min(position - sinks, reach.ring);
-  const std::size_t from_staged = std::min(before - staged_sinks, window);
-  const std::size_t from_ring = window - from_staged;
-  const auto oldest = static_cast<std::size_t>((passed_ % reach.ring + reach.ring - from_ring) % reach.ring);
-  const std::size_t until_end = std::min(from_ring, reach.ring - oldest);
-  see(Place::kRing, false, oldest, until_end);
+  const std::size_t from_staged = std::min(first - staged_sinks, oldest.window);
+  const std::size_t from_ring = oldest.window - from_staged;
+  const auto slot = static_cast<std::size_t>((passed_ % reach.ring + reach.ring - from_ring) % reach.ring);
+  const std::size_t until_end = std::min(from_ring, reach.ring - slot);
+  see(Place::kRing, false, slot, until_end);
   see(Place::kRing, false, 0, from_ring - until_end);
-  see(Place::kStaged, false, before - from_staged, from_staged + 1);  // itself, right behind
+  see(Place::kStaged, false, first - from_staged, last - first + from_staged + 1);  // themselves, right behind
   return view;
+}
+
+Sight Occupancy::sight(std::size_t token, std::size_t first, std::size_t last, const Reach& reach) const {
+  const Horizon oldest = horizon(first, reach);
+  const Horizon own = horizon(token, reach);
+  const std::size_t sinks = sinks_ + new_sinks_of(first) - oldest.first_sink;  // of the view
+  const std::size_t end = sinks + oldest.window + (last - first) + 1;
+  const std::size_t window_end = end - (last - token);
+  return {.sinks = {.begin = own.first_sink - oldest.first_sink, .end = sinks},
+          .window = {.begin = window_end - 1 - own.window, .end = window_end}};
 }
 
 void Occupancy::advance(std::size_t staged) {

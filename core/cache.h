@@ -102,22 +102,47 @@ constexpr std::size_t head_stride(const ModelConfig& config) {
   return round_up(std::size_t{config.head_size}, std::size_t{16});
 }
 
-/// A run of slots that a query attends to, in the order of the stream.
+/// A run of slots that queries attend to, in the order of the stream.
 struct Segment {
   enum class Place : std::uint8_t { kSinks, kRing, kStaged };
   Place place = Place::kStaged;
   bool is_sink = false;  ///< attended to with the query rotated at its cache position
   std::size_t first = 0;
   std::size_t count = 0;
+  std::size_t at = 0;  ///< keys of the view before it
 };
 
-/// What the i-th token of a chunk sees: the nearest of the cached tokens, in the order of the cache, and itself.
+/// Keys [begin, end) of a view.
+struct Span {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+
+  std::size_t count() const { return end - begin; }
+};
+
+/// What a token sees of a view: of its sinks the last, of its window all but the oldest and the newest.
+struct Sight {
+  Span sinks;
+  Span window;  ///< its last key is the token's own
+
+  std::size_t visible() const { return sinks.count() + window.count(); }
+  /// What it sees of a segment, as keys of the view.
+  Span of(const Segment& segment) const;
+  /// Where a key of the view stands among those that the token sees.
+  std::size_t index(const Segment& segment, std::size_t key) const {
+    return segment.is_sink ? key - sinks.begin : sinks.count() + key - window.begin;
+  }
+};
+
+/// What a run of a chunk's tokens sees between them: the nearest of the cached tokens, in the order of the cache, and
+/// themselves.
 struct View {
   std::array<Segment, 6> segments{};
   std::size_t size = 0;
-  std::size_t visible = 0;  ///< keys seen, its own included
+  std::size_t sinks = 0;    ///< keys that are sinks
+  std::size_t visible = 0;  ///< all keys
 
-  bool has_sinks() const { return size > 0 && segments[0].is_sink; }
+  bool has_sinks() const { return sinks > 0; }
 };
 
 /// Which slots are live and where the next token goes. The same for all layers but for their reach. Counts only:
@@ -129,8 +154,14 @@ class Occupancy {
 
   /// The cache position of the token that follows `before` staged tokens: how many cached tokens it comes after.
   std::size_t cache_position(std::size_t before) const;
-  /// What that token sees in a layer.
-  View view(std::size_t before, const Reach& reach) const;
+  /// What the tokens [first, last] of a chunk see in a layer. As long as sinks fill up, each token has a view of its
+  /// own: last <= last_alike(first, last).
+  View view(std::size_t first, std::size_t last, const Reach& reach) const;
+  /// What one of them sees of it.
+  Sight sight(std::size_t token, std::size_t first, std::size_t last, const Reach& reach) const;
+  std::size_t last_alike(std::size_t first, std::size_t last) const {
+    return first < policy_.sinks - sinks_ ? first : last;
+  }
   /// Calls place(staged index, segment place, slot) for every staged token that a layer keeps. A chunk longer than its
   /// ring leaves only its end.
   template <typename Place>
@@ -151,6 +182,12 @@ class Occupancy {
   void clear() { sinks_ = passed_ = 0; }
 
  private:
+  /// Where a token's sight begins.
+  struct Horizon {
+    std::size_t first_sink;  ///< of the sinks, cached and staged
+    std::size_t window;      ///< tokens before it in its window
+  };
+  Horizon horizon(std::size_t before, const Reach& reach) const;
   std::size_t new_sinks_of(std::size_t staged) const {
     const std::size_t free = policy_.sinks - sinks_;
     return staged < free ? staged : free;

@@ -61,7 +61,6 @@ class Steps {
   Activations quantize_rows(std::size_t columns, std::size_t rows, Fill fill) const {
     const Activations all = {.values = b_.values.data(),
                              .scales = b_.scales.data(),
-                             .offsets = b_.offsets.data(),
                              .columns = groups_of(columns, m_.config) * m_.config.group,
                              .groups = groups_of(columns, m_.config)};
     pool_.run(rows, [&](const WorkerPool::Part& part) {
@@ -275,7 +274,6 @@ ChunkItems plan_chunk(MemoryPlan& plan, const ModelConfig& config, const CachePo
   items.x = plan.add<float>("residual stream", n * padded_hidden, kLife);
   items.values = plan.add<std::int8_t>("activations int8", mlps * groups * Size(config.group), kLife);
   items.scales = plan.add<float>("activation scales", mlps * groups, kLife);
-  items.offsets = plan.add<std::int32_t>("activation offsets", mlps * groups, kLife);
   items.scratch = plan.add<float>("rows to quantise", Size(threads) * round_up(Size(widest_input(config)), 16), kLife);
   items.qkv = plan.add<float>("queries, keys, values", n * Size(qkv_width(config)), kLife);
   items.attention = plan_attention(plan, config, policy, chunk, threads);
@@ -300,7 +298,6 @@ Buffers cut_chunk(const Arena& arena, const ChunkItems& items, const ModelConfig
           .logits = arena[items.logits],
           .values = arena[items.values],
           .scales = arena[items.scales],
-          .offsets = arena[items.offsets],
           .experts = arena[items.experts],
           .shares = arena[items.shares],
           .attention = cut_attention(arena, items.attention, config, threads)};

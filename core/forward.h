@@ -19,7 +19,6 @@ struct ChunkItems {
   Item<float> logits;
   Item<std::int8_t> values;
   Item<float> scales;
-  Item<std::int32_t> offsets;
   Item<std::uint32_t> experts;
   Item<float> shares;
   AttentionItems attention;
@@ -41,7 +40,6 @@ struct Buffers {
   std::span<float> logits;           ///< [logits_rows, V]
   std::span<std::int8_t> values;     ///< [chunk M, widest input] int8, what goes into a matrix
   std::span<float> scales;           ///< [chunk M, groups of the widest input]
-  std::span<std::int32_t> offsets;   ///< likewise
   std::span<std::uint32_t> experts;  ///< [chunk, M] where there are experts: which of them
   std::span<float> shares;           ///< [chunk, M] and with which weight; they sum to 1 for a token
   AttentionBuffers attention;

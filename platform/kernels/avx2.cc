@@ -16,8 +16,7 @@ inline __m256i dot_bytes(__m256i sum, __m256i weights, __m256i x) {
   const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights));
   return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
-/// Signed times signed needs no correction.
-inline std::int32_t first_sum(std::int32_t /*offset*/) { return 0; }
+constexpr int kShift = 0;  // signed times signed needs no correction
 
 #include "platform/kernels/ymm.h"
 

@@ -47,7 +47,6 @@ inline float largest_lane(Lanes a) { return _mm512_reduce_max_ps(a.v); }
 
 inline IntLanes int_all(std::int32_t x) { return {_mm512_set1_epi32(x)}; }
 inline IntLanes int_add(IntLanes a, IntLanes b) { return {_mm512_add_epi32(a.v, b.v)}; }
-inline std::int32_t int_sum_lanes(IntLanes a) { return _mm512_reduce_add_epi32(a.v); }
 inline IntLanes round(Lanes a) { return {_mm512_cvtps_epi32(a.v)}; }
 inline Lanes to_float(IntLanes a) { return {_mm512_cvtepi32_ps(a.v)}; }
 inline Lanes power_of_two(IntLanes a) {
@@ -59,6 +58,14 @@ inline void store_int8(IntLanes a, std::int8_t* p) {
 inline IntLanes load_int8(const std::int8_t* p) {
   return {_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
 }
+
+inline IntLanes int_subtract(IntLanes a, IntLanes b) { return {_mm512_sub_epi32(a.v, b.v)}; }
+inline IntLanes over_128(IntLanes a) { return {_mm512_srai_epi32(a.v, 7)}; }
+inline IntLanes times_128(IntLanes a) { return {_mm512_slli_epi32(a.v, 7)}; }
+
+constexpr int kShift = 128;  // vpdpbusd's unsigned side
+constexpr std::size_t kMixQueries = 6;
+constexpr std::size_t kMixRegisters = 4;
 
 #include "platform/kernels/lane_rules.h"
 
@@ -82,96 +89,152 @@ inline __m512 load_scales(const std::byte* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
 
-/// One row block times one token: every byte is read once, in the order in which it lies in memory. Two sums take
-/// turns, since one waits longer for itself than memory takes to deliver.
+/// sums plus dot products of four bytes each, of 16 rows, with activations that are shifted up by 128.
+inline __m512i dot(__m512i sums, const std::byte* tile, __m512i shifted) {
+  return _mm512_dpbusd_epi32(sums, shifted, _mm512_loadu_si512(tile));
+}
+
+/// One row block times one token: every byte is read once, in the order in which it lies in memory. The shift of the
+/// activations is taken back by a second sum, of 128 times the weights: the dot products wait for memory anyway.
 inline void multiply_vector(const std::byte* block, const TileShape& shape, const Activations& x, float* out) {
+  const __m512i shift = _mm512_set1_epi8(-128);  // 128, unsigned
   const std::size_t group_bytes = shape.group_bytes();
+  const std::int8_t* a = x.values;
+  const std::byte* p = block;
   __m512 y = _mm512_setzero_ps();
-  const std::byte* scales = block;
   for (std::size_t g = 0; g < x.groups; ++g) {
-    const std::byte* tiles = block + shape.tiles_offset(g);
-    const std::int8_t* a = x.values + g * shape.group;
+    const std::byte* scales = block + shape.scales_offset(g);
     if (g % 2 == 0) {
-      scales = block + shape.scales_offset(g);
-      prefetch(scales + kReadAhead);
+      prefetch(p + kReadAhead);
+      p += 2 * kScaleBytes;
     }
-    __m512i sums = _mm512_set1_epi32(x.offsets[g]);
-    __m512i more = _mm512_setzero_si512();
-    std::size_t at = 0;
-    for (; at + 2 * kTileBytes <= group_bytes; at += 2 * kTileBytes, a += 2 * kTileColumns) {
-      prefetch(tiles + at + kReadAhead);
-      sums = _mm512_dpbusd_epi32(sums, load_unsigned(tiles + at), broadcast_four(a));
-      prefetch(tiles + at + kTileBytes + kReadAhead);
-      more = _mm512_dpbusd_epi32(more, load_unsigned(tiles + at + kTileBytes), broadcast_four(a + kTileColumns));
+    __m512i sums = _mm512_setzero_si512();
+    __m512i excess = _mm512_setzero_si512();
+    for (const std::byte* const end = p + group_bytes; p != end; p += kTileBytes, a += kTileColumns) {
+      prefetch(p + kReadAhead);
+      sums = dot(sums, p, broadcast_four(a));
+      excess = dot(excess, p, shift);
     }
-    if (at < group_bytes) sums = _mm512_dpbusd_epi32(sums, load_unsigned(tiles + at), broadcast_four(a));
-    const __m512 scale = _mm512_mul_ps(load_scales(scales + g % 2 * kScaleBytes), _mm512_set1_ps(x.scales[g]));
-    y = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_add_epi32(sums, more)), scale, y);
+    const __m512 scale = _mm512_mul_ps(load_scales(scales), _mm512_set1_ps(x.scales[g]));
+    y = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(sums, excess)), scale, y);
   }
   _mm512_storeu_ps(out, y);
 }
 
-/// kBlocks neighbouring row blocks times kTokens tokens: every weight is loaded once for all tokens, every activation
-/// once for all row blocks.
-/// @param next  bytes from here to the row blocks that come next, which are fetched meanwhile; 0: leave it
-template <int kBlocks, int kTokens>
-inline void multiply_blocks(const std::byte* blocks, const TileShape& shape, const Activations& x, std::size_t next,
-                            float* out, std::size_t out_stride) {
-  const std::size_t block_bytes = shape.block_bytes();
-  __m512 y[kBlocks][kTokens];
-  for (auto& row : y) {
-    for (auto& v : row) v = _mm512_setzero_ps();
+/// Groups whose weights, of two row blocks, stay in the first-level cache while all tokens pass.
+constexpr std::size_t kPanelGroups = 32;
+
+/// kBlocks neighbouring row blocks and a run of their groups.
+template <int kBlocks>
+struct Panel {
+  const std::byte* blocks;
+  const TileShape* shape;
+  std::size_t begin;
+  std::size_t end;
+  /// [groups][kBlocks][16]: -128 times the sum of each row's weights, where a dot product with shifted activations
+  /// begins.
+  alignas(kAlignment) std::int32_t first[kPanelGroups * kBlocks * kTileRows];
+
+  const std::byte* tiles(std::size_t g, int block) const {
+    return blocks + static_cast<std::size_t>(block) * shape->block_bytes() + shape->tiles_offset(g);
   }
-  for (std::size_t g = 0; g < x.groups; ++g) {
-    const std::byte* tiles = blocks + shape.tiles_offset(g);
-    const std::int8_t* a = x.values + g * shape.group;
+  const std::byte* scales(std::size_t g, int block) const {
+    return blocks + static_cast<std::size_t>(block) * shape->block_bytes() + shape->scales_offset(g);
+  }
+  std::int32_t* first_sums(std::size_t g, int block) {
+    return first + ((g - begin) * kBlocks + static_cast<std::size_t>(block)) * kTileRows;
+  }
+  void sum_weights() {
+    const __m512i shift = _mm512_set1_epi8(-128);
+    for (std::size_t g = begin; g < end; ++g) {
+      for (int b = 0; b < kBlocks; ++b) {
+        __m512i sums = _mm512_setzero_si512();
+        const std::byte* p = tiles(g, b);
+        for (std::size_t at = 0; at < shape->group_bytes(); at += kTileBytes) sums = dot(sums, p + at, shift);
+        _mm512_storeu_si512(first_sums(g, b), _mm512_sub_epi32(_mm512_setzero_si512(), sums));
+      }
+    }
+  }
+};
+
+/// A panel times kTokens tokens: every weight is loaded once for all tokens, every activation once for all row blocks.
+/// Adds to out unless the panel is the first of its rows.
+/// @param next  bytes from here to the weights that come next, which are fetched meanwhile; 0: leave it
+template <int kBlocks, int kTokens>
+inline void multiply_panel(Panel<kBlocks>& panel, const Activations& x, std::size_t next, float* out,
+                           std::size_t out_stride) {
+  __m512 y[kBlocks][kTokens];
+  for (std::size_t t = 0; t < kTokens; ++t) {
+    for (std::size_t b = 0; b < kBlocks; ++b) {
+      y[b][t] = panel.begin == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(out + t * out_stride + b * kTileRows);
+    }
+  }
+  const std::size_t group_bytes = panel.shape->group_bytes();
+  for (std::size_t g = panel.begin; g < panel.end; ++g) {
+    const std::byte* tiles = panel.tiles(g, 0);
+    const std::size_t block_bytes = panel.shape->block_bytes();
+    const std::int8_t* a = x.values + g * panel.shape->group;
     __m512i sums[kBlocks][kTokens];
-    for (int t = 0; t < kTokens; ++t) {
-      const __m512i first = _mm512_set1_epi32(x.offsets[static_cast<std::size_t>(t) * x.groups + g]);
-      for (int b = 0; b < kBlocks; ++b) sums[b][t] = first;
+    for (int b = 0; b < kBlocks; ++b) {
+      const __m512i first = _mm512_load_si512(panel.first_sums(g, b));
+      for (int t = 0; t < kTokens; ++t) sums[b][t] = first;
     }
     if (next != 0) {
-      for (std::size_t at = 0; at < shape.group_bytes(); at += kTileBytes) {
-        for (int b = 0; b < kBlocks; ++b) prefetch(tiles + static_cast<std::size_t>(b) * block_bytes + at + next);
+      for (std::size_t at = 0; at < group_bytes; at += kTileBytes) {
+        for (std::size_t b = 0; b < kBlocks; ++b) prefetch(tiles + b * block_bytes + at + next);
       }
     }
-    for (std::size_t at = 0; at < shape.group_bytes(); at += kTileBytes, a += kTileColumns) {
+    const auto step = [&](std::size_t at) __attribute__((always_inline)) {
       __m512i w[kBlocks];
-      for (int b = 0; b < kBlocks; ++b) w[b] = load_unsigned(tiles + static_cast<std::size_t>(b) * block_bytes + at);
-      for (int t = 0; t < kTokens; ++t) {
-        const __m512i four = broadcast_four(a + static_cast<std::size_t>(t) * x.columns);
-        for (int b = 0; b < kBlocks; ++b) sums[b][t] = _mm512_dpbusd_epi32(sums[b][t], w[b], four);
+      for (std::size_t b = 0; b < kBlocks; ++b) w[b] = _mm512_loadu_si512(tiles + b * block_bytes + at);
+      for (std::size_t t = 0; t < kTokens; ++t) {
+        const __m512i four = broadcast_four(a + t * x.columns + at / kTileRows);
+        for (std::size_t b = 0; b < kBlocks; ++b) sums[b][t] = _mm512_dpbusd_epi32(sums[b][t], four, w[b]);
       }
+    };
+    std::size_t at = 0;
+    for (; at + 8 * kTileBytes <= group_bytes; at += 8 * kTileBytes) {
+#pragma GCC unroll 8
+      for (std::size_t i = 0; i < 8; ++i) step(at + i * kTileBytes);
     }
+    for (; at < group_bytes; at += kTileBytes) step(at);
     for (int b = 0; b < kBlocks; ++b) {
-      const __m512 w = load_scales(blocks + static_cast<std::size_t>(b) * block_bytes + shape.scales_offset(g));
+      const __m512 w = load_scales(panel.scales(g, b));
       for (int t = 0; t < kTokens; ++t) {
         const __m512 scale = _mm512_mul_ps(w, _mm512_set1_ps(x.scales[static_cast<std::size_t>(t) * x.groups + g]));
         y[b][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[b][t]), scale, y[b][t]);
       }
     }
   }
-  for (int t = 0; t < kTokens; ++t) {
-    for (int b = 0; b < kBlocks; ++b) {
-      _mm512_storeu_ps(out + static_cast<std::size_t>(t) * out_stride + static_cast<std::size_t>(b) * kTileRows,
-                       y[b][t]);
-    }
+  for (std::size_t t = 0; t < kTokens; ++t) {
+    for (std::size_t b = 0; b < kBlocks; ++b) _mm512_storeu_ps(out + t * out_stride + b * kTileRows, y[b][t]);
   }
 }
 
-/// The same for any number of tokens, in steps that keep all sums in registers.
+/// kBlocks row blocks times any number of tokens, in steps that keep all sums in registers.
 template <int kBlocks>
-inline void multiply_tokens(const std::byte* blocks, const TileShape& shape, const Activations& x, std::size_t tokens,
+inline void multiply_blocks(const std::byte* blocks, const TileShape& shape, const Activations& x, std::size_t tokens,
                             float* out, std::size_t out_stride) {
-  std::size_t next = kBlocks * shape.block_bytes();
-  std::size_t t = 0;
-  for (; t + 6 <= tokens; t += 6, next = 0) {
-    multiply_blocks<kBlocks, 6>(blocks, shape, x.from_row(t), next, out + t * out_stride, out_stride);
+  Panel<kBlocks> panel;
+  panel.blocks = blocks;
+  panel.shape = &shape;
+  for (panel.begin = 0; panel.begin < x.groups; panel.begin = panel.end) {
+    panel.end = panel.begin + kPanelGroups < x.groups ? panel.begin + kPanelGroups : x.groups;
+    panel.sum_weights();
+    // The next panel lies behind this one, or at the start of the next row blocks.
+    std::size_t next = panel.end < x.groups ? shape.tiles_offset(panel.end) - shape.tiles_offset(panel.begin)
+                                            : kBlocks * shape.block_bytes() - shape.tiles_offset(panel.begin);
+    std::size_t t = 0;
+    for (; t + 6 <= tokens; t += 6, next = 0) {
+      multiply_panel<kBlocks, 6>(panel, x.from_row(t), next, out + t * out_stride, out_stride);
+    }
+    for (; t + 3 <= tokens; t += 3, next = 0) {
+      multiply_panel<kBlocks, 3>(panel, x.from_row(t), next, out + t * out_stride, out_stride);
+    }
+    for (; t < tokens; ++t, next = 0) {
+      multiply_panel<kBlocks, 1>(panel, x.from_row(t), next, out + t * out_stride, out_stride);
+    }
   }
-  for (; t + 2 <= tokens; t += 2, next = 0) {
-    multiply_blocks<kBlocks, 2>(blocks, shape, x.from_row(t), next, out + t * out_stride, out_stride);
-  }
-  if (t < tokens) multiply_blocks<kBlocks, 1>(blocks, shape, x.from_row(t), next, out + t * out_stride, out_stride);
 }
 
 void multiply_matrix(const Matrix& w, std::size_t first_block, std::size_t end_block, const Activations& x,
@@ -184,27 +247,51 @@ void multiply_matrix(const Matrix& w, std::size_t first_block, std::size_t end_b
     }
   }
   for (; block + 2 <= end_block; block += 2) {
-    multiply_tokens<2>(w.blocks + block * block_bytes, w.shape, x, tokens, out + block * kTileRows, out_stride);
+    multiply_blocks<2>(w.blocks + block * block_bytes, w.shape, x, tokens, out + block * kTileRows, out_stride);
   }
   if (block < end_block) {
-    multiply_tokens<1>(w.blocks + block * block_bytes, w.shape, x, tokens, out + block * kTileRows, out_stride);
+    multiply_blocks<1>(w.blocks + block * block_bytes, w.shape, x, tokens, out + block * kTileRows, out_stride);
   }
 }
 
-void score(const Query& q, std::size_t stride, const std::int8_t* keys, const float* scales, std::size_t tiles,
-           float* out) {
-  for (std::size_t tile = 0; tile < tiles; ++tile, keys += kTileRows * stride) {
-    __m512i high = _mm512_set1_epi32(q.high_offset);
-    __m512i low = _mm512_set1_epi32(q.low_offset);
-    for (std::size_t c = 0; c < stride; c += kTileColumns) {
-      const __m512i k = load_unsigned(keys + c * kTileRows);
-      high = _mm512_dpbusd_epi32(high, k, broadcast_four(q.high + c));
-      low = _mm512_dpbusd_epi32(low, k, broadcast_four(q.low + c));
+/// Every key is loaded once for all queries. The shift of the queries is taken back by one more sum of the keys alone.
+template <std::size_t kCount>
+inline void score_tiles(const Queries& queries, std::size_t stride, const std::int8_t* keys, const float* scales,
+                        std::size_t tiles, float* out, std::size_t out_stride) {
+  const __m512i shift = _mm512_set1_epi8(-128);
+  for (std::size_t tile = 0; tile < tiles; ++tile) {
+    __m512i high[kCount];
+    __m512i low[kCount];
+    for (auto& sums : high) sums = _mm512_setzero_si512();
+    for (auto& sums : low) sums = _mm512_setzero_si512();
+    __m512i excess = _mm512_setzero_si512();
+    const std::int8_t* a = queries.values;
+    for (std::size_t c = 0; c < stride; c += kTileColumns, keys += kTileBytes) {
+      prefetch(reinterpret_cast<const std::byte*>(keys) + kReadAhead);
+      const __m512i k = _mm512_loadu_si512(keys);
+      for (std::size_t q = 0; q < kCount; ++q, a += 2 * kTileColumns) {
+        high[q] = _mm512_dpbusd_epi32(high[q], broadcast_four(a), k);
+        low[q] = _mm512_dpbusd_epi32(low[q], broadcast_four(a + kTileColumns), k);
+      }
+      excess = _mm512_dpbusd_epi32(excess, shift, k);
     }
-    const __m512i sums = _mm512_add_epi32(_mm512_slli_epi32(high, 7), low);
-    const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(q.scale), _mm512_loadu_ps(scales + tile * kTileRows));
-    _mm512_storeu_ps(out + tile * kTileRows, _mm512_mul_ps(_mm512_cvtepi32_ps(sums), scale));
+    excess = _mm512_add_epi32(_mm512_slli_epi32(excess, 7), excess);
+    const __m512 of_keys = _mm512_loadu_ps(scales + tile * kTileRows);
+    for (std::size_t q = 0; q < kCount; ++q) {
+      const __m512i sums = _mm512_sub_epi32(_mm512_add_epi32(_mm512_slli_epi32(high[q], 7), low[q]), excess);
+      const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(queries.scales[q]), of_keys);
+      _mm512_storeu_ps(out + q * out_stride + tile * kTileRows, _mm512_mul_ps(_mm512_cvtepi32_ps(sums), scale));
+    }
   }
+}
+
+void score(const Queries& queries, std::size_t stride, const std::int8_t* keys, const float* scales, std::size_t tiles,
+           float* out, std::size_t out_stride) {
+  using ScoreTiles =
+      void (*)(const Queries&, std::size_t, const std::int8_t*, const float*, std::size_t, float*, std::size_t);
+  static constexpr ScoreTiles kByCount[kMostQueries] = {score_tiles<1>, score_tiles<2>, score_tiles<3>,
+                                                        score_tiles<4>, score_tiles<5>, score_tiles<6>};
+  kByCount[queries.count - 1](queries, stride, keys, scales, tiles, out, out_stride);
 }
 
 }  // namespace

@@ -10,12 +10,11 @@
 namespace rill::kernels::avx_vnni {
 namespace {
 
-/// sum + dot products of four bytes each, the weights shifted up by 128 to be unsigned: the sum must have begun at
-/// -128 times the sum of x.
-inline __m256i dot_bytes(__m256i sum, __m256i weights, __m256i x) {
-  return _mm256_dpbusd_avx_epi32(sum, _mm256_xor_si256(weights, _mm256_set1_epi8(-128)), x);
-}
-inline std::int32_t first_sum(std::int32_t offset) { return offset; }
+constexpr int kShift = 128;  // of activations: vpdpbusd's unsigned side
+
+/// sum + dot products of four bytes each; x is shifted up by 128, so the sum must have begun at -128 times the sum of
+/// the weights.
+inline __m256i dot_bytes(__m256i sum, __m256i weights, __m256i x) { return _mm256_dpbusd_avx_epi32(sum, x, weights); }
 
 #include "platform/kernels/ymm.h"
 

@@ -25,26 +25,27 @@ struct Matrix {
 
 /// n rows of int8 activations with a scale per group, borrowed. Columns are padded with zeros as the matrix's are.
 struct Activations {
-  std::int8_t* values = nullptr;    ///< [n, columns], 64-aligned
-  float* scales = nullptr;          ///< [n, groups]
-  std::int32_t* offsets = nullptr;  ///< [n, groups]: -128 times the group's sum, where an unsigned dot product begins
-  std::size_t columns = 0;          ///< padded
+  std::int8_t* values = nullptr;  ///< [n, columns], 64-aligned; in the form that the set's multiply reads, see quantize
+  float* scales = nullptr;        ///< [n, groups]
+  std::size_t columns = 0;        ///< padded
   std::size_t groups = 0;
 
   std::size_t group() const { return columns / groups; }
   Activations from_row(std::size_t row) const {
-    return {values + row * columns, scales + row * groups, offsets + row * groups, columns, groups};
+    return {values + row * columns, scales + row * groups, columns, groups};
   }
 };
 
-/// One query head against a run of cached keys, in 15 bits: value i is 128 high[i] + low[i]. Eight would do for large
-/// heads; in heads of a few elements their rounding shows.
-struct Query {
-  const std::int8_t* high = nullptr;  ///< [head stride]
-  const std::int8_t* low = nullptr;   ///< [head stride]
-  float scale = 0;                    ///< of the values, with 1 / sqrt(head size) in it
-  std::int32_t high_offset = 0;       ///< -128 times the sum of high
-  std::int32_t low_offset = 0;        ///< -128 times the sum of low
+/// Most query heads that meet the same keys and values at a time.
+inline constexpr std::size_t kMostQueries = 6;
+
+/// Query heads against the same cached keys, in 15 bits: an element is 128 high + low. Eight would do for large heads;
+/// in heads of a few elements their rounding shows. Borrowed.
+struct Queries {
+  const std::int8_t* values =
+      nullptr;                    ///< [stride / 4][count][2][4]: four high parts, four low parts; see quantize_query
+  const float* scales = nullptr;  ///< [count] of the values, with 1 / sqrt(head size) in them
+  std::size_t count = 0;          ///< 1 to kMostQueries
 };
 
 /// What an MLP does to its gates, or to what it has in their place.
@@ -55,28 +56,33 @@ enum class ActivationFunction : std::uint32_t {
   kClampedSwish  ///< gpt-oss: min(x, limit) / (1 + exp(-1.702 min(x, limit))); ups are clamped both ways, plus 1
 };
 
-/// The functions of one instruction set. `n` counts floats unless it says otherwise; no pointer may be null; arrays do
-/// not overlap except where they are the same.
+/// The functions of one instruction set, and what their operands look like. `n` counts floats unless it says otherwise;
+/// no pointer may be null; arrays do not overlap except where they are the same.
 struct KernelSet {
   std::string_view name;
   CpuFeatures needs;
+  int shift = 0;  ///< what is added to activations and queries to make an unsigned side of a dot product: 0 or 128
 
   /// out[t, 16 b + r] = sum over groups of dot(w, x) * (w scale * x scale), for row blocks [first_block, end_block).
   /// @param out  [tokens, out_stride], out_stride >= the padded rows
   void (*multiply)(const Matrix& w, std::size_t first_block, std::size_t end_block, const Activations& x,
                    std::size_t tokens, float* out, std::size_t out_stride);
 
-  /// out[s] = dot(q, key s) * (q scale * key scale s) for `tiles` tiles of 16 slots; the dot product is an exact int32.
+  /// out[q, s] = dot(query q, key s) * (query scale * key scale s) for `tiles` tiles of 16 slots; the dot product is an
+  /// exact int32.
   /// @param stride  at most 1024
   /// @param keys    [tiles][stride / 4][16][4]
   /// @param scales  [16 tiles]
-  void (*score)(const Query& q, std::size_t stride, const std::int8_t* keys, const float* scales, std::size_t tiles,
-                float* out);
+  /// @param out     [count, out_stride]
+  void (*score)(const Queries& queries, std::size_t stride, const std::int8_t* keys, const float* scales,
+                std::size_t tiles, float* out, std::size_t out_stride);
 
-  /// out[i] = fma(weights[j] * scales[j], values[j, i], out[i]) for j ascending.
-  /// @param values  [count, stride], stride a multiple of 16
-  void (*mix)(const std::int8_t* values, const float* scales, const float* weights, std::size_t count,
-              std::size_t stride, float* out);
+  /// out[q, i] = fma(weights[q, j], values[j, i], out[q, i]) for j ascending, for each of `queries` rows.
+  /// @param values   [count, stride], stride a multiple of 16
+  /// @param weights  [queries, weights_stride]
+  /// @param out      [queries, stride]
+  void (*mix)(const std::int8_t* values, std::size_t count, std::size_t stride, const float* weights,
+              std::size_t weights_stride, std::size_t queries, float* out);
 
   /// scores[i] becomes exp(scores[i] - max). @returns the sum of the results. n >= 1.
   float (*exponentiate)(float* scores, std::size_t n);
@@ -89,8 +95,17 @@ struct KernelSet {
                           float* out);
 
   /// One row of activations from n floats: per group scale = max|x| / 127, values round(x / scale) to nearest even; a
-  /// group of zeros gives scale 0. Values from n to the padded columns become 0.
+  /// group of zeros gives scale 0. Values from n to the padded columns become 0. All are stored shifted up by `shift`.
   void (*quantize)(const float* x, std::size_t n, const Activations& out);
+
+  /// The same with one scale for all n, never shifted: a key or a value of the cache, which any set may read.
+  /// @param values  [stride], zeros from n on
+  /// @returns the scale
+  float (*quantize_vector)(const float* x, std::size_t n, std::size_t stride, std::int8_t* values);
+  /// One of `count` queries, the largest element at 127 * 128, zeros from n to stride; shifted up by `shift`.
+  /// @param values  where the query's first four high parts belong in Queries::values
+  /// @returns the scale
+  float (*quantize_query)(const float* x, std::size_t n, std::size_t stride, std::size_t count, std::int8_t* values);
 
   /// out = function(x).
   void (*activate)(ActivationFunction function, const float* x, std::size_t n, float limit, float* out);
@@ -106,6 +121,8 @@ struct KernelSet {
   /// Source: RoPE (arXiv 2104.09864), eq. 34, pairs as Hugging Face's Llama lays them.
   void (*rotate)(const float* x, const float* cosines, const float* sines, std::size_t half, float* out);
 
+  /// out = x * y.
+  void (*multiply_elements)(const float* x, const float* y, std::size_t n, float* out);
   /// x += y.
   void (*add)(const float* y, std::size_t n, float* x);
   /// x *= factor.
@@ -113,12 +130,13 @@ struct KernelSet {
 };
 
 /// A set's row of functions, from those of its file: multiply_matrix and score, and lane_rules.h's.
-#define RILL_KERNEL_ROW(set_name, set_needs)                                                            \
-  {                                                                                                     \
-    .name = (set_name), .needs = (set_needs), .multiply = multiply_matrix, .score = score, .mix = mix,  \
-    .exponentiate = exponentiate, .rms_normalize = rms_normalize, .layer_normalize = layer_normalize,   \
-    .quantize = quantize, .activate = activate, .activate_gated = activate_gated, .soft_cap = soft_cap, \
-    .rotate = rotate, .add = add_arrays, .scale = scale_array                                           \
+#define RILL_KERNEL_ROW(set_name, set_needs)                                                                          \
+  {                                                                                                                   \
+    .name = (set_name), .needs = (set_needs), .shift = kShift, .multiply = multiply_matrix, .score = score,           \
+    .mix = mix, .exponentiate = exponentiate, .rms_normalize = rms_normalize, .layer_normalize = layer_normalize,     \
+    .quantize = quantize, .quantize_vector = quantize_vector, .quantize_query = quantize_query, .activate = activate, \
+    .activate_gated = activate_gated, .soft_cap = soft_cap, .rotate = rotate, .multiply_elements = multiply_elements, \
+    .add = add_arrays, .scale = scale_array                                                                           \
   }
 
 /// Every set that was built for this architecture, slowest first; "scalar" always is.

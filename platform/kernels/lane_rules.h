@@ -7,7 +7,11 @@
 //   subtract,
 //             divide, fma(a, b, c) = a b + c rounded once, larger(a, b) = a > b ? a : b, smaller, magnitude, sum_lanes,
 //             largest_lane
-//   IntLanes: round(v) to nearest even, to_float(i), power_of_two(i) = 2^i, sum_lanes, store_int8(i, p), load_int8(p)
+//   IntLanes: round(v) to nearest even, to_float(i), power_of_two(i) = 2^i, store_int8(i, p), load_int8(p),
+//             int_all(x), int_add(a, b), int_subtract(a, b), over_128(a) = floor(a / 128), times_128(a)
+//
+// and kShift: 0, or 128 if its dot products read activations and queries shifted up by that; kMixQueries and
+// kMixRegisters: how many queries times how many times 16 elements `mix` keeps in registers.
 
 /// exp(x) for x in [-87, 88], clamped to that. Error below 2 ulp; the same bits on every set.
 /// Source: x = k ln 2 + r, |r| <= ln 2 / 2; exp(r) by its Taylor polynomial of degree 7 (rest below 6e-9 relative).
@@ -106,31 +110,63 @@ inline void layer_normalize(const float* x, const float* gain, const float* bias
   });
 }
 
-inline void quantize(const float* x, std::size_t n, const Activations& out) {
-  // Below this a group counts as zero: 127 / max would overflow, and nothing downstream could tell the difference.
+/// Quantises x[0, n) with one scale into [padded], the values shifted up by `shift`. @returns the scale
+inline float quantize_run(const float* x, std::size_t n, std::size_t padded, int shift, std::int8_t* values) {
+  // Below this a run counts as zero: 127 / max would overflow, and nothing downstream could tell the difference.
   constexpr float kLeast = 1e-30F;
+  Lanes most = all(0.0F);
+  for_lanes(n, [&](std::size_t i, std::size_t used) { most = larger(most, magnitude(load_some(x + i, used))); });
+  const float top = largest_lane(most);
+  const bool is_zero = !(top >= kLeast);
+  const Lanes factor = all(is_zero ? 0.0F : 127.0F / top);
+  const IntLanes up = int_all(shift);
+  for (std::size_t i = 0; i < padded; i += 16) {
+    const std::size_t used = i >= n ? 0 : (n - i < 16 ? n - i : 16);
+    // The clamp only matters for infinities and NaN, which it turns into numbers that are the same on every set.
+    const Lanes v = multiply(load_some(x + i, used), factor);
+    store_int8(int_add(round(smaller(larger(v, all(-127.0F)), all(127.0F))), up), values + i);
+  }
+  return is_zero ? 0.0F : top / 127.0F;
+}
+
+inline void quantize(const float* x, std::size_t n, const Activations& out) {
   const std::size_t group = out.group();
   for (std::size_t g = 0; g < out.groups; ++g) {
-    const std::size_t begin = g * group;
-    const std::size_t end = begin + group < n ? begin + group : (n > begin ? n : begin);
-    Lanes most = all(0.0F);
-    for_lanes(end - begin,
-              [&](std::size_t i, std::size_t used) { most = larger(most, magnitude(load_some(x + begin + i, used))); });
-    const float top = largest_lane(most);
-    const bool is_zero = !(top >= kLeast);
-    out.scales[g] = is_zero ? 0.0F : top / 127.0F;
-    const Lanes factor = all(is_zero ? 0.0F : 127.0F / top);
-    IntLanes sum = int_all(0);
-    for (std::size_t i = begin; i < begin + group; i += 16) {
-      const std::size_t used = i >= end ? 0 : (end - i < 16 ? end - i : 16);
-      // The clamp only matters for infinities and NaN, which it turns into numbers that are the same on every set.
-      const Lanes v = multiply(load_some(x + i, used), factor);
-      const IntLanes q = round(smaller(larger(v, all(-127.0F)), all(127.0F)));
-      store_int8(q, out.values + i);
-      sum = int_add(sum, q);
-    }
-    out.offsets[g] = -128 * int_sum_lanes(sum);
+    const std::size_t begin = g * group < n ? g * group : n;
+    const std::size_t used = n - begin < group ? n - begin : group;
+    out.scales[g] = quantize_run(x + begin, used, group, kShift, out.values + g * group);
   }
+}
+
+inline float quantize_vector(const float* x, std::size_t n, std::size_t stride, std::int8_t* values) {
+  return quantize_run(x, n, stride, 0, values);
+}
+
+inline float quantize_query(const float* x, std::size_t n, std::size_t stride, std::size_t count, std::int8_t* values) {
+  constexpr float kMost = 127.0F * 128.0F;
+  constexpr float kLeast = 1e-30F;
+  constexpr float kGreatest = 1e30F;  // beyond it, only a hostile file's numbers
+  Lanes most = all(0.0F);
+  for_lanes(n, [&](std::size_t i, std::size_t used) { most = larger(most, magnitude(load_some(x + i, used))); });
+  const float top = largest_lane(most);
+  const bool is_zero = !(top >= kLeast && top <= kGreatest);
+  const Lanes factor = all(is_zero ? 0.0F : kMost / top);
+  for (std::size_t i = 0; i < stride; i += 16) {
+    const std::size_t used = i >= n ? 0 : (n - i < 16 ? n - i : 16);
+    const Lanes v = multiply(load_some(x + i, used), factor);
+    const IntLanes rounded = round(smaller(larger(v, all(-kMost)), all(kMost)));
+    const IntLanes high = over_128(int_add(rounded, int_all(64)));
+    const IntLanes low = int_subtract(rounded, times_128(high));
+    std::int8_t parts[2][16];
+    store_int8(int_add(high, int_all(kShift)), parts[0]);
+    store_int8(int_add(low, int_all(kShift)), parts[1]);
+    for (std::size_t c = 0; c < 16; c += kTileColumns) {
+      std::int8_t* const at = values + (i + c) / kTileColumns * count * 2 * kTileColumns;
+      std::memcpy(at, parts[0] + c, kTileColumns);
+      std::memcpy(at + kTileColumns, parts[1] + c, kTileColumns);
+    }
+  }
+  return is_zero ? 0.0F : top / kMost;
 }
 
 inline Lanes negate(Lanes x) { return subtract(all(0.0F), x); }
@@ -208,27 +244,57 @@ inline void rotate(const float* x, const float* cosines, const float* sines, std
   });
 }
 
-inline void mix(const std::int8_t* values, const float* scales, const float* weights, std::size_t count,
-                std::size_t stride, float* out) {
-  constexpr std::size_t kStep = 4;  // registers of sums at a time: 64 floats, a head of most models
+/// kRegisters times 16 elements of kQueries rows: every value is loaded and converted once for all queries.
+template <std::size_t kQueries, std::size_t kRegisters>
+inline void mix_columns(const std::int8_t* values, std::size_t count, std::size_t stride, const float* weights,
+                        std::size_t weights_stride, float* out) {
+  Lanes sums[kQueries][kRegisters];
+  for (std::size_t q = 0; q < kQueries; ++q) {
+    for (std::size_t k = 0; k < kRegisters; ++k) sums[q][k] = load(out + q * stride + 16 * k);
+  }
+  for (std::size_t j = 0; j < count; ++j) {
+    Lanes v[kRegisters];
+    for (std::size_t k = 0; k < kRegisters; ++k) v[k] = to_float(load_int8(values + j * stride + 16 * k));
+    for (std::size_t q = 0; q < kQueries; ++q) {
+      const Lanes w = all(weights[q * weights_stride + j]);
+      for (std::size_t k = 0; k < kRegisters; ++k) sums[q][k] = fma(w, v[k], sums[q][k]);
+    }
+  }
+  for (std::size_t q = 0; q < kQueries; ++q) {
+    for (std::size_t k = 0; k < kRegisters; ++k) store(sums[q][k], out + q * stride + 16 * k);
+  }
+}
+
+template <std::size_t kQueries>
+inline void mix_rows(const std::int8_t* values, std::size_t count, std::size_t stride, const float* weights,
+                     std::size_t weights_stride, float* out) {
   std::size_t i = 0;
-  for (; i + 16 * kStep <= stride; i += 16 * kStep) {
-    Lanes sums[kStep];
-    for (std::size_t k = 0; k < kStep; ++k) sums[k] = load(out + i + 16 * k);
-    for (std::size_t j = 0; j < count; ++j) {
-      const Lanes w = all(weights[j] * scales[j]);
-      const std::int8_t* row = values + j * stride + i;
-      for (std::size_t k = 0; k < kStep; ++k) sums[k] = fma(w, to_float(load_int8(row + 16 * k)), sums[k]);
-    }
-    for (std::size_t k = 0; k < kStep; ++k) store(sums[k], out + i + 16 * k);
+  for (; i + 16 * kMixRegisters <= stride; i += 16 * kMixRegisters) {
+    mix_columns<kQueries, kMixRegisters>(values + i, count, stride, weights, weights_stride, out + i);
   }
-  for (; i < stride; i += 16) {
-    Lanes sum = load(out + i);
-    for (std::size_t j = 0; j < count; ++j) {
-      sum = fma(all(weights[j] * scales[j]), to_float(load_int8(values + j * stride + i)), sum);
-    }
-    store(sum, out + i);
+  for (; i < stride; i += 16) mix_columns<kQueries, 1>(values + i, count, stride, weights, weights_stride, out + i);
+}
+
+inline void mix(const std::int8_t* values, std::size_t count, std::size_t stride, const float* weights,
+                std::size_t weights_stride, std::size_t queries, float* out) {
+  std::size_t q = 0;
+  for (; q + kMixQueries <= queries; q += kMixQueries) {
+    mix_rows<kMixQueries>(values, count, stride, weights + q * weights_stride, weights_stride, out + q * stride);
   }
+  if constexpr (kMixQueries >= 6) {
+    for (; q + 3 <= queries; q += 3) {
+      mix_rows<3>(values, count, stride, weights + q * weights_stride, weights_stride, out + q * stride);
+    }
+  }
+  for (; q < queries; ++q) {
+    mix_rows<1>(values, count, stride, weights + q * weights_stride, weights_stride, out + q * stride);
+  }
+}
+
+inline void multiply_elements(const float* x, const float* y, std::size_t n, float* out) {
+  for_lanes(n, [&](std::size_t i, std::size_t used) {
+    store_some(multiply(load_some(x + i, used), load_some(y + i, used)), out + i, used);
+  });
 }
 
 inline void add_arrays(const float* y, std::size_t n, float* x) {

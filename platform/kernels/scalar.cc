@@ -81,10 +81,14 @@ inline IntLanes int_all(std::int32_t x) {
 inline IntLanes int_add(const IntLanes& a, const IntLanes& b) {
   return each_int([&](int i) { return a.v[i] + b.v[i]; });
 }
-inline std::int32_t int_sum_lanes(const IntLanes& a) {
-  std::int32_t sum = 0;
-  for (const std::int32_t x : a.v) sum += x;
-  return sum;
+inline IntLanes int_subtract(const IntLanes& a, const IntLanes& b) {
+  return each_int([&](int i) { return a.v[i] - b.v[i]; });
+}
+inline IntLanes over_128(const IntLanes& a) {
+  return each_int([&](int i) { return a.v[i] >> 7; });
+}
+inline IntLanes times_128(const IntLanes& a) {
+  return each_int([&](int i) { return a.v[i] * 128; });
 }
 /// To nearest even for |x| < 2^22: adding 1.5 * 2^23 leaves the integer in the low bits of the sum.
 inline IntLanes round(const Lanes& a) {
@@ -104,6 +108,10 @@ inline void store_int8(const IntLanes& a, std::int8_t* p) {
 inline IntLanes load_int8(const std::int8_t* p) {
   return each_int([&](int i) { return std::int32_t{p[i]}; });
 }
+
+constexpr int kShift = 0;
+constexpr std::size_t kMixQueries = 1;
+constexpr std::size_t kMixRegisters = 4;
 
 #include "platform/kernels/lane_rules.h"
 
@@ -141,16 +149,22 @@ void multiply_matrix(const Matrix& w, std::size_t first_block, std::size_t end_b
   }
 }
 
-void score(const Query& q, std::size_t stride, const std::int8_t* keys, const float* scales, std::size_t tiles,
-           float* out) {
-  for (std::size_t tile = 0; tile < tiles; ++tile) {
-    std::int32_t high[kTileRows] = {};
-    std::int32_t low[kTileRows] = {};
-    dot_tiles(keys + tile * kTileRows * stride, q.high, stride, high);
-    dot_tiles(keys + tile * kTileRows * stride, q.low, stride, low);
-    for (std::size_t r = 0; r < kTileRows; ++r) {
-      const std::size_t slot = tile * kTileRows + r;
-      out[slot] = static_cast<float>(128 * high[r] + low[r]) * (q.scale * scales[slot]);
+void score(const Queries& queries, std::size_t stride, const std::int8_t* keys, const float* scales, std::size_t tiles,
+           float* out, std::size_t out_stride) {
+  for (std::size_t q = 0; q < queries.count; ++q) {
+    for (std::size_t tile = 0; tile < tiles; ++tile) {
+      std::int32_t high[kTileRows] = {};
+      std::int32_t low[kTileRows] = {};
+      for (std::size_t c = 0; c < stride; c += kTileColumns) {
+        const std::int8_t* values = queries.values + (c / kTileColumns * queries.count + q) * 2 * kTileColumns;
+        const std::int8_t* tile_keys = keys + tile * kTileRows * stride + c * kTileRows;
+        dot_tiles(tile_keys, values, kTileColumns, high);
+        dot_tiles(tile_keys, values + kTileColumns, kTileColumns, low);
+      }
+      for (std::size_t r = 0; r < kTileRows; ++r) {
+        const std::size_t slot = tile * kTileRows + r;
+        out[q * out_stride + slot] = static_cast<float>(128 * high[r] + low[r]) * (queries.scales[q] * scales[slot]);
+      }
     }
   }
 }

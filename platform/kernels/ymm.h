@@ -60,12 +60,6 @@ inline float largest_lane(Lanes a) {
 
 inline IntLanes int_all(std::int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
 inline IntLanes int_add(IntLanes a, IntLanes b) { return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)}; }
-inline std::int32_t int_sum_lanes(IntLanes a) {
-  const __m256i eight = _mm256_add_epi32(a.lo, a.hi);
-  const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
-  const __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
-  return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xb1)));
-}
 inline IntLanes round(Lanes a) { return {_mm256_cvtps_epi32(a.lo), _mm256_cvtps_epi32(a.hi)}; }
 inline Lanes to_float(IntLanes a) { return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)}; }
 inline Lanes power_of_two(IntLanes a) {
@@ -74,15 +68,27 @@ inline Lanes power_of_two(IntLanes a) {
           _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(a.hi, bias), 23))};
 }
 inline void store_int8(IntLanes a, std::int8_t* p) {
-  // Packing works within 128-bit halves: the permutation puts the four quarters back into order.
-  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a.lo, a.hi), 0xd8);
-  const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  // The low bytes, as they are. Packing works within 128-bit halves: the permutation puts the four quarters back into
+  // order.
+  const __m256i low = _mm256_set1_epi32(255);
+  const __m256i words =
+      _mm256_permute4x64_epi64(_mm256_packus_epi32(_mm256_and_si256(a.lo, low), _mm256_and_si256(a.hi, low)), 0xd8);
+  const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
 }
 inline IntLanes load_int8(const std::int8_t* p) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   return {_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8))};
 }
+
+inline IntLanes int_subtract(IntLanes a, IntLanes b) {
+  return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)};
+}
+inline IntLanes over_128(IntLanes a) { return {_mm256_srai_epi32(a.lo, 7), _mm256_srai_epi32(a.hi, 7)}; }
+inline IntLanes times_128(IntLanes a) { return {_mm256_slli_epi32(a.lo, 7), _mm256_slli_epi32(a.hi, 7)}; }
+
+constexpr std::size_t kMixQueries = 2;
+constexpr std::size_t kMixRegisters = 2;
 
 #include "platform/kernels/lane_rules.h"
 
@@ -94,65 +100,111 @@ inline __m256i broadcast_four(const std::int8_t* p) {
   return _mm256_set1_epi32(four);
 }
 
-/// One row block times kTokens tokens.
+/// Bytes by which reading a matrix once runs ahead of itself, as in avx512_vnni.cc.
+constexpr std::size_t kReadAhead = 3072;
+
+/// A group's dot products begin here: at minus what the activations' shift adds.
+inline IntLanes first_sums(const std::byte* tiles, std::size_t group_bytes) {
+  IntLanes sums = int_all(0);
+  if constexpr (kShift != 0) {
+    const __m256i shift = _mm256_set1_epi8(static_cast<char>(kShift));
+    for (std::size_t at = 0; at < group_bytes; at += kTileBytes) {
+      sums.lo = dot_bytes(sums.lo, load_bytes(tiles + at), shift);
+      sums.hi = dot_bytes(sums.hi, load_bytes(tiles + at + 32), shift);
+    }
+    sums = {_mm256_sub_epi32(_mm256_setzero_si256(), sums.lo), _mm256_sub_epi32(_mm256_setzero_si256(), sums.hi)};
+  }
+  return sums;
+}
+
+/// One row block and a run of its groups times kTokens tokens. Adds to out unless the run begins the row.
+/// @param first  [groups] of the run: where their sums begin
 template <int kTokens>
-inline void multiply_block(const std::byte* block, const TileShape& shape, const Activations& x, float* out,
-                           std::size_t out_stride) {
-  const std::size_t group = shape.group;
+inline void multiply_run(const std::byte* block, const TileShape& shape, std::size_t begin, std::size_t end,
+                         const IntLanes* first, const Activations& x, float* out, std::size_t out_stride) {
   Lanes y[kTokens];
-  for (auto& lanes : y) lanes = all(0.0F);
-  for (std::size_t g = 0; g < x.groups; ++g) {
+  for (std::size_t t = 0; t < kTokens; ++t) y[t] = begin == 0 ? all(0.0F) : load(out + t * out_stride);
+  for (std::size_t g = begin; g < end; ++g) {
     const std::byte* tiles = block + shape.tiles_offset(g);
     const auto* scales = reinterpret_cast<const __m128i*>(block + shape.scales_offset(g));
+    const std::int8_t* a = x.values + g * shape.group;
     IntLanes sums[kTokens];
-    for (int t = 0; t < kTokens; ++t)
-      sums[t] = int_all(first_sum(x.offsets[static_cast<std::size_t>(t) * x.groups + g]));
-    for (std::size_t c = 0; c < group; c += kTileColumns) {
-      const __m256i lo = load_bytes(tiles + c * kTileRows);
-      const __m256i hi = load_bytes(tiles + c * kTileRows + 32);
-      for (int t = 0; t < kTokens; ++t) {
-        const __m256i a = broadcast_four(x.values + static_cast<std::size_t>(t) * x.columns + g * group + c);
-        sums[t].lo = dot_bytes(sums[t].lo, lo, a);
-        sums[t].hi = dot_bytes(sums[t].hi, hi, a);
+    for (auto& lanes : sums) lanes = first[g - begin];
+    for (std::size_t at = 0; at < shape.group_bytes(); at += kTileBytes, a += kTileColumns) {
+      const __m256i lo = load_bytes(tiles + at);
+      const __m256i hi = load_bytes(tiles + at + 32);
+      for (std::size_t t = 0; t < kTokens; ++t) {
+        const __m256i four = broadcast_four(a + t * x.columns);
+        sums[t].lo = dot_bytes(sums[t].lo, lo, four);
+        sums[t].hi = dot_bytes(sums[t].hi, hi, four);
       }
     }
     const Lanes w = {_mm256_cvtph_ps(_mm_loadu_si128(scales)), _mm256_cvtph_ps(_mm_loadu_si128(scales + 1))};
-    for (int t = 0; t < kTokens; ++t) {
-      const Lanes scale = multiply(w, all(x.scales[static_cast<std::size_t>(t) * x.groups + g]));
-      y[t] = fma(to_float(sums[t]), scale, y[t]);
+    for (std::size_t t = 0; t < kTokens; ++t) {
+      y[t] = fma(to_float(sums[t]), multiply(w, all(x.scales[t * x.groups + g])), y[t]);
     }
   }
-  for (int t = 0; t < kTokens; ++t) store(y[t], out + static_cast<std::size_t>(t) * out_stride);
+  for (std::size_t t = 0; t < kTokens; ++t) store(y[t], out + t * out_stride);
 }
 
 void multiply_matrix(const Matrix& w, std::size_t first_block, std::size_t end_block, const Activations& x,
                      std::size_t tokens, float* out, std::size_t out_stride) {
+  // So many groups of a row block stay in the first-level cache while all tokens pass.
+  constexpr std::size_t kPanelGroups = 32;
+  IntLanes first[kPanelGroups];
   const std::size_t block_bytes = w.shape.block_bytes();
   for (std::size_t block = first_block; block < end_block; ++block) {
     const std::byte* start = w.blocks + block * block_bytes;
     float* y = out + block * kTileRows;
-    std::size_t t = 0;
-    for (; t + 2 <= tokens; t += 2) multiply_block<2>(start, w.shape, x.from_row(t), y + t * out_stride, out_stride);
-    if (t < tokens) multiply_block<1>(start, w.shape, x.from_row(t), y + t * out_stride, out_stride);
+    for (std::size_t begin = 0; begin < x.groups; begin += kPanelGroups) {
+      const std::size_t end = begin + kPanelGroups < x.groups ? begin + kPanelGroups : x.groups;
+      for (std::size_t g = begin; g < end; ++g) {
+        const std::byte* tiles = start + w.shape.tiles_offset(g);
+        for (std::size_t at = 0; at <= w.shape.group_bytes(); at += kAlignment) {
+          _mm_prefetch(reinterpret_cast<const char*>(tiles + at + kReadAhead), _MM_HINT_T0);
+        }
+        first[g - begin] = first_sums(tiles, w.shape.group_bytes());
+      }
+      std::size_t t = 0;
+      for (; t + 2 <= tokens; t += 2) {
+        multiply_run<2>(start, w.shape, begin, end, first, x.from_row(t), y + t * out_stride, out_stride);
+      }
+      if (t < tokens) {
+        multiply_run<1>(start, w.shape, begin, end, first, x.from_row(t), y + t * out_stride, out_stride);
+      }
+    }
   }
 }
 
-void score(const Query& q, std::size_t stride, const std::int8_t* keys, const float* scales, std::size_t tiles,
-           float* out) {
-  for (std::size_t tile = 0; tile < tiles; ++tile, keys += kTileRows * stride) {
-    IntLanes high = int_all(first_sum(q.high_offset));
-    IntLanes low = int_all(first_sum(q.low_offset));
-    for (std::size_t c = 0; c < stride; c += kTileColumns) {
-      const __m256i k_lo = load_bytes(keys + c * kTileRows);
-      const __m256i k_hi = load_bytes(keys + c * kTileRows + 32);
-      const __m256i a = broadcast_four(q.high + c);
-      const __m256i b = broadcast_four(q.low + c);
+inline void score_one(const Queries& queries, std::size_t q, std::size_t stride, const std::int8_t* keys,
+                      const float* scales, std::size_t tiles, float* out) {
+  for (std::size_t tile = 0; tile < tiles; ++tile) {
+    IntLanes high = int_all(0);
+    IntLanes low = int_all(0);
+    IntLanes excess = int_all(0);
+    for (std::size_t c = 0; c < stride; c += kTileColumns, keys += kTileBytes) {
+      const __m256i k_lo = load_bytes(keys);
+      const __m256i k_hi = load_bytes(keys + 32);
+      const std::int8_t* values = queries.values + (c / kTileColumns * queries.count + q) * 2 * kTileColumns;
+      const __m256i a = broadcast_four(values);
+      const __m256i b = broadcast_four(values + kTileColumns);
       high = {dot_bytes(high.lo, k_lo, a), dot_bytes(high.hi, k_hi, a)};
       low = {dot_bytes(low.lo, k_lo, b), dot_bytes(low.hi, k_hi, b)};
+      if constexpr (kShift != 0) {
+        const __m256i shift = _mm256_set1_epi8(static_cast<char>(kShift));
+        excess = {dot_bytes(excess.lo, k_lo, shift), dot_bytes(excess.hi, k_hi, shift)};
+      }
     }
-    const IntLanes sums = {_mm256_add_epi32(_mm256_slli_epi32(high.lo, 7), low.lo),
-                           _mm256_add_epi32(_mm256_slli_epi32(high.hi, 7), low.hi)};
-    const Lanes scale = multiply(all(q.scale), load(scales + tile * kTileRows));
+    const IntLanes shifted = int_add(times_128(high), low);
+    const IntLanes sums = int_subtract(shifted, int_add(times_128(excess), excess));
+    const Lanes scale = multiply(all(queries.scales[q]), load(scales + tile * kTileRows));
     store(multiply(to_float(sums), scale), out + tile * kTileRows);
+  }
+}
+
+void score(const Queries& queries, std::size_t stride, const std::int8_t* keys, const float* scales, std::size_t tiles,
+           float* out, std::size_t out_stride) {
+  for (std::size_t q = 0; q < queries.count; ++q) {
+    score_one(queries, q, stride, keys, scales, tiles, out + q * out_stride);
   }
 }
