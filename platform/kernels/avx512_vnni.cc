@@ -7,6 +7,7 @@
 #endif
 #include <immintrin.h>
 
+#include <array>
 #include <cmath>
 #include <cstring>
 
@@ -123,85 +124,83 @@ inline void multiply_vector(const std::byte* block, const TileShape& shape, cons
 
 /// Groups whose weights, of two row blocks, stay in the first-level cache while all tokens pass.
 constexpr std::size_t kPanelGroups = 32;
+/// Most tokens of one pass: two row blocks times six tokens are 12 sums and 12 results, which leaves 8 registers.
+constexpr std::size_t kPassTokens = 6;
 
-/// kBlocks neighbouring row blocks and a run of their groups.
-template <int kBlocks>
+/// Neighbouring row blocks and a run of their groups.
 struct Panel {
   const std::byte* blocks;
-  const TileShape* shape;
+  TileShape shape;
   std::size_t begin;
   std::size_t end;
-  /// [groups][kBlocks][16]: -128 times the sum of each row's weights, where a dot product with shifted activations
-  /// begins.
-  alignas(kAlignment) std::int32_t first[kPanelGroups * kBlocks * kTileRows];
-
-  const std::byte* tiles(std::size_t g, int block) const {
-    return blocks + static_cast<std::size_t>(block) * shape->block_bytes() + shape->tiles_offset(g);
-  }
-  const std::byte* scales(std::size_t g, int block) const {
-    return blocks + static_cast<std::size_t>(block) * shape->block_bytes() + shape->scales_offset(g);
-  }
-  std::int32_t* first_sums(std::size_t g, int block) {
-    return first + ((g - begin) * kBlocks + static_cast<std::size_t>(block)) * kTileRows;
-  }
-  void sum_weights() {
-    const __m512i shift = _mm512_set1_epi8(-128);
-    for (std::size_t g = begin; g < end; ++g) {
-      for (int b = 0; b < kBlocks; ++b) {
-        __m512i sums = _mm512_setzero_si512();
-        const std::byte* p = tiles(g, b);
-        for (std::size_t at = 0; at < shape->group_bytes(); at += kTileBytes) sums = dot(sums, p + at, shift);
-        _mm512_storeu_si512(first_sums(g, b), _mm512_sub_epi32(_mm512_setzero_si512(), sums));
-      }
-    }
-  }
+  std::size_t next;         ///< bytes from here to the weights that come next, which are fetched meanwhile:
+  std::size_t fetch_begin;  ///< of each group those from here ...
+  std::size_t fetch_end;    ///< ... to here by the pass at hand, so that memory is busy all the time
+  /// [groups][blocks][16]: -128 times the sum of each row's weights, where a dot product with shifted activations
+  /// begins. The first pass finds them.
+  alignas(kAlignment) std::int32_t first_sums[kPanelGroups * 2 * kTileRows];
 };
 
 /// A panel times kTokens tokens: every weight is loaded once for all tokens, every activation once for all row blocks.
-/// Adds to out unless the panel is the first of its rows.
-/// @param next  bytes from here to the weights that come next, which are fetched meanwhile; 0: leave it
-template <int kBlocks, int kTokens>
-inline void multiply_panel(Panel<kBlocks>& panel, const Activations& x, std::size_t next, float* out,
-                           std::size_t out_stride) {
+/// Adds to out unless the panel begins its rows.
+/// @tparam kTiles  tiles of a group, 0 if only known at run time
+template <std::size_t kBlocks, std::size_t kTokens, std::size_t kTiles, bool kFirstPass>
+void multiply_panel(Panel& panel, const Activations& x, float* out, std::size_t out_stride) {
+  const std::size_t block_bytes = panel.shape.block_bytes();
+  const std::size_t columns = x.columns;
+  const std::size_t tiles = kTiles != 0 ? kTiles : panel.shape.group / kTileColumns;
   __m512 y[kBlocks][kTokens];
   for (std::size_t t = 0; t < kTokens; ++t) {
     for (std::size_t b = 0; b < kBlocks; ++b) {
       y[b][t] = panel.begin == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(out + t * out_stride + b * kTileRows);
     }
   }
-  const std::size_t group_bytes = panel.shape->group_bytes();
-  for (std::size_t g = panel.begin; g < panel.end; ++g) {
-    const std::byte* tiles = panel.tiles(g, 0);
-    const std::size_t block_bytes = panel.shape->block_bytes();
-    const std::int8_t* a = x.values + g * panel.shape->group;
+  std::int32_t* first = panel.first_sums;
+  for (std::size_t g = panel.begin; g < panel.end; ++g, first += kBlocks * kTileRows) {
+    const std::byte* p = panel.blocks + panel.shape.tiles_offset(g);
+    // Two pointers and one stride reach six rows by the processor's own address arithmetic.
+    const std::int8_t* const rows[2] = {x.values + g * panel.shape.group,
+                                        x.values + g * panel.shape.group + 3 * columns};
     __m512i sums[kBlocks][kTokens];
-    for (int b = 0; b < kBlocks; ++b) {
-      const __m512i first = _mm512_load_si512(panel.first_sums(g, b));
-      for (int t = 0; t < kTokens; ++t) sums[b][t] = first;
+    __m512i excess[kBlocks];
+    for (std::size_t b = 0; b < kBlocks; ++b) {
+      excess[b] = _mm512_setzero_si512();
+      const __m512i begin = kFirstPass ? _mm512_setzero_si512() : _mm512_load_si512(first + b * kTileRows);
+      for (auto& v : sums[b]) v = begin;
     }
-    if (next != 0) {
-      for (std::size_t at = 0; at < group_bytes; at += kTileBytes) {
-        for (std::size_t b = 0; b < kBlocks; ++b) prefetch(tiles + b * block_bytes + at + next);
-      }
+    for (std::size_t b = 0; b < kBlocks; ++b) {
+      const std::byte* const next = p + b * block_bytes + panel.next;
+      if (panel.fetch_begin == 0) prefetch(panel.blocks + b * block_bytes + panel.shape.scales_offset(g) + panel.next);
+      for (std::size_t at = panel.fetch_begin; at < panel.fetch_end; at += kTileBytes) prefetch(next + at);
     }
-    const auto step = [&](std::size_t at) __attribute__((always_inline)) {
+    const auto step = [&](std::size_t i) __attribute__((always_inline)) {
       __m512i w[kBlocks];
-      for (std::size_t b = 0; b < kBlocks; ++b) w[b] = _mm512_loadu_si512(tiles + b * block_bytes + at);
+      for (std::size_t b = 0; b < kBlocks; ++b) {
+        w[b] = _mm512_loadu_si512(p + b * block_bytes + i * kTileBytes);
+        if constexpr (kFirstPass) {
+          excess[b] = _mm512_dpbusd_epi32(excess[b], _mm512_set1_epi8(-128), w[b]);
+        }
+      }
       for (std::size_t t = 0; t < kTokens; ++t) {
-        const __m512i four = broadcast_four(a + t * x.columns + at / kTileRows);
+        const __m512i four = broadcast_four(rows[t / 3] + t % 3 * columns + i * kTileColumns);
         for (std::size_t b = 0; b < kBlocks; ++b) sums[b][t] = _mm512_dpbusd_epi32(sums[b][t], four, w[b]);
       }
     };
-    std::size_t at = 0;
-    for (; at + 8 * kTileBytes <= group_bytes; at += 8 * kTileBytes) {
-#pragma GCC unroll 8
-      for (std::size_t i = 0; i < 8; ++i) step(at + i * kTileBytes);
+    if constexpr (kTiles != 0) {
+#pragma GCC unroll 16
+      for (std::size_t i = 0; i < kTiles; ++i) step(i);
+    } else {
+      for (std::size_t i = 0; i < tiles; ++i) step(i);
     }
-    for (; at < group_bytes; at += kTileBytes) step(at);
-    for (int b = 0; b < kBlocks; ++b) {
-      const __m512 w = load_scales(panel.scales(g, b));
-      for (int t = 0; t < kTokens; ++t) {
-        const __m512 scale = _mm512_mul_ps(w, _mm512_set1_ps(x.scales[static_cast<std::size_t>(t) * x.groups + g]));
+    for (std::size_t b = 0; b < kBlocks; ++b) {
+      if constexpr (kFirstPass) {
+        const __m512i begin = _mm512_sub_epi32(_mm512_setzero_si512(), excess[b]);
+        _mm512_store_si512(first + b * kTileRows, begin);
+        for (auto& v : sums[b]) v = _mm512_add_epi32(v, begin);
+      }
+      const __m512 w = load_scales(panel.blocks + b * block_bytes + panel.shape.scales_offset(g));
+      for (std::size_t t = 0; t < kTokens; ++t) {
+        const __m512 scale = _mm512_mul_ps(w, _mm512_set1_ps(x.scales[t * x.groups + g]));
         y[b][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[b][t]), scale, y[b][t]);
       }
     }
@@ -211,46 +210,66 @@ inline void multiply_panel(Panel<kBlocks>& panel, const Activations& x, std::siz
   }
 }
 
-/// kBlocks row blocks times any number of tokens, in steps that keep all sums in registers.
-template <int kBlocks>
-inline void multiply_blocks(const std::byte* blocks, const TileShape& shape, const Activations& x, std::size_t tokens,
-                            float* out, std::size_t out_stride) {
-  Panel<kBlocks> panel;
+using MultiplyPanel = void (*)(Panel&, const Activations&, float*, std::size_t);
+
+template <std::size_t kBlocks, std::size_t kTiles, bool kFirstPass>
+constexpr std::array<MultiplyPanel, kPassTokens> kPasses = {
+    multiply_panel<kBlocks, 1, kTiles, kFirstPass>, multiply_panel<kBlocks, 2, kTiles, kFirstPass>,
+    multiply_panel<kBlocks, 3, kTiles, kFirstPass>, multiply_panel<kBlocks, 4, kTiles, kFirstPass>,
+    multiply_panel<kBlocks, 5, kTiles, kFirstPass>, multiply_panel<kBlocks, 6, kTiles, kFirstPass>};
+
+/// kBlocks row blocks times any number of tokens, in passes of nearly equal size.
+template <std::size_t kBlocks, std::size_t kTiles>
+void multiply_blocks(const std::byte* blocks, const TileShape& shape, const Activations& x, std::size_t tokens,
+                     float* out, std::size_t out_stride) {
+  const std::size_t passes = (tokens + kPassTokens - 1) / kPassTokens;
+  Panel panel;
   panel.blocks = blocks;
-  panel.shape = &shape;
+  panel.shape = shape;
   for (panel.begin = 0; panel.begin < x.groups; panel.begin = panel.end) {
     panel.end = panel.begin + kPanelGroups < x.groups ? panel.begin + kPanelGroups : x.groups;
-    panel.sum_weights();
     // The next panel lies behind this one, or at the start of the next row blocks.
-    std::size_t next = panel.end < x.groups ? shape.tiles_offset(panel.end) - shape.tiles_offset(panel.begin)
-                                            : kBlocks * shape.block_bytes() - shape.tiles_offset(panel.begin);
-    std::size_t t = 0;
-    for (; t + 6 <= tokens; t += 6, next = 0) {
-      multiply_panel<kBlocks, 6>(panel, x.from_row(t), next, out + t * out_stride, out_stride);
+    panel.next = panel.end < x.groups ? shape.tiles_offset(panel.end) - shape.tiles_offset(panel.begin)
+                                      : kBlocks * shape.block_bytes() - shape.tiles_offset(panel.begin);
+    for (std::size_t pass = 0; pass < passes; ++pass) {
+      const std::size_t begin = tokens * pass / passes;
+      const std::size_t count = tokens * (pass + 1) / passes - begin;
+      const std::size_t group_tiles = shape.group / kTileColumns;
+      panel.fetch_begin = group_tiles * pass / passes * kTileBytes;
+      panel.fetch_end = group_tiles * (pass + 1) / passes * kTileBytes;
+      const auto& kernels = pass == 0 ? kPasses<kBlocks, kTiles, true> : kPasses<kBlocks, kTiles, false>;
+      kernels[count - 1](panel, x.from_row(begin), out + begin * out_stride, out_stride);
     }
-    for (; t + 3 <= tokens; t += 3, next = 0) {
-      multiply_panel<kBlocks, 3>(panel, x.from_row(t), next, out + t * out_stride, out_stride);
-    }
-    for (; t < tokens; ++t, next = 0) {
-      multiply_panel<kBlocks, 1>(panel, x.from_row(t), next, out + t * out_stride, out_stride);
-    }
+  }
+}
+
+template <std::size_t kTiles>
+void multiply_rows(const Matrix& w, std::size_t block, std::size_t end_block, const Activations& x, std::size_t tokens,
+                   float* out, std::size_t out_stride) {
+  const std::size_t block_bytes = w.shape.block_bytes();
+  for (; block + 2 <= end_block; block += 2) {
+    multiply_blocks<2, kTiles>(w.blocks + block * block_bytes, w.shape, x, tokens, out + block * kTileRows, out_stride);
+  }
+  if (block < end_block) {
+    multiply_blocks<1, kTiles>(w.blocks + block * block_bytes, w.shape, x, tokens, out + block * kTileRows, out_stride);
   }
 }
 
 void multiply_matrix(const Matrix& w, std::size_t first_block, std::size_t end_block, const Activations& x,
                      std::size_t tokens, float* out, std::size_t out_stride) {
-  const std::size_t block_bytes = w.shape.block_bytes();
-  std::size_t block = first_block;
   if (tokens == 1) {
-    for (; block < end_block; ++block) {
-      multiply_vector(w.blocks + block * block_bytes, w.shape, x, out + block * kTileRows);
+    for (std::size_t block = first_block; block < end_block; ++block) {
+      multiply_vector(w.blocks + block * w.shape.block_bytes(), w.shape, x, out + block * kTileRows);
     }
+    return;
   }
-  for (; block + 2 <= end_block; block += 2) {
-    multiply_blocks<2>(w.blocks + block * block_bytes, w.shape, x, tokens, out + block * kTileRows, out_stride);
-  }
-  if (block < end_block) {
-    multiply_blocks<1>(w.blocks + block * block_bytes, w.shape, x, tokens, out + block * kTileRows, out_stride);
+  switch (w.shape.group) {
+    case 32:
+      return multiply_rows<8>(w, first_block, end_block, x, tokens, out, out_stride);
+    case 64:
+      return multiply_rows<16>(w, first_block, end_block, x, tokens, out, out_stride);
+    default:
+      return multiply_rows<0>(w, first_block, end_block, x, tokens, out, out_stride);
   }
 }
 
