@@ -274,7 +274,8 @@ void multiply_matrix(const Matrix& w, std::size_t first_block, std::size_t end_b
 }
 
 /// Every key is loaded once for all queries. The shift of the queries is taken back by one more sum of the keys alone.
-template <std::size_t kCount>
+/// @tparam kColumns  of a key at a time: a divisor of stride; the more, the less the compiler moves sums about
+template <std::size_t kCount, std::size_t kColumns>
 inline void score_tiles(const Queries& queries, std::size_t stride, const std::int8_t* keys, const float* scales,
                         std::size_t tiles, float* out, std::size_t out_stride) {
   const __m512i shift = _mm512_set1_epi8(-128);
@@ -285,14 +286,17 @@ inline void score_tiles(const Queries& queries, std::size_t stride, const std::i
     for (auto& sums : low) sums = _mm512_setzero_si512();
     __m512i excess = _mm512_setzero_si512();
     const std::int8_t* a = queries.values;
-    for (std::size_t c = 0; c < stride; c += kTileColumns, keys += kTileBytes) {
-      prefetch(reinterpret_cast<const std::byte*>(keys) + kReadAhead);
-      const __m512i k = _mm512_loadu_si512(keys);
-      for (std::size_t q = 0; q < kCount; ++q, a += 2 * kTileColumns) {
-        high[q] = _mm512_dpbusd_epi32(high[q], broadcast_four(a), k);
-        low[q] = _mm512_dpbusd_epi32(low[q], broadcast_four(a + kTileColumns), k);
+    for (std::size_t c = 0; c < stride; c += kColumns, keys += kColumns * kTileRows) {
+#pragma GCC unroll 16
+      for (std::size_t i = 0; i < kColumns / kTileColumns; ++i) {
+        prefetch(reinterpret_cast<const std::byte*>(keys) + i * kTileBytes + kReadAhead);
+        const __m512i k = _mm512_loadu_si512(keys + i * kTileBytes);
+        for (std::size_t q = 0; q < kCount; ++q, a += 2 * kTileColumns) {
+          high[q] = _mm512_dpbusd_epi32(high[q], broadcast_four(a), k);
+          low[q] = _mm512_dpbusd_epi32(low[q], broadcast_four(a + kTileColumns), k);
+        }
+        excess = _mm512_dpbusd_epi32(excess, shift, k);
       }
-      excess = _mm512_dpbusd_epi32(excess, shift, k);
     }
     excess = _mm512_add_epi32(_mm512_slli_epi32(excess, 7), excess);
     const __m512 of_keys = _mm512_loadu_ps(scales + tile * kTileRows);
@@ -304,13 +308,17 @@ inline void score_tiles(const Queries& queries, std::size_t stride, const std::i
   }
 }
 
+using ScoreTiles = void (*)(const Queries&, std::size_t, const std::int8_t*, const float*, std::size_t, float*,
+                            std::size_t);
+template <std::size_t kColumns>
+constexpr std::array<ScoreTiles, kMostQueries> kScoreTiles = {score_tiles<1, kColumns>, score_tiles<2, kColumns>,
+                                                              score_tiles<3, kColumns>, score_tiles<4, kColumns>,
+                                                              score_tiles<5, kColumns>, score_tiles<6, kColumns>};
+
 void score(const Queries& queries, std::size_t stride, const std::int8_t* keys, const float* scales, std::size_t tiles,
            float* out, std::size_t out_stride) {
-  using ScoreTiles =
-      void (*)(const Queries&, std::size_t, const std::int8_t*, const float*, std::size_t, float*, std::size_t);
-  static constexpr ScoreTiles kByCount[kMostQueries] = {score_tiles<1>, score_tiles<2>, score_tiles<3>,
-                                                        score_tiles<4>, score_tiles<5>, score_tiles<6>};
-  kByCount[queries.count - 1](queries, stride, keys, scales, tiles, out, out_stride);
+  const auto& kernels = stride % 64 == 0 ? kScoreTiles<64> : kScoreTiles<16>;
+  kernels[queries.count - 1](queries, stride, keys, scales, tiles, out, out_stride);
 }
 
 }  // namespace
