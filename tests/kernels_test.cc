@@ -40,16 +40,15 @@ struct MultiplyCase {
   std::size_t tokens;
   std::vector<std::byte> blocks;
   std::vector<std::int8_t> values;
+  std::vector<std::int8_t> stored;  // the values as a set wants them
   std::vector<float> scales;
-  std::vector<std::int32_t> offsets;
 
   Matrix matrix() const { return {.blocks = blocks.data(), .shape = shape}; }
-  Activations activations() {
-    return {.values = values.data(),
-            .scales = scales.data(),
-            .offsets = offsets.data(),
-            .columns = shape.padded_columns(),
-            .groups = shape.groups()};
+  Activations activations(const KernelSet& set) {
+    stored.clear();
+    for (const std::int8_t v : values) stored.push_back(static_cast<std::int8_t>(v + set.shift));
+    return {
+        .values = stored.data(), .scales = scales.data(), .columns = shape.padded_columns(), .groups = shape.groups()};
   }
   std::int8_t weight(std::size_t row, std::size_t column) const {
     const std::byte* block = blocks.data() + row / 16 * shape.block_bytes();
@@ -69,7 +68,7 @@ struct MultiplyCase {
 /// @param hostile  weights of -128, which only a damaged file has, and scales at the ends of their range
 MultiplyCase random_case(TileShape shape, std::size_t tokens, unsigned seed, bool hostile = false) {
   std::mt19937 generator(seed);
-  MultiplyCase c{.shape = shape, .tokens = tokens, .blocks = {}, .values = {}, .scales = {}, .offsets = {}};
+  MultiplyCase c{.shape = shape, .tokens = tokens, .blocks = {}, .values = {}, .stored = {}, .scales = {}};
   c.blocks.resize(shape.row_blocks() * shape.block_bytes());
   std::uniform_int_distribution<int> byte(-127, 127);
   for (std::size_t b = 0; b < shape.row_blocks(); ++b) {
@@ -87,11 +86,6 @@ MultiplyCase random_case(TileShape shape, std::size_t tokens, unsigned seed, boo
     c.values.push_back(static_cast<std::int8_t>(hostile ? (i % 2 == 0 ? 127 : -127) : byte(generator)));
   }
   c.scales = random_floats(tokens * shape.groups(), seed + 1);
-  for (std::size_t g = 0; g < tokens * shape.groups(); ++g) {
-    std::int32_t sum = 0;
-    for (std::size_t i = 0; i < shape.group; ++i) sum += c.values[g * shape.group + i];
-    c.offsets.push_back(-128 * sum);
-  }
   return c;
 }
 
@@ -133,7 +127,7 @@ TEST_P(EveryKernelSet, MultiplyHasTheBitsThatTheDefinitionGives) {
     for (const std::size_t tokens : {1U, 2U, 3U, 5U, 6U, 7U, 13U}) {
       MultiplyCase c = random_case(shape, tokens, ++seed);
       std::vector<float> out(tokens * shape.padded_rows(), -1.0F);
-      set().multiply(c.matrix(), 0, shape.row_blocks(), c.activations(), tokens, out.data(), shape.padded_rows());
+      set().multiply(c.matrix(), 0, shape.row_blocks(), c.activations(set()), tokens, out.data(), shape.padded_rows());
       EXPECT_EQ(bits(out), bits(multiply_by_definition(c))) << shape.rows << " x " << shape.columns << ", " << tokens;
     }
   }
@@ -142,7 +136,7 @@ TEST_P(EveryKernelSet, MultiplyHasTheBitsThatTheDefinitionGives) {
 TEST_P(EveryKernelSet, MultiplyIsExactForWeightsThatOnlyADamagedFileHas) {
   MultiplyCase c = random_case({32, 128, 64}, 3, 5, /*hostile=*/true);
   std::vector<float> out(3 * 32);
-  set().multiply(c.matrix(), 0, 2, c.activations(), 3, out.data(), 32);
+  set().multiply(c.matrix(), 0, 2, c.activations(set()), 3, out.data(), 32);
   EXPECT_EQ(bits(out), bits(multiply_by_definition(c)));
 }
 
@@ -150,7 +144,7 @@ TEST_P(EveryKernelSet, MultiplyWritesOnlyTheRowBlocksItWasGiven) {
   MultiplyCase c = random_case({80, 64, 32}, 2, 9);
   std::vector<float> expected = multiply_by_definition(c);
   std::vector<float> out(2 * 80, 7.0F);
-  set().multiply(c.matrix(), 1, 4, c.activations(), 2, out.data(), 80);
+  set().multiply(c.matrix(), 1, 4, c.activations(set()), 2, out.data(), 80);
   for (std::size_t i = 0; i < out.size(); ++i) {
     const bool given = i % 80 >= 16 && i % 80 < 64;
     EXPECT_EQ(out[i], given ? expected[i] : 7.0F) << i;
@@ -159,53 +153,104 @@ TEST_P(EveryKernelSet, MultiplyWritesOnlyTheRowBlocksItWasGiven) {
 
 TEST_P(EveryKernelSet, ScoreIsTheExactDotProductTimesBothScales) {
   for (const std::size_t stride : {16U, 64U, 80U, 128U}) {
-    const std::size_t tiles = 3;
-    std::mt19937 generator(static_cast<unsigned>(stride));
-    std::uniform_int_distribution<int> byte(-127, 127);
-    std::vector<std::int8_t> keys(tiles * 16 * stride);
-    std::vector<std::int8_t> high(stride);
-    std::vector<std::int8_t> low(stride);
-    for (auto& k : keys) k = static_cast<std::int8_t>(byte(generator));
-    std::int32_t high_sum = 0;
-    std::int32_t low_sum = 0;
-    for (auto& q : high) high_sum += q = static_cast<std::int8_t>(byte(generator));
-    for (auto& q : low) low_sum += q = static_cast<std::int8_t>(byte(generator) / 2);
-    const std::vector<float> scales = random_floats(tiles * 16, 3);
-    std::vector<float> out(tiles * 16);
-    set().score({.high = high.data(),
-                 .low = low.data(),
-                 .scale = 0.37F,
-                 .high_offset = -128 * high_sum,
-                 .low_offset = -128 * low_sum},
-                stride, keys.data(), scales.data(), tiles, out.data());
-    for (std::size_t slot = 0; slot < tiles * 16; ++slot) {
-      std::int32_t dot = 0;
-      for (std::size_t i = 0; i < stride; ++i) {
-        dot += keys[slot / 16 * 16 * stride + i / 4 * 64 + slot % 16 * 4 + i % 4] * (128 * high[i] + low[i]);
+    for (std::size_t count = 1; count <= kernels::kMostQueries; ++count) {
+      const std::size_t tiles = 3;
+      const std::size_t out_stride = tiles * 16 + 16;
+      std::mt19937 generator(static_cast<unsigned>(stride + count));
+      std::uniform_int_distribution<int> byte(-127, 127);
+      std::vector<std::int8_t> keys(tiles * 16 * stride);
+      for (auto& k : keys) k = static_cast<std::int8_t>(byte(generator));
+      std::vector<int> parts(stride * count * 2);  // [stride / 4][count][high, low][4]
+      for (std::size_t i = 0; i < parts.size(); ++i) parts[i] = i / 4 % 2 == 0 ? byte(generator) : byte(generator) / 2;
+      std::vector<std::int8_t> values;
+      for (const int part : parts) values.push_back(static_cast<std::int8_t>(part + set().shift));
+      const std::vector<float> query_scales = random_floats(count, 8);
+      const std::vector<float> scales = random_floats(tiles * 16, 3);
+      std::vector<float> out(count * out_stride, 7.0F);
+      set().score({.values = values.data(), .scales = query_scales.data(), .count = count}, stride, keys.data(),
+                  scales.data(), tiles, out.data(), out_stride);
+      for (std::size_t q = 0; q < count; ++q) {
+        for (std::size_t slot = 0; slot < out_stride; ++slot) {
+          if (slot >= tiles * 16) {
+            EXPECT_EQ(out[q * out_stride + slot], 7.0F) << "behind the tiles";
+            continue;
+          }
+          std::int32_t dot = 0;
+          for (std::size_t i = 0; i < stride; ++i) {
+            const int* four = &parts[(i / 4 * count + q) * 8];
+            dot += keys[slot / 16 * 16 * stride + i / 4 * 64 + slot % 16 * 4 + i % 4] *
+                   (128 * four[i % 4] + four[4 + i % 4]);
+          }
+          EXPECT_EQ(out[q * out_stride + slot], static_cast<float>(dot) * (query_scales[q] * scales[slot])) << slot;
+        }
       }
-      EXPECT_EQ(out[slot], static_cast<float>(dot) * (0.37F * scales[slot])) << slot;
     }
+  }
+}
+
+TEST_P(EveryKernelSet, ScoreOfTheLargestHeadStaysExact) {
+  // 1024 elements at their largest: the dot product is 127 * 128 * 128 * 1024, just below 2^31; a damaged cache's -128.
+  const std::size_t stride = 1024;
+  const std::vector<std::int8_t> keys(16 * stride, -128);
+  std::vector<float> x(stride, 1.0F);
+  std::vector<std::int8_t> values(2 * stride);
+  const float scale = set().quantize_query(x.data(), stride, stride, 1, values.data());
+  const std::vector<float> scales(16, 1.0F);
+  std::vector<float> out(16);
+  set().score({.values = values.data(), .scales = &scale, .count = 1}, stride, keys.data(), scales.data(), 1,
+              out.data(), 16);
+  for (const float score : out) EXPECT_EQ(score, -127.0F * 128 * 128 * 1024 * scale);
+}
+
+TEST_P(EveryKernelSet, QuantizeQueryKeepsFifteenBits) {
+  for (const std::size_t n : {16U, 24U, 64U}) {
+    const std::size_t stride = (n + 15) / 16 * 16;
+    const std::size_t count = 3;
+    const std::vector<float> x = random_floats(n, 12);
+    std::vector<std::int8_t> values(stride * count * 2, 99);
+    const float scale = set().quantize_query(x.data(), n, stride, count, values.data() + 8);  // the second of three
+    float top = 0;
+    for (const float v : x) top = std::max(top, std::fabs(v));
+    EXPECT_EQ(scale, top / (127.0F * 128.0F));
+    for (std::size_t i = 0; i < stride; ++i) {
+      const std::int8_t* four = &values[(i / 4 * count + 1) * 8];
+      const int high = static_cast<std::int8_t>(four[i % 4] - set().shift);
+      const int low = static_cast<std::int8_t>(four[4 + i % 4] - set().shift);
+      EXPECT_LE(std::abs(low), 64);
+      const double expected = i < n ? static_cast<double>(x[i]) / static_cast<double>(scale) : 0.0;
+      EXPECT_NEAR(128 * high + low, expected, 0.51) << i;
+    }
+    EXPECT_EQ(values[0], 99) << "another query's place";
+  }
+  // What only a hostile file has: zero, and no scale that could spread.
+  for (const float odd : {0.0F, 1e-36F, 3e38F, std::numeric_limits<float>::infinity()}) {
+    const std::vector<float> x(16, odd);
+    std::vector<std::int8_t> values(32);
+    EXPECT_EQ(set().quantize_query(x.data(), 16, 16, 1, values.data()), 0.0F) << odd;
   }
 }
 
 TEST_P(EveryKernelSet, MixAddsTheValuesInAscendingOrder) {
   for (const std::size_t stride : {16U, 64U, 80U, 144U}) {
-    const std::size_t count = 19;
-    std::mt19937 generator(4);
-    std::uniform_int_distribution<int> byte(-127, 127);
-    std::vector<std::int8_t> values(count * stride);
-    for (auto& v : values) v = static_cast<std::int8_t>(byte(generator));
-    const std::vector<float> scales = random_floats(count, 5);
-    const std::vector<float> weights = random_floats(count, 6);
-    std::vector<float> out = random_floats(stride, 7);
-    std::vector<float> expected = out;
-    for (std::size_t i = 0; i < stride; ++i) {
-      for (std::size_t j = 0; j < count; ++j) {
-        expected[i] = std::fma(weights[j] * scales[j], static_cast<float>(values[j * stride + i]), expected[i]);
+    for (std::size_t queries = 1; queries <= kernels::kMostQueries; ++queries) {
+      const std::size_t count = 19;
+      const std::size_t weights_stride = count + 5;
+      std::mt19937 generator(4);
+      std::uniform_int_distribution<int> byte(-127, 127);
+      std::vector<std::int8_t> values(count * stride);
+      for (auto& v : values) v = static_cast<std::int8_t>(byte(generator));
+      const std::vector<float> weights = random_floats(queries * weights_stride, 6);
+      std::vector<float> out = random_floats(queries * stride, 7);
+      std::vector<float> expected = out;
+      for (std::size_t i = 0; i < queries * stride; ++i) {
+        for (std::size_t j = 0; j < count; ++j) {
+          expected[i] = std::fma(weights[i / stride * weights_stride + j],
+                                 static_cast<float>(values[j * stride + i % stride]), expected[i]);
+        }
       }
+      set().mix(values.data(), count, stride, weights.data(), weights_stride, queries, out.data());
+      EXPECT_EQ(bits(out), bits(expected));
     }
-    set().mix(values.data(), scales.data(), weights.data(), count, stride, out.data());
-    EXPECT_EQ(bits(out), bits(expected));
   }
 }
 
@@ -250,20 +295,14 @@ TEST_P(EveryKernelSet, FloatKernelsHaveTheReferencesBitsAtEveryLength) {
 struct Quantized {
   std::vector<std::int8_t> values;
   std::vector<float> scales;
-  std::vector<std::int32_t> offsets;
 };
 
 Quantized quantize(const KernelSet& k, const std::vector<float>& x, std::size_t group) {
   const std::size_t groups = (x.size() + group - 1) / group;
-  Quantized q{.values = std::vector<std::int8_t>(groups * group, 99),
-              .scales = std::vector<float>(groups),
-              .offsets = std::vector<std::int32_t>(groups)};
+  Quantized q{.values = std::vector<std::int8_t>(groups * group, 99), .scales = std::vector<float>(groups)};
   k.quantize(x.data(), x.size(),
-             {.values = q.values.data(),
-              .scales = q.scales.data(),
-              .offsets = q.offsets.data(),
-              .columns = groups * group,
-              .groups = groups});
+             {.values = q.values.data(), .scales = q.scales.data(), .columns = groups * group, .groups = groups});
+  for (std::int8_t& v : q.values) v = static_cast<std::int8_t>(v - k.shift);
   return q;
 }
 
@@ -275,7 +314,6 @@ TEST_P(EveryKernelSet, QuantizeRoundsToNearestEvenWithTheLargestAt127) {
   EXPECT_EQ(std::vector<std::int8_t>(q.values.begin(), q.values.begin() + 9),
             (std::vector<std::int8_t>{127, 0, 2, 2, 0, -2, -127, 0, 1}));
   for (std::size_t i = 9; i < 32; ++i) EXPECT_EQ(q.values[i], 0) << "the padding";
-  EXPECT_EQ(q.offsets[0], -128 * (127 + 0 + 2 + 2 + 0 - 2 - 127 + 0 + 1));
 }
 
 TEST_P(EveryKernelSet, QuantizeOfAZeroOrVanishingGroupHasScaleZero) {
@@ -293,7 +331,6 @@ TEST_P(EveryKernelSet, QuantizeHasTheReferencesBitsEvenForInfinityAndNan) {
   const Quantized expected = quantize(reference(), x, 32);
   const Quantized actual = quantize(set(), x, 32);
   EXPECT_EQ(actual.values, expected.values);
-  EXPECT_EQ(actual.offsets, expected.offsets);
 }
 
 TEST_P(EveryKernelSet, ExponentiateIsExpWithinTwoUlp) {

@@ -244,6 +244,9 @@ inline void rotate(const float* x, const float* cosines, const float* sines, std
   });
 }
 
+/// Bytes by which mixing runs ahead of itself: a decode step finds the cache's values in main memory.
+constexpr std::size_t kMixAhead = 6144;
+
 /// kRegisters times 16 elements of kQueries rows: every value is loaded and converted once for all queries.
 template <std::size_t kQueries, std::size_t kRegisters>
 inline void mix_columns(const std::int8_t* values, std::size_t count, std::size_t stride, const float* weights,
@@ -253,6 +256,7 @@ inline void mix_columns(const std::int8_t* values, std::size_t count, std::size_
     for (std::size_t k = 0; k < kRegisters; ++k) sums[q][k] = load(out + q * stride + 16 * k);
   }
   for (std::size_t j = 0; j < count; ++j) {
+    __builtin_prefetch(values + j * stride + kMixAhead);
     Lanes v[kRegisters];
     for (std::size_t k = 0; k < kRegisters; ++k) v[k] = to_float(load_int8(values + j * stride + 16 * k));
     for (std::size_t q = 0; q < kQueries; ++q) {
