@@ -57,8 +57,11 @@ Result<Findings> soak(Engine& engine, std::uint64_t tokens, std::vector<float>& 
   Findings found;
   std::uint64_t allocations_before = 0;
   Progress progress("soak", "tokens");
-  for (std::uint64_t i = 0; i < tokens + kWarmUp; ++i) {
-    if (i == kWarmUp) {
+  // Until the ring has gone round once there is code that has not run yet.
+  const CachePolicy& policy = session.policy();
+  const std::uint64_t warm_up = kWarmUp + (policy.evicts ? std::uint64_t{policy.sinks} + policy.window : 0);
+  for (std::uint64_t i = 0; i < tokens + warm_up; ++i) {
+    if (i == warm_up) {
       found.rss_start = resident_bytes();  // the first time its own code comes in
       found.rss_start = resident_bytes();
       allocations_before = allocations_so_far();
@@ -68,7 +71,7 @@ Result<Findings> soak(Engine& engine, std::uint64_t tokens, std::vector<float>& 
     const Token next = session.sample(logits);
     const auto end = std::chrono::steady_clock::now();
     // During the warm-up the first places are written over and over, so that every line of this loop has run before.
-    const std::uint64_t place = i < kWarmUp ? 0 : i - kWarmUp;
+    const std::uint64_t place = i < warm_up ? 0 : i - warm_up;
     seconds[place] = std::chrono::duration<float>(end - start).count();
     nll[place] = static_cast<float>(log_sum_exp(logits) - static_cast<double>(logits[next]));
     progress.update(place, tokens);
