@@ -7,6 +7,7 @@
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <thread>
 #include <vector>
 
 #include "apps/command.h"
@@ -66,6 +67,8 @@ Result<Findings> soak(Engine& engine, std::uint64_t tokens, std::vector<float>& 
       found.rss_start = resident_bytes();
       allocations_before = allocations_so_far();
     }
+    // A pause sends the workers to sleep: on a busy machine they do later, and that code must have run as well.
+    if (i == warm_up / 2) std::this_thread::sleep_for(std::chrono::milliseconds(5));
     const auto start = std::chrono::steady_clock::now();
     RILL_ASSIGN(const std::span<const float> logits, session.prefill({&token, 1}));
     const Token next = session.sample(logits);
