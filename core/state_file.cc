@@ -141,28 +141,27 @@ Result<StateFile> StateFile::open(std::string_view path, const StateIdentity& id
   return state;
 }
 
-/// Reads the newest whole slot. kBadInput if there is none although there should be.
+/// Reads both slots, the newest whole one last. kBadInput if there is none although there should be.
 Status StateFile::choose(const Slots& slots, std::span<std::byte> slot) {
   const auto is_state = [&](std::size_t i) { return slots.found[i] == Found::kHeader; };
   const bool is_b_newer = is_state(1) && (!is_state(0) || slots.headers[1].generation > slots.headers[0].generation);
-  const std::size_t newer = is_b_newer ? 1 : 0;
-  RILL_ASSIGN(found_, read_if_whole(slots, newer, slot));
-  newest_ = newer;
+  newest_ = is_b_newer ? 1 : 0;
+  RILL_ASSIGN(bool is_other_whole, read_if_whole(slots, 1 - newest_, slot));
+  RILL_ASSIGN(found_, read_if_whole(slots, newest_, slot));
   if (!found_) {
-    newest_ = 1 - newer;
+    newest_ = 1 - newest_;
+    is_other_whole = false;
     RILL_ASSIGN(found_, read_if_whole(slots, newest_, slot));
   }
-  if (!found_) return begin_anew(slots, slot);
+  if (!found_ || !is_state(newest_)) return begin_anew(slots, slot);
   generation_ = slots.headers[newest_].generation;
 
-  const std::size_t other = 1 - newest_;
   RILL_ASSIGN(const std::uint64_t file_bytes, file_.size());
   const char letter = newest_ == 0 ? 'A' : 'B';
   if (file_bytes < 2 * slot.size()) {
     notice_ = text(file_.name(), ": ", file_bytes, " bytes, expected ", 2 * slot.size(), "; slot ", letter,
                    " is whole and is used, save ", generation_);
-  } else if (other == newer || slots.found[other] == Found::kDamaged || slots.found[other] == Found::kForeign) {
-    if (slots.found[other] == Found::kBlank || slots.found[other] == Found::kZeros) return {};
+  } else if (!is_other_whole) {
     notice_ = text(file_.name(), ": a slot is damaged (its save was cut off, or it was altered); slot ", letter,
                    " is whole and is used, save ", generation_);
   }
@@ -171,6 +170,7 @@ Status StateFile::choose(const Slots& slots, std::span<std::byte> slot) {
 
 /// Where no slot is whole: Ok if nothing that was ever saved is lost by it.
 Status StateFile::begin_anew(const Slots& slots, std::span<std::byte> slot) {
+  found_ = false;
   newest_ = 1;
   if (slots.both(Found::kZeros, Found::kZeros)) {
     RILL_ASSIGN(const std::uint64_t file_bytes, file_.size());
@@ -194,8 +194,9 @@ Status StateFile::begin_anew(const Slots& slots, std::span<std::byte> slot) {
 }
 
 Result<bool> StateFile::read_if_whole(const Slots& slots, std::size_t index, std::span<std::byte> slot) const {
-  if (slots.found[index] != Found::kHeader) return false;
+  if (slots.found[index] != Found::kHeader && slots.found[index] != Found::kBlank) return false;
   RILL_TRY(file_.read(index * slot.size(), slot));
+  if (slots.found[index] == Found::kBlank) return is_zero(payload_of(slot));
   return crc32(payload_of(slot).first(payload_bytes_)) == slots.headers[index].payload_crc32;
 }
 
