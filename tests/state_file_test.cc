@@ -166,7 +166,8 @@ TEST_F(StateFileTest, TheFirstSaveThatIsCutOffLeavesABeginning) {
 
 TEST_F(StateFileTest, AFileWhoseMakingWasCutOffIsANewOne) {
   const std::string made = make(0);
-  for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{511}, std::size_t{512}, kSlot, 2 * kSlot}) {
+  for (const std::size_t size :
+       {std::size_t{0}, std::size_t{1}, std::size_t{511}, std::size_t{512}, kSlot, 2 * kSlot}) {
     EXPECT_EQ(open_bytes(std::string(size, '\0')), 0) << size;
     EXPECT_EQ(read_all(path_), made) << size;
   }
