@@ -152,7 +152,9 @@ Status talk(const ChatArguments& arguments, ChatSetting& setting, SessionKeeper&
   static std::vector<char> output(1U << 16U);
   std::setvbuf(stdout, output.data(), _IOFBF, output.size());  // so that the first reply does not allocate one
   LineReader reader;
-  RILL_TRY(begin_or_resume(arguments, setting, keeper));
+  if (const Status status = begin_or_resume(arguments, setting, keeper); !status.ok()) {
+    return termination_pending() ? Status() : status;
+  }
   RILL_TRY(setting.state->settle());
   if (json && arguments.state.is_asked_for()) print_restored(setting.restored, *setting.conversation);
   return arguments.prompt.has_value() ? say_and_print(setting, *arguments.prompt, json)

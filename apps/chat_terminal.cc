@@ -74,10 +74,10 @@ Result<bool> run_command(std::string_view line, ChatSetting& setting) {
 Status chat_on_terminal(ChatSetting& setting) {
   std::setlocale(LC_CTYPE, "");
   print_header(setting);
-  if (setting.restored) {
+  if (const std::uint64_t turns = setting.conversation->turns(); setting.restored && turns > 0) {
     print_recent_text(*setting.conversation->note());
-    std::fprintf(stderr, "The conversation goes on after %llu turns; /reset begins anew.\n",
-                 static_cast<unsigned long long>(setting.conversation->turns()));
+    std::fprintf(stderr, "The conversation goes on after %llu turn%s; /reset begins anew.\n",
+                 static_cast<unsigned long long>(turns), turns == 1 ? "" : "s");
   }
   catch_interrupts();
   rl_initialize();

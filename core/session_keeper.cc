@@ -69,6 +69,7 @@ Status SessionKeeper::start_thread() {
   sigset_t before;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  phase_ = kWriting;  // until it has begun: whatever a thread's own beginning takes is taken before the first token
   const std::span<std::byte> stack = engine_->keeper_stack();
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
@@ -76,7 +77,10 @@ Status SessionKeeper::start_thread() {
   if (error == 0) error = pthread_create(&thread_, &attributes, thread_main, this);
   pthread_attr_destroy(&attributes);
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (error == 0) return {};
+  if (error == 0) {
+    wait_while(kWriting);
+    return {};
+  }
   errno = error;
   return system_failure(text("the thread that saves the state"), "starting it");
 }
@@ -117,10 +121,10 @@ void* SessionKeeper::thread_main(void* keeper) {
 
 void SessionKeeper::serve() {
   for (;;) {
+    enter(kIdle);
     wait_while(kIdle);
     if (phase_.load(std::memory_order_acquire) == kEnding) return;
     status_ = file_.write(engine_->state_snapshot());
-    enter(kIdle);
   }
 }
 
