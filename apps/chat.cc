@@ -84,9 +84,9 @@ Status say_and_print(ChatSetting& setting, std::string_view user, bool json) {
     printer.add(text);
     return std::ferror(stdout) == 0 && !termination_pending();
   });
-  // A reply's end says that the turn is on the disk.
+  // A reply's end says that the turn is on the disk, or goes on without a state.
   const Status kept = setting.state->settle();
-  printer.end(reply);
+  printer.end(kept.ok() ? reply : Result<Reply>(kept));
   RILL_TRY(kept);
   if (!reply.ok() && termination_pending()) return {};  // before the reply began: the turn was not taken
   if (std::ferror(stdout) != 0) return system_failure(text("standard output"), "writing the reply");

@@ -11,12 +11,14 @@ only; any failure names its seed.
    the replies that follow those, or a refusal (exit 4) that leaves the file alone; never a crash.
 4. kill -9 of `rill perplexity --state`, a tenth of N times: ends with the NLLs of a run that nobody killed.
 5. SIGTERM, a tenth of N times: exit 0 within a second, the turn saved.
+6. A full disk, a read-only file, a second process, another policy or system prompt: the sentences and exit codes.
 """
 
 import argparse
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -43,9 +45,14 @@ class Setting:
         self.model = os.path.join(folder, "model.rill")
         self.state = os.path.join(folder, "talk.state")
         self.random = random.Random(arguments.seed)
-        subprocess.run([self.rill, "quantize", arguments.checkpoint, "--tokenizer", arguments.tokenizer, "--chat-form",
-                        "llama2", "--group", "64", "-o", self.model], check=True, stdout=subprocess.DEVNULL)
-        self.options = ["--window", "60", "--temp", "1", "--repeat-penalty", "1.1", "-n", str(REPLY_TOKENS),
+        self.longest_delay = arguments.longest_delay
+        if arguments.model:
+            self.model = arguments.model
+        else:
+            subprocess.run([self.rill, "quantize", arguments.checkpoint, "--tokenizer", arguments.tokenizer,
+                            "--chat-form", "llama2", "--group", "64", "-o", self.model], check=True,
+                           stdout=subprocess.DEVNULL)
+        self.options = ["--window", str(arguments.window), "--temp", "1", "--repeat-penalty", "1.1", "-n", str(REPLY_TOKENS),
                         "--threads", "1", "--json"]
         talk = subprocess.run([self.rill, "chat", self.model, *self.options], check=True, capture_output=True,
                               input="".join(turn(i) + "\n" for i in range(TURNS)), text=True)
@@ -93,7 +100,7 @@ def kill_while_talking(setting, kills, every):
     taken = ahead = cut = torn = done = 0
     while done < kills:
         process = setting.start(*(["--state-every", "3"] if every else []))
-        timer = threading.Timer(setting.random.uniform(0.0, 0.15), process.kill)
+        timer = threading.Timer(setting.random.uniform(0.0, setting.longest_delay), process.kill)
         timer.start()
         first = next_object(process)
         if first is not None:
@@ -240,16 +247,58 @@ def terminate(setting, times):
             raise Failure(f"SIGTERM {i}: {first}, {last}, then {again}")
 
 
+def expect_faults(setting):
+    """Files that cannot be had: a sentence, and on without a state, or exit 1 with --state-required."""
+    def run(*more, limit=None):
+        def lower():
+            if limit is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        return subprocess.run([setting.rill, "chat", setting.model, *setting.options, "--state", setting.state, *more],
+                              input=turn(0) + "\n", capture_output=True, text=True, preexec_fn=lower)
+
+    def expect(what, sentence, limit=None, restored=False):
+        said = run(limit=limit)
+        lines = [json.loads(line) for line in said.stdout.splitlines()]
+        if said.returncode != 0 or lines[0]["restored"] != restored or len(lines) != 2 or sentence not in said.stderr:
+            raise Failure(f"{what}: exit {said.returncode}, {lines}: {said.stderr}")
+        if not restored and lines[1]["reply"] != setting.replies[0]:
+            raise Failure(f"{what}: another reply than without a state")
+        said = run("--state-required", limit=limit)
+        if said.returncode != 1 or sentence not in said.stderr:
+            raise Failure(f"{what}, required: exit {said.returncode}: {said.stderr}")
+
+    setting.remove_state()
+    expect("no room for the file", "taking its room on the disk failed: File too large", limit=5000)
+    process = setting.start()
+    next_object(process)
+    expect("a second process", "another process has locked it")
+    end(process)
+    os.chmod(setting.state, 0o400)
+    expect("a read-only file", "the file is read-only")
+    os.chmod(setting.state, 0o600)
+    expect("a disk that takes no more", "writing failed: File too large", limit=1000, restored=True)
+    with open(setting.state, "rb") as file:
+        before = file.read()
+    for more, sentence in ((["--sinks", "3"], "a state of policy stream"), (["--system", "x"], "another system prompt")):
+        said = run(*more)
+        with open(setting.state, "rb") as file:
+            if said.returncode != 4 or sentence not in said.stderr or file.read() != before:
+                raise Failure(f"{more}: exit {said.returncode}: {said.stderr}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rill", required=True)
-    parser.add_argument("--checkpoint", required=True, help="stories260K.bin")
-    parser.add_argument("--tokenizer", required=True, help="tok512.model")
+    parser.add_argument("--checkpoint", default="", help="stories260K.bin, a model that is fast")
+    parser.add_argument("--tokenizer", default="", help="tok512.model")
+    parser.add_argument("--model", default="", help="a .rill file instead, with a chat form")
+    parser.add_argument("--window", type=int, default=60)
+    parser.add_argument("--longest-delay", type=float, default=0.15, help="seconds from a start to its kill")
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    if not os.path.exists(arguments.checkpoint):
-        print(f"needs {arguments.checkpoint}, which is not here")
+    if not os.path.exists(arguments.model or arguments.checkpoint):
+        print(f"needs {arguments.model or arguments.checkpoint}, which is not here")
         return 77  # what ctest takes for "skipped"
     few = max(1, arguments.kills // 10)
     with tempfile.TemporaryDirectory(prefix="rill-kill-") as folder:
@@ -267,6 +316,8 @@ def main():
             print(f"perplexity: {kill_perplexity(setting, few)} runs, the same NLLs", flush=True)
             terminate(setting, few)
             print(f"{few} SIGTERMs: exit 0 within a second, saved", flush=True)
+            expect_faults(setting)
+            print("faults: each a sentence and its exit code", flush=True)
         except Failure as failure:
             print(f"FAILED (seed {arguments.seed}): {failure}", file=sys.stderr)
             return 1
