@@ -13,7 +13,9 @@
 #include "apps/chat_output.h"
 #include "apps/chat_terminal.h"
 #include "apps/command.h"
+#include "apps/interrupt.h"
 #include "apps/model_options.h"
+#include "apps/state_options.h"
 #include "core/conversation.h"
 
 namespace rill::apps {
@@ -24,6 +26,7 @@ struct ChatArguments {
   std::optional<std::string> prompt;
   std::optional<std::string> system;
   std::uint64_t most_tokens = 512;
+  StateArguments state;
 };
 
 /// Lines of standard input in one fixed buffer.
@@ -34,7 +37,8 @@ class LineReader {
   LineReader() : buffer_(kLongestLine) {}
 
   enum class Outcome : std::uint8_t { kLine, kTooLong, kEnd };
-  /// The next line without its end; borrowed until the next call. Of one that is too long nothing is kept.
+  /// The next line without its end; borrowed until the next call. Of one that is too long nothing is kept. SIGTERM is
+  /// an end, too.
   Outcome next(std::string_view& line) {
     std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
     end_ -= begin_;
@@ -54,6 +58,7 @@ class LineReader {
         too_long = true;
         end_ = looked_at = 0;
       }
+      if (!wait_for_input(STDIN_FILENO)) return Outcome::kEnd;
       const ssize_t size = ::read(STDIN_FILENO, buffer_.data() + end_, buffer_.size() - end_);
       if (size < 0 && errno == EINTR) continue;
       if (size <= 0) {
@@ -77,9 +82,13 @@ Status say_and_print(ChatSetting& setting, std::string_view user, bool json) {
   printer.begin();
   const Result<Reply> reply = setting.conversation->say(user, setting.most_tokens, [&](std::string_view text) {
     printer.add(text);
-    return std::ferror(stdout) == 0;
+    return std::ferror(stdout) == 0 && !termination_pending();
   });
-  printer.end(reply);
+  // A reply's end says that the turn is on the disk, or goes on without a state.
+  const Status kept = setting.state->settle();
+  printer.end(kept.ok() ? reply : Result<Reply>(kept));
+  RILL_TRY(kept);
+  if (!reply.ok() && termination_pending()) return {};  // before the reply began: the turn was not taken
   if (std::ferror(stdout) != 0) return system_failure(text("standard output"), "writing the reply");
   RILL_TRY(reply.status());
   print_notes(*reply, setting.engine->plan().options.policy);
@@ -105,9 +114,51 @@ Status chat_in_pipe(ChatSetting& setting, LineReader& reader, bool json) {
       std::fprintf(stderr, "rill: %.*s\n", static_cast<int>(status.message().size()), status.message().data());
       last = status;
     }
-    if (std::ferror(stdout) != 0) break;
+    if (std::ferror(stdout) != 0 || termination_pending()) break;
+    if (setting.state->must_stop()) break;
   }
   return last;
+}
+
+/// Begins the conversation, or goes on with the one that was kept.
+Status begin_or_resume(const ChatArguments& arguments, ChatSetting& setting, SessionKeeper& keeper) {
+  Conversation& conversation = *setting.conversation;
+  RILL_ASSIGN(setting.restored, open_state(arguments.state, keeper, *setting.engine, "chat"));
+  if (keeper.is_open()) conversation.keep_in(keeper, arguments.state.every);
+  if (!setting.restored) return conversation.begin(setting.system);
+  const std::string_view system = setting.system;
+  // A prompt that is too long for the note can only be compared.
+  const ConversationNote& note = *conversation.note();
+  const bool takes_theirs = !arguments.system.has_value() && (note.system_bytes > 0 || note.has_system == 0);
+  const Status status = conversation.resume(takes_theirs ? nullptr : &system);
+  if (!status.ok()) {
+    return bad_input(
+        {.where = text(arguments.state.file), .what = text(status.message()), .expected = {}, .remedy = {}});
+  }
+  if (takes_theirs) setting.system = std::string(note.system, note.system_bytes);
+  return {};
+}
+
+Status talk(const ChatArguments& arguments, ChatSetting& setting, SessionKeeper& keeper) {
+  const bool json = arguments.model.json;
+  const bool on_terminal =
+      !arguments.prompt.has_value() && !json && ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1;
+  catch_termination();
+  setting.conversation->set_stop(termination_pending);
+  if (on_terminal) {
+    RILL_TRY(begin_or_resume(arguments, setting, keeper));
+    return chat_on_terminal(setting);
+  }
+  static std::vector<char> output(1U << 16U);
+  std::setvbuf(stdout, output.data(), _IOFBF, output.size());  // so that the first reply does not allocate one
+  LineReader reader;
+  if (const Status status = begin_or_resume(arguments, setting, keeper); !status.ok()) {
+    return termination_pending() ? Status() : status;
+  }
+  RILL_TRY(setting.state->settle());
+  if (json && arguments.state.is_asked_for()) print_restored(setting.restored, *setting.conversation);
+  return arguments.prompt.has_value() ? say_and_print(setting, *arguments.prompt, json)
+                                      : chat_in_pipe(setting, reader, json);
 }
 
 Status run_chat(const ChatArguments& arguments) {
@@ -122,7 +173,7 @@ Status run_chat(const ChatArguments& arguments) {
   ChatSetting setting;
   setting.system = arguments.system.value_or(std::string(chat.default_system));
   setting.most_tokens = arguments.most_tokens;
-  StreamNeeds needs;
+  StreamNeeds needs{.keeps_state = arguments.state.is_asked_for()};
   if (arguments.model.sinks == "system") {
     RILL_ASSIGN(needs.system_tokens, count_system_tokens(model, *chat.form, setting.system));
   }
@@ -130,20 +181,12 @@ Status run_chat(const ChatArguments& arguments) {
   RILL_ASSIGN(Engine engine, start_engine(model, options));
   engine.session(0).set_sampling(sampling_options(arguments.model, model.config()));
   RILL_ASSIGN(Conversation conversation, Conversation::open(engine, 0, *chat.form));
+  SessionKeeper keeper;  // goes before the engine does, and waits for its last save
+  StateWatch watch(arguments.state, keeper);
   setting.engine = &engine;
   setting.conversation = &conversation;
-
-  const bool json = arguments.model.json;
-  if (!arguments.prompt.has_value() && !json && ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1) {
-    RILL_TRY(conversation.begin(setting.system));
-    return chat_on_terminal(setting);
-  }
-  static std::vector<char> output(1U << 16U);
-  std::setvbuf(stdout, output.data(), _IOFBF, output.size());  // so that the first reply does not allocate one
-  LineReader reader;
-  RILL_TRY(conversation.begin(setting.system));
-  return arguments.prompt.has_value() ? say_and_print(setting, *arguments.prompt, json)
-                                      : chat_in_pipe(setting, reader, json);
+  setting.state = &watch;
+  return talk(arguments, setting, keeper);
 }
 
 }  // namespace
@@ -156,9 +199,15 @@ void add_chat(CLI::App& app, Action& action) {
   command.add_option("-p,--prompt", arguments->prompt, "One turn, then exit");
   command.add_option("--system", arguments->system, "The system prompt (default: the model's own); \"\" for none");
   command.add_option("-n", arguments->most_tokens, "Most tokens of a reply")->capture_default_str();
+  add_state_arguments(command, arguments->state,
+                      "Save every N tokens of a reply as well (default: at each turn's end only)");
   command.footer(
       "On a terminal /help lists commands. From a pipe each line is a turn; standard output holds replies only.\n"
-      "Example: rill chat smollm2.rill --sinks system --window 508 -p \"What is the capital of France?\"");
+      "With --state and --json the first object is {\"restored\": true or false, \"turns\": N}. SIGTERM ends the "
+      "reply,\n"
+      "saves and exits 0.\n"
+      "Example: rill chat smollm2.rill --sinks system --window 508 -p \"What is the capital of France?\"\n"
+      "         rill chat smollm2.rill --state talk.state --state-every 64");
   command.callback([arguments, &action] { action = [arguments] { return run_chat(*arguments); }; });
 }
 

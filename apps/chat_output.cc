@@ -1,5 +1,10 @@
 #include "apps/chat_output.h"
 
+#include <array>
+#include <span>
+
+#include "core/utf8.h"
+
 namespace rill::apps {
 namespace {
 
@@ -71,6 +76,31 @@ void ReplyPrinter::end(const Result<Reply>& reply) {
     std::fputc('\n', stdout);
   }
   std::fflush(stdout);
+}
+
+void print_restored(bool restored, const Conversation& conversation) {
+  const ConversationNote* note = conversation.note();
+  std::printf("{\"restored\":%s,\"turns\":%llu,\"reply_cut\":%s}\n", restored ? "true" : "false",
+              static_cast<unsigned long long>(conversation.turns()),
+              restored && note != nullptr && note->is_mid_reply != 0 ? "true" : "false");
+  std::fflush(stdout);
+}
+
+void print_recent_text(const ConversationNote& note) {
+  std::string_view rest(note.text, note.text_bytes);
+  if (rest.size() == ConversationNote::kTextBytes) {  // its beginning is cut: from the next line on
+    const std::size_t line = rest.find('\n');
+    if (line != std::string_view::npos) rest.remove_prefix(line + 1);
+  }
+  std::array<char, 1024> buffer{};
+  while (!rest.empty()) {
+    const std::size_t size = move_as_utf8(rest, buffer);
+    if (size == 0) break;
+    for (char& c : std::span(buffer).first(size)) {
+      if (c != '\n' && (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)) c = '?';
+    }
+    std::fwrite(buffer.data(), 1, size, stderr);
+  }
 }
 
 void print_notes(const Reply& reply, const CachePolicy& policy) {

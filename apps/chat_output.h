@@ -22,6 +22,14 @@ class ReplyPrinter {
   bool json_;
 };
 
+/// The first object of a chat that keeps its state: {"restored": ..., "turns": ..., "reply_cut": ...}.
+/// @param conversation  as it was restored, or begun
+void print_restored(bool restored, const Conversation& conversation);
+
+/// What a person is shown of a conversation that goes on: its last words, on standard error, without control
+/// characters.
+void print_recent_text(const ConversationNote& note);
+
 /// What to tell a person about a turn besides its reply, on standard error: nothing in most cases.
 void print_notes(const Reply& reply, const CachePolicy& policy);
 

@@ -74,6 +74,11 @@ Result<bool> run_command(std::string_view line, ChatSetting& setting) {
 Status chat_on_terminal(ChatSetting& setting) {
   std::setlocale(LC_CTYPE, "");
   print_header(setting);
+  if (const std::uint64_t turns = setting.conversation->turns(); setting.restored && turns > 0) {
+    print_recent_text(*setting.conversation->note());
+    std::fprintf(stderr, "The conversation goes on after %llu turn%s; /reset begins anew.\n",
+                 static_cast<unsigned long long>(turns), turns == 1 ? "" : "s");
+  }
   catch_interrupts();
   rl_initialize();
   using_history();
@@ -83,8 +88,8 @@ Status chat_on_terminal(ChatSetting& setting) {
     const std::unique_ptr<char, void (*)(void*)> line(readline("> "), std::free);
     if (line == nullptr) {
       std::fputc('\n', stderr);
-      if (take_interrupt()) continue;
-      return {};
+      if (take_interrupt() && !termination_pending()) continue;
+      return setting.state->settle();
     }
     take_interrupt();
     const std::string_view said(line.get());
@@ -92,14 +97,16 @@ Status chat_on_terminal(ChatSetting& setting) {
     add_history(line.get());
     if (said.front() == '/') {
       RILL_ASSIGN(const bool goes_on, run_command(said, setting));
-      if (!goes_on) return {};
+      if (!goes_on) return setting.state->settle();
       continue;
     }
     const Result<Reply> reply = setting.conversation->say(said, setting.most_tokens, [&](std::string_view text) {
       printer.add(text);
-      return !interrupt_pending();
+      return !interrupt_pending() && !termination_pending();
     });
     printer.end(reply);
+    if (termination_pending()) return setting.state->settle();
+    RILL_TRY(setting.state->look());  // what is on its way to the disk gets there while the next line is typed
     if (reply.ok()) {
       print_notes(*reply, setting.engine->plan().options.policy);
     } else {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "apps/state_options.h"
 #include "core/conversation.h"
 
 namespace rill::apps {
@@ -12,11 +13,13 @@ namespace rill::apps {
 struct ChatSetting {
   Engine* engine = nullptr;
   Conversation* conversation = nullptr;
+  StateWatch* state = nullptr;
+  bool restored = false;  ///< the conversation goes on with a saved one
   std::string system;
   std::uint64_t most_tokens = 0;
 };
 
-/// Talks until Ctrl-D or /quit. Line editing allocates; the model does not.
+/// Talks until Ctrl-D, /quit or SIGTERM. Line editing allocates; the model does not.
 Status chat_on_terminal(ChatSetting& setting);
 
 }  // namespace rill::apps

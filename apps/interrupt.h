@@ -1,5 +1,5 @@
 #pragma once
-// Ctrl-C as a question that a command asks, instead of the program's end.
+// Ctrl-C and a polite end (SIGTERM) as questions that a command asks, instead of the program's end.
 
 namespace rill::apps {
 
@@ -9,5 +9,11 @@ void catch_interrupts();
 bool interrupt_pending();
 /// The same, and takes the flag down.
 bool take_interrupt();
+
+/// Makes SIGTERM set another flag, from now on and for good.
+void catch_termination();
+bool termination_pending();
+/// Waits until a file can be read without waiting, or SIGTERM comes. @returns false for SIGTERM.
+bool wait_for_input(int descriptor);
 
 }  // namespace rill::apps

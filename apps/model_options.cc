@@ -106,6 +106,7 @@ Result<EngineOptions> engine_options(const ModelArguments& a, const ModelConfig&
   options.threads = a.threads;
   options.in_ram = a.in_ram;
   options.logits_rows = needs.logits_rows;
+  options.keeps_state = needs.keeps_state;
   if (!a.kernels.empty()) {
     options.kernels = kernels::find_kernel_set(a.kernels);
     if (options.kernels == nullptr) {

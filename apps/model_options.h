@@ -43,6 +43,7 @@ struct StreamNeeds {
   std::uint32_t system_tokens = 0;   ///< what --sinks system stands for
   std::uint32_t logits_rows = 1;
   std::uint32_t default_chunk = 0;  ///< where throughput matters more than memory; 0: the plan chooses
+  bool keeps_state = false;         ///< --state
 };
 
 /// kUsage for what cannot be understood or does not go together.

@@ -8,13 +8,16 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "apps/command.h"
 #include "apps/interrupt.h"
+#include "apps/kept_scores.h"
 #include "apps/model_options.h"
 #include "apps/nll_curve.h"
 #include "apps/progress.h"
+#include "apps/state_options.h"
 #include "apps/text_input.h"
 #include "platform/process_memory.h"
 
@@ -31,6 +34,7 @@ struct PerplexityArguments {
   std::uint64_t max_tokens = 0;
   std::uint32_t blocks = 0;
   std::uint64_t every = 0;
+  StateArguments state;
 };
 
 /// Turns logits into minus the logarithm of a token's probability, in nats, with the runtime's own exp: to about 1e-6.
@@ -51,12 +55,13 @@ class NllMeter {
 };
 
 /// Ok until Ctrl-C is pressed.
-Status go_on() {
+Status go_on(bool is_kept) {
   if (!interrupt_pending()) return {};
   return failed({.where = text("perplexity"),
                  .what = text("stopped by Ctrl-C"),
                  .expected = {},
-                 .remedy = text("the result above, and --nll-out, are of what was scored until then")});
+                 .remedy = is_kept ? text("the same command goes on from there")
+                                   : text("the result above, and --nll-out, are of what was scored until then")});
 }
 
 /// A piece of a long run, for --every.
@@ -73,6 +78,13 @@ class Scores {
     nll_.assign(tokens, 0.0);  // its pages are touched now, so that what grows later is not this program's own list
     nll_.clear();
     if (every > 0) pieces_.reserve(tokens / every + 1);
+  }
+
+  /// Takes in what an earlier run has scored; its pieces get today's RSS.
+  void restore(std::span<const double> nll) {
+    const bool announce = std::exchange(announce_, false);
+    for (const double value : nll) add(value);
+    announce_ = announce;
   }
 
   void add(double nll) {
@@ -126,27 +138,53 @@ Result<std::vector<Token>> read_tokens(const PerplexityArguments& arguments, con
   return tokens;
 }
 
-/// The stream's NLL of every token but the first.
-Status score_stream(Session& session, std::span<const Token> tokens, Progress& progress, NllMeter& meter,
-                    Scores& scores) {
-  return session.evaluate(tokens, [&](std::size_t i, std::span<const float> logits) -> Status {
-    if (i + 1 < tokens.size()) scores.add(meter.measure(logits, tokens[i + 1]));
-    progress.update(i + 1, tokens.size());
-    return go_on();
-  });
+/// What a run goes through.
+struct Run {
+  Session* session;
+  std::span<const Token> tokens;
+  Progress* progress;
+  NllMeter* meter;
+  Scores* scores;
+  KeptScores* kept;
+};
+
+/// The stream's NLL of every token but the first. What is kept is kept between two chunks, and Ctrl-C then waits for
+/// the chunk's end.
+Status score_stream(Run& run) {
+  const std::span<const Token> tokens = run.tokens;
+  const bool is_kept = run.kept->is_open();
+  const std::size_t step = !is_kept ? tokens.size() : run.session->policy().recomputes ? 1 : run.session->chunk();
+  for (std::size_t begin = run.kept->done(); begin < tokens.size(); begin += step) {
+    const std::size_t end = std::min(begin + step, tokens.size());
+    RILL_TRY(run.session->evaluate(tokens.subspan(begin, end - begin),
+                                   [&](std::size_t i, std::span<const float> logits) -> Status {
+                                     const std::size_t next = begin + i + 1;
+                                     if (next < tokens.size())
+                                       run.scores->add(run.meter->measure(logits, tokens[next]));
+                                     run.progress->update(next, tokens.size());
+                                     return is_kept ? Status() : go_on(false);
+                                   }));
+    RILL_TRY(run.kept->reach(end, run.scores->nll(), interrupt_pending() || end == tokens.size()));
+    if (end < tokens.size()) RILL_TRY(go_on(is_kept));
+  }
+  return {};
 }
 
 /// llama.cpp's protocol: blocks on their own, of each the second half scored (the tokens at block / 2 and after).
-Status score_blocks(Session& session, std::span<const Token> tokens, std::size_t block, Progress& progress,
-                    NllMeter& meter, Scores& scores) {
-  for (std::size_t begin = 0; begin + block <= tokens.size(); begin += block) {
-    session.reset();
-    RILL_TRY(
-        session.evaluate(tokens.subspan(begin, block), [&](std::size_t i, std::span<const float> logits) -> Status {
-          if (i + 1 >= block / 2 && i + 1 < block) scores.add(meter.measure(logits, tokens[begin + i + 1]));
-          progress.update(begin + i + 1, tokens.size());
-          return go_on();
-        }));
+Status score_blocks(Run& run, std::size_t block) {
+  for (std::size_t begin = run.kept->done(); begin + block <= run.tokens.size(); begin += block) {
+    run.session->reset();
+    RILL_TRY(run.session->evaluate(run.tokens.subspan(begin, block),
+                                   [&](std::size_t i, std::span<const float> logits) -> Status {
+                                     if (i + 1 >= block / 2 && i + 1 < block) {
+                                       run.scores->add(run.meter->measure(logits, run.tokens[begin + i + 1]));
+                                     }
+                                     run.progress->update(begin + i + 1, run.tokens.size());
+                                     return run.kept->is_open() ? Status() : go_on(false);
+                                   }));
+    const bool is_last = begin + 2 * block > run.tokens.size();
+    RILL_TRY(run.kept->reach(begin + block, run.scores->nll(), interrupt_pending() || is_last));
+    if (!is_last) RILL_TRY(go_on(run.kept->is_open()));
   }
   return {};
 }
@@ -201,25 +239,33 @@ Status run_perplexity(const PerplexityArguments& arguments) {
   ModelArguments model_arguments = arguments.model;
   if (arguments.blocks > 0) model_arguments.policy = "dense";
   const std::uint32_t capacity = arguments.blocks > 0 ? arguments.blocks : static_cast<std::uint32_t>(tokens.size());
-  RILL_ASSIGN(const EngineOptions options,
-              engine_options(model_arguments, model.config(), {.dense_capacity = capacity, .logits_rows = 16}));
+  RILL_ASSIGN(
+      const EngineOptions options,
+      engine_options(model_arguments, model.config(),
+                     {.dense_capacity = capacity, .logits_rows = 16, .keeps_state = arguments.state.is_asked_for()}));
   RILL_ASSIGN(Engine engine, start_engine(model, options));
 
+  SessionKeeper keeper;
+  KeptScores kept(arguments.state, keeper, options.policy.recomputes ? 64 : 4096);
+  std::vector<double> earlier;
+  RILL_TRY(kept.open(engine, tokens, arguments.blocks, earlier));
   Scores scores(tokens.size(), arguments.every, !arguments.model.json);
+  scores.restore(earlier);
   NllMeter meter(*engine.plan().options.kernels);
   const auto start = std::chrono::steady_clock::now();
   catch_interrupts();  // a long run's result is not lost
   Status status;
   {
     Progress progress("perplexity", "tokens");
-    status = (arguments.blocks > 0 ? score_blocks(engine.session(0), tokens, arguments.blocks, progress, meter, scores)
-                                   : score_stream(engine.session(0), tokens, progress, meter, scores));
+    Run run = {&engine.session(0), tokens, &progress, &meter, &scores, &kept};
+    status = arguments.blocks > 0 ? score_blocks(run, arguments.blocks) : score_stream(run);
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  RILL_TRY(kept.settle());
   if (!status.ok() && (!interrupt_pending() || scores.nll().empty())) return status;
   if (!arguments.nll_out.empty()) RILL_TRY(write_nll(arguments.nll_out, scores.nll()));
   const CachePolicy& policy = engine.plan().options.policy;
-  print_result(arguments, policy, scores, static_cast<double>(scores.nll().size()) / seconds);
+  print_result(arguments, policy, scores, static_cast<double>(scores.nll().size() - earlier.size()) / seconds);
   if (arguments.plot.empty()) return status;
   runs.push_back({.label = label_of(policy), .nll = std::move(scores.nll())});
   RILL_TRY(write_nll_plot(arguments.plot, runs));
@@ -247,7 +293,11 @@ void add_perplexity(CLI::App& app, Action& action) {
                   "LABEL=FILE: an earlier run's --nll-out, drawn into the same picture; may be given again")
       ->needs(plot)
       ->allow_extra_args(false);
+  add_state_arguments(command, arguments->state,
+                      "Tokens between two saves (default: 4096; with --policy recompute 64)");
   command.footer(
+      "With --state FILE the same command, typed again after Ctrl-C or a crash, goes on and ends with the same bits;\n"
+      "FILE.nll beside it holds what has been scored.\n"
       "Example: rill perplexity smollm2.rill --file book.txt --sinks 4 --window 252 --max-tokens 20000\n"
       "         ... --policy window --window 256 --plot both.svg --plot-with \"4+252=stream.nll\"");
   command.callback([arguments, &action] { action = [arguments] { return run_perplexity(*arguments); }; });

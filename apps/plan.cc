@@ -24,10 +24,15 @@ Result<ModelOutline> read_outline(const std::string& path, std::optional<ModelFi
   return outline_of(*file);
 }
 
-Status run_plan(const ModelArguments& arguments) {
+struct PlanArguments : ModelArguments {
+  std::string state;  ///< not opened: only whether it is given matters
+};
+
+Status run_plan(const PlanArguments& arguments) {
   std::optional<ModelFile> file;
   RILL_ASSIGN(const ModelOutline model, read_outline(arguments.model, file));
-  RILL_ASSIGN(const EngineOptions options, engine_options(arguments, model.config, {}));
+  RILL_ASSIGN(const EngineOptions options,
+              engine_options(arguments, model.config, {.keeps_state = !arguments.state.empty()}));
   RILL_ASSIGN(const EnginePlan plan, plan_engine(model, options));
   if (arguments.json) {
     std::cout << plan_json(plan).dump(2) << '\n';
@@ -46,12 +51,16 @@ Status run_plan(const ModelArguments& arguments) {
 }  // namespace
 
 void add_plan(CLI::App& app, Action& action) {
-  auto arguments = std::make_shared<ModelArguments>();
+  auto arguments = std::make_shared<PlanArguments>();
   CLI::App& command = *app.add_subcommand("plan",
                                           "Print every byte that a run would take, before it is taken; MODEL may be a "
                                           "Hugging Face config.json");
   add_model_arguments(command, *arguments);
-  command.footer("Example: rill plan smollm2.rill --window 508 --budget 160MiB");
+  command.add_option("--state", arguments->state,
+                     "Plan for `rill chat --state FILE`: a copy of the session and a thread that writes it");
+  command.footer(
+      "Example: rill plan smollm2.rill --window 508 --budget 160MiB\n"
+      "         rill plan smollm2.rill --state talk.state");
   command.callback([arguments, &action] { action = [arguments] { return run_plan(*arguments); }; });
 }
 

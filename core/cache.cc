@@ -132,4 +132,15 @@ std::size_t Occupancy::room() const {
   return policy_.sinks - sinks_ + (policy_.window - in_ring);
 }
 
+bool Occupancy::allows(const Counts& counts) const {
+  if (counts.sinks > policy_.sinks || (counts.sinks < policy_.sinks && counts.passed > 0)) return false;
+  if (policy_.evicts) return counts.passed <= UINT64_MAX / 2;  // further no stream comes, and sums cannot wrap
+  return counts.passed <= std::uint64_t{policy_.window} + (policy_.recomputes ? 1 : 0);
+}
+
+void Occupancy::restore(const Counts& counts) {
+  sinks_ = static_cast<std::size_t>(counts.sinks);
+  passed_ = counts.passed;
+}
+
 }  // namespace rill

@@ -181,6 +181,17 @@ class Occupancy {
   const CachePolicy& policy() const { return policy_; }
   void clear() { sinks_ = passed_ = 0; }
 
+  /// All that it counts, to be saved with a stream.
+  struct Counts {
+    std::uint64_t sinks = 0;   ///< live sinks
+    std::uint64_t passed = 0;  ///< tokens that went through the ring
+  };
+  Counts counts() const { return {.sinks = sinks_, .passed = passed_}; }
+  /// True for counts that this policy can come to.
+  bool allows(const Counts& counts) const;
+  /// @param counts  allowed
+  void restore(const Counts& counts);
+
  private:
   /// Where a token's sight begins.
   struct Horizon {

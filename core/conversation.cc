@@ -1,7 +1,12 @@
 #include "core/conversation.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstring>
+#include <new>
+
+#include "core/checksum.h"
 
 namespace rill {
 namespace {
@@ -9,6 +14,8 @@ namespace {
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
+
+std::uint32_t crc32_of(std::string_view text) { return crc32(std::as_bytes(std::span(text))); }
 
 /// What begin() feeds after the beginning-of-text token.
 std::array<TextPart, 3> system_parts(const ChatForm& form, std::string_view system) {
@@ -46,10 +53,87 @@ Status Conversation::begin(std::string_view system) {
   has_system_ = !system.empty();
   if (engine_->tokenizer()->adds_beginning_of_text()) RILL_TRY(feed_token(engine_->tokenizer()->beginning_of_text()));
   RILL_TRY(feed_text(system_parts(*form_, system)));
-  return flush();
+  RILL_TRY(flush());
+  if (note_ == nullptr) return {};
+  *note_ = {};
+  note_->system_crc32 = crc32_of(system);
+  if (system.size() <= ConversationNote::kSystemBytes) {
+    note_->system_bytes = static_cast<std::uint32_t>(system.copy(note_->system, system.size()));
+  }
+  save(/*is_mid_reply=*/false);
+  return {};
+}
+
+void Conversation::keep_in(SessionKeeper& keeper, std::size_t every) {
+  keeper_ = &keeper;
+  note_ = std::launder(reinterpret_cast<ConversationNote*>(keeper.note().data()));
+  save_every_ = every;
+}
+
+Status Conversation::resume(const std::string_view* system) {
+  const ConversationNote& note = *note_;
+  Status status;
+  if (note.system_bytes > ConversationNote::kSystemBytes || note.text_bytes > ConversationNote::kTextBytes ||
+      note.has_system > 1 || note.owes_reply_end > 1 || note.is_mid_reply > 1) {
+    status = bad_input({.where = text("saved conversation"),
+                        .what = text("counts that no conversation has"),
+                        .expected = {},
+                        .remedy = text("the state was altered; begin anew without it")});
+  } else if (system != nullptr && note.system_crc32 != crc32_of(*system)) {
+    status = bad_input({.where = text("saved conversation"),
+                        .what = text("it was begun with another system prompt"),
+                        .expected = text("the same"),
+                        .remedy = text("give that one, or name another file; this one is left as it is")});
+  }
+  if (!status.ok()) {
+    session_->reset();
+    return status;
+  }
+  turns_ = note.turns;
+  has_system_ = note.has_system != 0;
+  owes_reply_end_ = note.owes_reply_end != 0;
+  pending_ = 0;
+  return {};
+}
+
+void Conversation::save(bool is_mid_reply) {
+  if (keeper_ == nullptr) return;
+  note_->turns = turns_;
+  note_->has_system = has_system_ ? 1 : 0;
+  note_->owes_reply_end = owes_reply_end_ ? 1 : 0;
+  note_->is_mid_reply = is_mid_reply ? 1 : 0;
+  keeper_->save();
+}
+
+/// Appends to the note's text; what is oldest makes room.
+void Conversation::note_text(std::string_view text) {
+  if (note_ == nullptr) return;
+  text = text.substr(text.size() - std::min(text.size(), ConversationNote::kTextBytes));
+  const std::size_t kept = std::min<std::size_t>(note_->text_bytes, ConversationNote::kTextBytes - text.size());
+  std::memmove(note_->text, note_->text + (note_->text_bytes - kept), kept);
+  text.copy(note_->text + kept, text.size());
+  note_->text_bytes = static_cast<std::uint32_t>(kept + text.size());
 }
 
 Result<Reply> Conversation::say(std::string_view user, std::size_t most_tokens, Listener listener) {
+  note_text("> ");
+  note_text(user);
+  note_text("\n");
+  const auto noting = [&](std::string_view text) {
+    note_text(text);
+    return listener(text);
+  };
+  Result<Reply> reply = reply_to(user, most_tokens, noting);
+  note_text("\n");
+  if (keeper_ == nullptr) return reply;
+  // A turn that failed has left tokens, too: they are fed now, which changes no bit, so that the session is all there
+  // is of the conversation.
+  if (!reply.ok() && pending_ > 0) static_cast<void>(flush().ok());
+  if (reply.ok() || is_stop_asked_ == nullptr || !is_stop_asked_()) save(/*is_mid_reply=*/false);
+  return reply;
+}
+
+Result<Reply> Conversation::reply_to(std::string_view user, std::size_t most_tokens, Listener listener) {
   const auto start = std::chrono::steady_clock::now();
   Tokenizer& tokenizer = *engine_->tokenizer();
   Reply reply;
@@ -73,8 +157,14 @@ Result<Reply> Conversation::say(std::string_view user, std::size_t most_tokens, 
   Utf8Stream characters;
   std::array<char, 1024> buffer{};
   owes_reply_end_ = true;
+  std::size_t unsaved = 0;
   for (;;) {
     RILL_ASSIGN(const std::span<const float> logits, session_->prefill(waiting));
+    if (save_every_ > 0 && unsaved >= save_every_ && !keeper_->is_busy()) {
+      save(/*is_mid_reply=*/true);
+      unsaved = 0;
+    }
+    ++unsaved;
     token = session_->sample(logits);
     if (reply.reply_tokens == 0) reply.seconds_to_first = seconds_since(start);
     if (tokenizer.ends_text(token)) break;
@@ -105,7 +195,12 @@ Status Conversation::feed_text(std::span<const TextPart> parts) {
 
 Status Conversation::feed_token(Token token) {
   // A full buffer is fed only when one more comes, so that a turn's last tokens wait for say() to ask for logits.
-  if (pending_ == engine_->pending().size()) RILL_TRY(flush());
+  if (pending_ == engine_->pending().size()) {
+    if (is_stop_asked_ != nullptr && is_stop_asked_()) {
+      return failed({.where = {}, .what = text("stopped before the reply"), .expected = {}, .remedy = {}});
+    }
+    RILL_TRY(flush());
+  }
   engine_->pending()[pending_++] = token;
   ++fed_;
   return {};

@@ -8,6 +8,7 @@
 
 #include "core/chat_template.h"
 #include "core/engine.h"
+#include "core/session_keeper.h"
 #include "platform/function_ref.h"
 #include "platform/status.h"
 
@@ -20,6 +21,23 @@ enum class ReplyEnd : std::uint8_t {
   kStopped,   ///< the listener said so
   kFull,      ///< a cache that does not evict has no room left
 };
+
+/// What a conversation is besides its session, as it lies in a keeper's note.
+struct ConversationNote {
+  static constexpr std::size_t kTextBytes = 4096;
+  static constexpr std::size_t kSystemBytes = 2048;
+
+  std::uint64_t turns = 0;
+  std::uint32_t has_system = 0;      ///< 0 or 1, like the two after it
+  std::uint32_t owes_reply_end = 0;  ///< the last reply's end has not been fed yet
+  std::uint32_t is_mid_reply = 0;    ///< saved while the last reply was being made
+  std::uint32_t system_crc32 = 0;    ///< of the whole system text
+  std::uint32_t system_bytes = 0;    ///< of it in `system`; 0 if it is longer than that
+  std::uint32_t text_bytes = 0;      ///< in `text`
+  char system[kSystemBytes] = {};
+  char text[kTextBytes] = {};  ///< the end of what was said, turns after "> "
+};
+static_assert(sizeof(ConversationNote) <= kStateNoteBytes);
 
 /// What one turn took.
 struct Reply {
@@ -44,6 +62,18 @@ class Conversation {
   /// kUsage if the model has no tokenizer.
   static Result<Conversation> open(Engine& engine, std::size_t session, const ChatForm& form);
 
+  /// From now on keeps the conversation: saves after begin(), at each turn's end and, with `every` > 0, on the way
+  /// through a reply whenever that many tokens were made since the last save and the disk has taken that.
+  /// @param keeper  open, borrowed for the conversation's life
+  void keep_in(SessionKeeper& keeper, std::size_t every);
+  /// Goes on with what the keeper restored, instead of begin(). A reply that it was saved in the middle of counts as
+  /// stopped there.
+  /// @param system  what the conversation must have been begun with; nullptr: whatever it was
+  /// kBadInput if that differs, or the note is no conversation's; the session is then empty.
+  Status resume(const std::string_view* system);
+  /// Ends a turn as soon as it says true, even before the reply: say() then fails and nothing is saved.
+  void set_stop(bool (*is_asked_for)()) { is_stop_asked_ = is_asked_for; }
+
   /// Empties the session and feeds the system text, if there is any. Under a policy whose sinks cover it
   /// (count_system_tokens()), it stays in sight for ever.
   Status begin(std::string_view system);
@@ -54,10 +84,15 @@ class Conversation {
 
   std::uint64_t turns() const { return turns_; }
   const ChatForm& form() const { return *form_; }
+  /// What a keeper has of it; nullptr without one.
+  const ConversationNote* note() const { return note_; }
 
  private:
   Conversation(Engine& engine, Session& session, const ChatForm& form);
 
+  Result<Reply> reply_to(std::string_view user, std::size_t most_tokens, Listener listener);
+  void save(bool is_mid_reply);
+  void note_text(std::string_view text);
   Status feed_text(std::span<const TextPart> parts);
   Status feed_token(Token token);
   Status flush();
@@ -70,6 +105,10 @@ class Conversation {
   bool owes_reply_end_ = false;  ///< the last reply's end has not been fed yet
   std::size_t pending_ = 0;      ///< tokens that wait in the engine's chunk buffer
   std::size_t fed_ = 0;          ///< tokens of this turn
+  bool (*is_stop_asked_)() = nullptr;
+  SessionKeeper* keeper_ = nullptr;
+  ConversationNote* note_ = nullptr;  ///< in the keeper's note
+  std::size_t save_every_ = 0;        ///< tokens of a reply; 0: at its end only
 };
 
 /// Tokens that begin() feeds for this system text: the sinks that pin it. Loads the model's tokenizer for the while.

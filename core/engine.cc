@@ -69,6 +69,22 @@ class Binder {
   std::span<const std::byte> weights_;
 };
 
+/// The item of stacks from its first whole page on.
+std::span<std::byte> stacks_of(const EngineState& s) {
+  const std::span<std::byte> stacks = s.arena[s.plan.stacks];
+  const std::size_t misaligned = reinterpret_cast<std::uintptr_t>(stacks.data()) % MemoryPlan::kPageBytes;
+  return stacks.subspan(stacks.empty() || misaligned == 0 ? 0 : MemoryPlan::kPageBytes - misaligned);
+}
+
+/// Zeros for the scales of slots that were never written, which a saved session holds like all others: what a block of
+/// the caller's had there may be no number, and restoring refuses that.
+void clear_scales(const EngineState& s) {
+  for (const SlotItems* items : {&s.plan.cache.sinks, &s.plan.cache.ring, &s.plan.cache.local_ring}) {
+    std::ranges::fill(s.arena[items->key_scales], 0.0F);
+    std::ranges::fill(s.arena[items->value_scales], 0.0F);
+  }
+}
+
 }  // namespace
 
 Weights bind_weights(const ModelFile& model, std::span<const std::byte> weights, std::span<Layer> layers) {
@@ -140,10 +156,11 @@ Result<Engine> Engine::start_in(const ModelFile& model, const EngineOptions& opt
   if (!model.tokenizer_section().empty()) {
     RILL_ASSIGN(s.tokenizer, Tokenizer::load(model.tokenizer_section(), s.tokenizer_heap));
   }
-  const std::span<std::byte> stacks = arena[plan.stacks];
-  const std::size_t misaligned = reinterpret_cast<std::uintptr_t>(stacks.data()) % MemoryPlan::kPageBytes;
-  const std::size_t skipped = stacks.empty() || misaligned == 0 ? 0 : MemoryPlan::kPageBytes - misaligned;
-  RILL_TRY(s.pool.start(plan.options.threads, stacks.subspan(skipped)));
+  if (plan.options.keeps_state) {
+    clear_scales(s);
+    std::ranges::fill(arena[plan.state_note], std::byte{0});
+  }
+  RILL_TRY(s.pool.start(plan.options.threads, stacks_of(s)));
   return engine;
 }
 
@@ -166,6 +183,13 @@ Session& Engine::session(std::size_t index) { return state_->sessions[index]; }
 const EnginePlan& Engine::plan() const { return state_->plan; }
 const ModelFile& Engine::model() const { return *state_->model; }
 Tokenizer* Engine::tokenizer() { return state_->tokenizer; }
+std::span<std::byte> Engine::state_snapshot() { return state_->arena[state_->plan.state_snapshot]; }
+std::span<std::byte> Engine::state_note() { return state_->arena[state_->plan.state_note]; }
+std::span<std::byte> Engine::keeper_stack() {
+  if (!state_->plan.options.keeps_state) return {};
+  const std::size_t workers = state_->plan.options.threads - 1;  // their stacks come first
+  return stacks_of(*state_).subspan(workers * WorkerPool::stack_bytes(), WorkerPool::stack_bytes());
+}
 std::span<Token> Engine::pending() { return state_->arena[state_->plan.pending]; }
 
 Status Session::check(std::span<const Token> tokens) const {

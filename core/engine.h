@@ -37,8 +37,12 @@ struct EngineOptions {
   bool in_ram = false;                          ///< copy the weights into the arena instead of using the mapped file
   std::uint32_t sessions = 1;
   std::uint32_t logits_rows = 1;   ///< rows of logits that evaluate() makes at a time
+  bool keeps_state = false;        ///< room for a SessionKeeper: a copy of one session and a thread that writes it
   std::uint64_t budget_bytes = 0;  ///< arena and mapped file together; 0: no limit
 };
+
+/// Bytes that whoever keeps a session's state may add to it: where a conversation or a measurement stands.
+inline constexpr std::size_t kStateNoteBytes = 8192;
 
 /// The plan of one engine, before anything is taken, with what was chosen where the options left it open.
 struct EnginePlan {
@@ -46,7 +50,7 @@ struct EnginePlan {
   EngineOptions options;  ///< chunk, threads and kernels filled in
 
   // Where each part of the engine finds its bytes.
-  Item<std::byte> weights, state, sessions, stacks, tokenizer_heap;
+  Item<std::byte> weights, state, sessions, stacks, tokenizer_heap, state_snapshot, state_note;
   Item<Layer> layers;
   Item<Token> pending, history;
   CacheItems cache;
@@ -126,6 +130,18 @@ class Session {
   const CachePolicy& policy() const { return cache_.occupancy.policy(); }
   std::size_t chunk() const;
 
+  /// Bytes of save(), always the same: session_state_bytes() of the engine's plan.
+  std::size_t state_bytes() const;
+  /// Copies the whole session: cache, positions, tokens to recompute, the sampler's generator and recent tokens. Its
+  /// sampling options are not part of it. Legal between any two calls. Cost: one copy of the cache; no allocation.
+  /// @param state  [state_bytes()]
+  void save(std::span<std::byte> state) const;
+  /// Makes this session the one that was saved, by any engine with the same model and policy: its next logits have the
+  /// bits, and its next sample() draws the token, that would have followed there.
+  /// @param state  [state_bytes()]; what is in it is checked before anything is changed.
+  /// kBadInput names what no session can have.
+  Status restore(std::span<const std::byte> state);
+
  private:
   friend class Engine;
   Status check(std::span<const Token> tokens) const;
@@ -168,6 +184,12 @@ class Engine {
   const ModelFile& model() const;
   /// nullptr if the model came without one.
   Tokenizer* tokenizer();
+  /// Where a SessionKeeper copies a session to, [StateFile::slot_bytes], and what it saves along with it,
+  /// [kStateNoteBytes], zero at the start; empty without keeps_state.
+  std::span<std::byte> state_snapshot();
+  std::span<std::byte> state_note();
+  /// The stack of the keeper's thread, from a page on; empty likewise.
+  std::span<std::byte> keeper_stack();
   /// Room for tokens between an encoder and the model, one chunk of them; whoever feeds uses it for one call.
   std::span<Token> pending();
 

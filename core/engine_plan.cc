@@ -3,6 +3,8 @@
 #include "core/engine.h"
 #include "core/engine_state.h"
 #include "core/model_tensors.h"
+#include "core/session_state.h"
+#include "core/state_file.h"
 #include "platform/cpu.h"
 
 // The arena, low to high addresses, in the plan's order; items start on 64 bytes:
@@ -11,6 +13,8 @@
 //   | | only if | sessions,      | of the  | sinks, ring, local ring:      | staged, x, qkv, ...,  |         | pool |
 //   | in RAM  | histories      | workers | K, V and their scales         | logits                |         | |
 //   |<----------------------- whole run ------------------------------>|<----- one call ------>|<--- whole run ------>|
+//
+// and, where a session's state is kept, its note and the snapshot that is written to the disk, for the whole run.
 
 namespace rill {
 namespace {
@@ -71,7 +75,7 @@ Result<EnginePlan> plan_with_chunk(const ModelOutline& model, const EngineOption
   p.state = plan.add<std::byte>("engine", Size(sizeof(EngineState)), kLife);
   p.layers = plan.add<Layer>("layer table", Size(c.layers), kLife);
   p.sessions = plan.add<std::byte>("sessions", Size(sizeof(Session)) * Size(options.sessions), kLife);
-  const std::size_t stacks = (options.threads - 1) * WorkerPool::stack_bytes();
+  const std::size_t stacks = (options.threads - 1 + (options.keeps_state ? 1 : 0)) * WorkerPool::stack_bytes();
   // Stacks start at a page; the arena does, so a page more is enough wherever the item begins.
   p.stacks = plan.add<std::byte>("thread stacks", Size(stacks == 0 ? 0 : stacks + MemoryPlan::kPageBytes), kLife);
   p.pending = plan.add<Token>("tokens to feed", Size(options.chunk), kLife);
@@ -81,6 +85,11 @@ Result<EnginePlan> plan_with_chunk(const ModelOutline& model, const EngineOption
   p.chunk = plan_chunk(plan, c, policy, options.chunk, p.options.logits_rows, options.threads);
   p.sampler = plan_sampler(plan, c);
   p.tokenizer_heap = plan.add<std::byte>("tokenizer pool", Size(tokenizer_heap_bytes), kLife);
+  if (options.keeps_state) {
+    const Size payload = session_state_bytes(p) + Size(kStateNoteBytes);
+    p.state_note = plan.add<std::byte>("state note", Size(kStateNoteBytes), kLife);
+    p.state_snapshot = plan.add<std::byte>("state snapshot", StateFile::slot_bytes(payload), kLife);
+  }
   RILL_TRY(plan.check());
   return p;
 }
@@ -173,7 +182,14 @@ WaysToFit ways_to_fit(const ModelOutline& model, const EngineOptions& options) {
     changed.threads = 1;
     try_change(changed, text("--threads 1"));
   }
+  changed = options;
+  if (options.keeps_state) {
+    changed.keeps_state = false;
+    try_change(changed, text("no --state"));
+  }
   if (found.ways == 0) {
+    changed = options;
+    changed.threads = 1;
     changed.policy.window = 64;
     changed.chunk = 1;
     changed.policy.sinks = std::min(options.policy.sinks, 4U);

@@ -13,21 +13,27 @@ SamplerItems plan_sampler(MemoryPlan& plan, const ModelConfig& config) {
   return items;
 }
 
+bool Sampler::State::is_sound(std::uint32_t vocabulary) const {
+  const auto count = static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(seen, kPenaltyTokens));
+  return generator.is_sound() &&
+         std::all_of(recent.begin(), recent.begin() + count, [&](Token token) { return token < vocabulary; });
+}
+
 void Sampler::configure(const SamplingOptions& options) {
   options_ = options;
-  generator_.seed(options.seed);
+  state_.generator.seed(options.seed);
 }
 
 void Sampler::observe(std::span<const Token> tokens) {
-  for (const Token token : tokens) recent_[seen_++ % kPenaltyTokens] = token;
+  for (const Token token : tokens) state_.recent[state_.seen++ % kPenaltyTokens] = token;
 }
 
 void Sampler::penalize(std::span<float> logits) const {
   if (options_.repeat_penalty == 1.0F) return;
-  const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(seen_, kPenaltyTokens));
+  const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(state_.seen, kPenaltyTokens));
   for (std::size_t i = 0; i < count; ++i) {
-    const Token token = recent_[i];
-    const auto* begin = recent_.data();
+    const Token token = state_.recent[i];
+    const auto* begin = state_.recent.data();
     if (std::find(begin, begin + i, token) != begin + i) continue;  // a token is penalised once
     float& logit = logits[token];
     logit = logit > 0 ? logit / options_.repeat_penalty : logit * options_.repeat_penalty;
@@ -35,7 +41,7 @@ void Sampler::penalize(std::span<float> logits) const {
 }
 
 /// Uniform in [0, 1) with 53 bits; the standard library's distributions differ between implementations.
-double Sampler::draw() { return static_cast<double>(generator_() >> 11U) * 0x1p-53; }
+double Sampler::draw() { return static_cast<double>(state_.generator() >> 11U) * 0x1p-53; }
 
 Token Sampler::sample(std::span<const float> logits, std::span<float> weights, std::span<std::uint32_t> order,
                       const kernels::KernelSet& kernels) {

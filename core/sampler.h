@@ -2,12 +2,14 @@
 // From logits to a token: greedy, or a draw. The same seed gives the same tokens on every machine: logits have the same
 // bits, exp is the kernels' own, and the generator and the draw are defined to the bit.
 
+#include <array>
 #include <cstdint>
-#include <random>
 #include <span>
+#include <type_traits>
 
 #include "core/memory_plan.h"
 #include "core/model_config.h"
+#include "core/random_generator.h"
 #include "platform/kernels/kernels.h"
 
 namespace rill {
@@ -36,6 +38,16 @@ SamplerItems plan_sampler(MemoryPlan& plan, const ModelConfig& config);
 /// One stream's generator and recent tokens.
 class Sampler {
  public:
+  /// All that a stream leaves in its sampler; the options are not part of it. Its bytes are what is saved.
+  struct State {
+    RandomGenerator generator;
+    std::array<Token, kPenaltyTokens> recent{};  ///< a ring
+    std::uint64_t seen = 0;                      ///< tokens ever observed; the next one's place is this modulo the ring
+
+    /// False for bytes that no sampler of a model with this vocabulary has.
+    bool is_sound(std::uint32_t vocabulary) const;
+  };
+
   Sampler() { configure({}); }
 
   /// Takes the options and starts the generator anew from their seed.
@@ -44,7 +56,11 @@ class Sampler {
   /// Remembers tokens of the stream for the repeat penalty.
   void observe(std::span<const Token> tokens);
   /// Forgets them.
-  void forget() { seen_ = 0; }
+  void forget() { state_.seen = 0; }
+
+  const State& state() const { return state_; }
+  /// @param state  sound
+  void restore(const State& state) { state_ = state; }
 
   /// @param logits   [V]
   /// @param weights  [V] scratch, @param order [V] scratch
@@ -57,9 +73,9 @@ class Sampler {
   double draw();
 
   SamplingOptions options_;
-  std::mt19937_64 generator_;
-  std::array<Token, kPenaltyTokens> recent_{};
-  std::uint64_t seen_ = 0;
+  State state_;
 };
+static_assert(std::is_trivially_copyable_v<Sampler::State>);
+static_assert(sizeof(Sampler::State) == sizeof(RandomGenerator) + kPenaltyTokens * sizeof(Token) + 8, "no padding");
 
 }  // namespace rill

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/conversation.h"
+#include "core/session_keeper.h"
 #include "platform/allocation_watch.h"
 #include "tests/support/imported_model.h"
 #include "tests/support/real_model.h"
@@ -76,13 +77,41 @@ TEST(NoAllocationAfterStart, InAChatPastTheWindowWithByteLevelBpe) {
   expect_chat_without_allocation(*model, "chatml");
 }
 
+TEST(NoAllocationAfterStart, InAChatThatIsKeptInAFile) {
+  RILL_NEED_SHARED("models/stories260K");
+  const ImportedModel model(shared_path("models/stories260K/stories260K.bin"),
+                            shared_path("models/stories260K/tok512.model"), "llama2");
+  ASSERT_TRUE(model.ok());
+  const ScratchDirectory scratch;
+  Result<Engine> engine = start(model.file(), {.policy = stream_policy(4, 60), .keeps_state = true});
+  ASSERT_TRUE(engine.ok());
+  auto conversation = Conversation::open(*engine, 0, *find_chat_form("llama2"));
+  SessionKeeper keeper;
+  ASSERT_TRUE(conversation.ok() && keeper.open(*engine, 0, scratch.file("talk.state"), "chat").ok());
+  conversation->keep_in(keeper, /*every=*/3);
+  Session& session = engine->session(0);
+  Status status;
+  const std::uint64_t before = allocations_so_far();
+  status = conversation->begin("");
+  for (int turn = 0; status.ok() && turn < 6; ++turn) {
+    status = conversation->say("Tell me more", 24, [](std::string_view) { return true; }).status();
+    if (status.ok()) status = keeper.settle();
+  }
+  // What a keeper has read is restored by this call.
+  const auto payload = StateFile::payload_of(engine->state_snapshot()).first(session.state_bytes());
+  if (status.ok()) status = session.restore(payload);
+  const std::uint64_t after = allocations_so_far();
+  EXPECT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(after, before) << "allocations after the start";
+}
+
 TEST(MemoryPlan, EveryItemIsWhatIsReallyTaken) {
   RILL_NEED_SHARED("models/stories260K");
   const ImportedModel model(shared_path("models/stories260K/stories260K.bin"),
                             shared_path("models/stories260K/tok512.model"));
   ASSERT_TRUE(model.ok());
   const EngineOptions options = {
-      .policy = stream_policy(4, 60), .chunk = 8, .threads = 2, .in_ram = true, .sessions = 3};
+      .policy = stream_policy(4, 60), .chunk = 8, .threads = 2, .in_ram = true, .sessions = 3, .keeps_state = true};
   const auto plan = plan_engine(model.file(), options);
   ASSERT_TRUE(plan.ok());
   // The block is exactly the plan's: a page less is refused, and between its items lies nothing but alignment.

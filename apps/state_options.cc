@@ -1,0 +1,48 @@
+#include "apps/state_options.h"
+
+#include <cstdio>
+
+namespace rill::apps {
+namespace {
+
+void tell(std::string_view sentence, const char* behind) {
+  std::fprintf(stderr, "rill: %.*s%s\n", static_cast<int>(sentence.size()), sentence.data(), behind);
+}
+
+}  // namespace
+
+void add_state_arguments(CLI::App& command, StateArguments& a, const std::string& every_help) {
+  auto* file = command.add_option(
+      "--state", a.file, "Keep the session in this file, and go on from it: it survives kill -9 and power cuts");
+  command.add_option("--state-every", a.every, every_help)->needs(file)->check(CLI::PositiveNumber);
+  command
+      .add_flag("--state-required", a.required,
+                "Stop where the state cannot be kept (full disk, read-only or locked file) instead of going on without")
+      ->needs(file);
+}
+
+Result<bool> open_state(const StateArguments& a, SessionKeeper& keeper, Engine& engine, std::string_view purpose) {
+  if (!a.is_asked_for()) return false;
+  Result<bool> restored = keeper.open(engine, 0, a.file, purpose);
+  if (restored.ok()) {
+    if (!keeper.notice().empty()) tell(keeper.notice().view(), "");
+    return restored;
+  }
+  if (restored.status().code() != Code::kFailed || a.required) return restored;
+  tell(restored.status().message(), "; going on without a state");
+  return false;
+}
+
+Status StateWatch::settle() {
+  if (!keeper_->is_open()) return {};
+  const Status status = keeper_->settle();
+  if (status.ok() || was_told_) return {};
+  was_told_ = true;
+  if (arguments_->required) return status;
+  tell(status.message(), "; what was saved before is still there, and the state is no longer kept");
+  return {};
+}
+
+Status StateWatch::look() { return keeper_->is_open() && !keeper_->is_busy() ? settle() : Status(); }
+
+}  // namespace rill::apps
