@@ -123,6 +123,7 @@ struct LayerAttention {
                     b.by_slot_stride);
       for (std::size_t q = 0; q < block.count; ++q) {
         const Span seen = sights[q].of(segment);
+        if (seen.count() == 0) continue;
         std::copy_n(s.by_slot + q * b.by_slot_stride + segment.first % kernels::kTileRows + (seen.begin - segment.at),
                     seen.count(), s.scores + q * b.scores_stride + sights[q].index(segment, seen.begin));
       }
@@ -161,10 +162,10 @@ struct LayerAttention {
         const Span seen = sights[q].of(segment);
         const std::size_t before = seen.begin - segment.at;
         float* weights = s.by_slot + q * b.by_slot_stride;
-        std::fill_n(weights, before, 0.0F);
+        std::fill_n(weights, segment.count, 0.0F);
+        if (seen.count() == 0) continue;
         kernels.multiply_elements(s.scores + q * b.scores_stride + sights[q].index(segment, seen.begin),
                                   scales + before, seen.count(), weights + before);
-        std::fill(weights + before + seen.count(), weights + segment.count, 0.0F);
       }
       kernels.mix(from.head_values(block.kv_head) + segment.first * ring.stride, segment.count, ring.stride, s.by_slot,
                   b.by_slot_stride, block.count, s.mixed);

@@ -71,8 +71,8 @@ std::size_t Occupancy::cache_position(std::size_t before) const {
 
 Span Sight::of(const Segment& segment) const {
   const Span& seen = segment.is_sink ? sinks : window;
-  const std::size_t begin = std::max(seen.begin, segment.at);
-  return {.begin = begin, .end = std::max(begin, std::min(seen.end, segment.at + segment.count))};
+  const std::size_t end = segment.at + segment.count;
+  return {.begin = std::clamp(seen.begin, segment.at, end), .end = std::clamp(seen.end, segment.at, end)};
 }
 
 Occupancy::Horizon Occupancy::horizon(std::size_t before, const Reach& reach) const {

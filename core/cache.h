@@ -126,9 +126,9 @@ struct Sight {
   Span window;  ///< its last key is the token's own
 
   std::size_t visible() const { return sinks.count() + window.count(); }
-  /// What it sees of a segment, as keys of the view.
+  /// What it sees of a segment, as keys of the view: within the segment, and empty if nothing.
   Span of(const Segment& segment) const;
-  /// Where a key of the view stands among those that the token sees.
+  /// Where a key that the token sees stands among all that it sees.
   std::size_t index(const Segment& segment, std::size_t key) const {
     return segment.is_sink ? key - sinks.begin : sinks.count() + key - window.begin;
   }

@@ -67,9 +67,9 @@ TEST_P(EveryWindow, EachTokenSeesWhatThePapersRuleLetsItSee) {
   std::vector<std::size_t> ring_slots(reach.ring, SIZE_MAX);
   for (std::size_t begin = 0; begin < 200; begin += c.chunk) {
     for (std::size_t i = 0; i < c.chunk; ++i) {
-      // Alone, or together with those that follow it and share its sinks: a token sees the same.
-      const std::size_t last = occupancy.last_alike(i, std::min(i + i % 3, c.chunk - 1));
-      const std::size_t first = i % 2 == 1 && occupancy.last_alike(i - 1, i) == i ? i - 1 : i;
+      // Alone, or together with neighbours that share its sinks: a token sees the same.
+      const std::size_t first = occupancy.last_alike(i / 6 * 6, i) == i ? i / 6 * 6 : i;
+      const std::size_t last = occupancy.last_alike(i, std::min(first + 5, c.chunk - 1));
       const View view = occupancy.view(first, last, reach);
       const Sight sight = occupancy.sight(i, first, last, reach);
       std::vector<std::size_t> seen(sight.visible(), SIZE_MAX);
@@ -80,6 +80,7 @@ TEST_P(EveryWindow, EachTokenSeesWhatThePapersRuleLetsItSee) {
         EXPECT_EQ(segment.at, keys);
         keys += segment.count;
         const Span span = sight.of(segment);
+        EXPECT_TRUE(segment.at <= span.begin && span.begin <= span.end && span.end <= keys) << "stays in the segment";
         for (std::size_t key = span.begin; key < span.end; ++key) {
           const std::size_t slot = segment.first + key - segment.at;
           seen.at(sight.index(segment, key)) = segment.place == Segment::Place::kSinks  ? sink_slots.at(slot)
