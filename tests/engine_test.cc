@@ -209,47 +209,74 @@ TEST_F(Stories260K, InGroupsOf32LeavesTheStoryOnlyWhereTwoTokensAreAsGoodAsEqual
   EXPECT_LE(differences, 5);
 }
 
-TEST(Stories260KPerplexity, InDenseModeIsTheOraclesButForTheNoiseOfInt8) {
-  RILL_NEED_SHARED("models/stories260K");
-  const std::string checkpoint = shared_path("models/stories260K/stories260K.bin");
-  const std::string vocabulary = shared_path("models/stories260K/tok512.model");
-  const ImportedModel model(checkpoint, vocabulary, "none", 64);
-  ASSERT_TRUE(model.ok());
-  const auto source = quant::open_source_model(checkpoint, vocabulary);
-  ASSERT_TRUE(source.ok());
-  const auto oracle = oracle::Network::load(**source);
-  ASSERT_TRUE(oracle.ok());
-  Result<Engine> engine = start(model.file(), {.policy = dense_policy(600)});
-  ASSERT_TRUE(engine.ok());
-  std::ifstream in(RILL_TEST_DATA_DIR "/stories260K-greedy.txt", std::ios::binary);
-  const std::string story((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  std::vector<Token> tokens = {engine->tokenizer()->beginning_of_text()};
-  const auto keep = [&](std::span<const Token> run) {
-    tokens.insert(tokens.end(), run.begin(), run.end());
-    return Status();
+/// A story of stories260K, scored under dense attention by the runtime and by the oracle.
+class Stories260KPerplexity : public testing::Test {
+ protected:
+  struct Scores {
+    double ours = 0;      ///< mean NLL in nats
+    double oracles = 0;   ///< likewise
+    double variance = 0;  ///< of the oracle's logits, the mean over the tokens
   };
-  ASSERT_TRUE(engine->tokenizer()->encode(story, SpecialTokens::kText, keep).ok());
-  ASSERT_GT(tokens.size(), 150U);
-  const std::vector<float> logits = logits_of(*engine, tokens);
-  const std::size_t columns = model.file().config().vocabulary;
-  oracle::PaperCache cache;
-  double difference = 0;
-  double variance = 0;  // of the oracle's logits
-  const auto scored = static_cast<double>(tokens.size() - 1);
-  for (std::size_t t = 0; t + 1 < tokens.size(); ++t) {
-    const std::vector<double> exact = oracle->step(tokens[t], cache);
-    const std::vector<float> row(exact.begin(), exact.end());
-    difference +=
-        (nll_nats(std::span(logits).subspan(t * columns, columns), tokens[t + 1]) - nll_nats(row, tokens[t + 1])) /
-        scored;
-    const double mean = std::accumulate(exact.begin(), exact.end(), 0.0) / static_cast<double>(columns);
-    for (const double logit : exact) {
-      variance += (logit - mean) * (logit - mean) / static_cast<double>(columns) / scored;
+
+  /// @param rounds  whether the oracle rounds to int8 where the runtime does
+  static void score(std::uint32_t group, bool rounds, Scores& scores) {
+    const std::string checkpoint = shared_path("models/stories260K/stories260K.bin");
+    const std::string vocabulary = shared_path("models/stories260K/tok512.model");
+    const ImportedModel model(checkpoint, vocabulary, "none", group);
+    ASSERT_TRUE(model.ok());
+    const auto source = quant::open_source_model(checkpoint, vocabulary);
+    ASSERT_TRUE(source.ok());
+    auto oracle = oracle::Network::load(**source);
+    ASSERT_TRUE(oracle.ok());
+    if (rounds) oracle->round_as(model.file());
+    Result<Engine> engine = start(model.file(), {.policy = dense_policy(600)});
+    ASSERT_TRUE(engine.ok());
+    std::ifstream in(RILL_TEST_DATA_DIR "/stories260K-greedy.txt", std::ios::binary);
+    const std::string story((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+    std::vector<Token> tokens = {engine->tokenizer()->beginning_of_text()};
+    const auto keep = [&](std::span<const Token> run) {
+      tokens.insert(tokens.end(), run.begin(), run.end());
+      return Status();
+    };
+    ASSERT_TRUE(engine->tokenizer()->encode(story, SpecialTokens::kText, keep).ok());
+    ASSERT_GT(tokens.size(), 150U);
+    const std::vector<float> logits = logits_of(*engine, tokens);
+    const std::size_t columns = model.file().config().vocabulary;
+    oracle::PaperCache cache;
+    const auto scored = static_cast<double>(tokens.size() - 1);
+    for (std::size_t t = 0; t + 1 < tokens.size(); ++t) {
+      const std::vector<double> exact = oracle->step(tokens[t], cache);
+      const std::vector<float> row(exact.begin(), exact.end());
+      scores.ours += nll_nats(std::span(logits).subspan(t * columns, columns), tokens[t + 1]) / scored;
+      scores.oracles += nll_nats(row, tokens[t + 1]) / scored;
+      const double mean = std::accumulate(exact.begin(), exact.end(), 0.0) / static_cast<double>(columns);
+      for (const double logit : exact) {
+        scores.variance += (logit - mean) * (logit - mean) / static_cast<double>(columns) / scored;
+      }
     }
   }
+};
+
+TEST_F(Stories260KPerplexity, IsThatOfAnOracleThatRoundsWhereTheRuntimeDoes) {
+  RILL_NEED_SHARED("models/stories260K");
+  for (const std::uint32_t group : {32U, 64U}) {
+    Scores scores;
+    score(group, /*rounds=*/true, scores);
+    RecordProperty("ours_" + std::to_string(group), std::to_string(std::exp(scores.ours)));
+    RecordProperty("oracles_" + std::to_string(group), std::to_string(std::exp(scores.oracles)));
+    // Not to every digit: where float32 and double fall on two sides of a tie, a rounding goes the other way, and what
+    // follows is rounded anew. A tenth of a percent is a fifth of what int8 costs here.
+    EXPECT_NEAR(scores.ours, scores.oracles, 0.001) << "groups of " << group;
+  }
+}
+
+TEST_F(Stories260KPerplexity, IsThatOfFloat32ButForTheNoiseOfInt8) {
+  RILL_NEED_SHARED("models/stories260K");
+  Scores scores;
+  score(64, /*rounds=*/false, scores);
   // Noise of variance v on the logits costs v / 2 nats at most in the mean; the goldens' README has int8 at 0.02 of the
   // logits' deviation.
-  EXPECT_LE(std::fabs(difference), 0.5 * 0.02 * 0.02 * variance);
+  EXPECT_LE(std::fabs(scores.ours - scores.oracles), 0.5 * 0.02 * 0.02 * scores.variance);
 }
 
 TEST(SmolLM2, IsAsCloseToFloat32AsDesigned) {

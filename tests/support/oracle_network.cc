@@ -9,6 +9,7 @@
 #include "core/model_format.h"
 #include "core/model_tensors.h"
 #include "quant/fused_rows.h"
+#include "quant/packed_matrix.h"
 #include "quant/tensor_table.h"
 
 namespace rill::oracle {
@@ -78,6 +79,33 @@ Result<Network> Network::load(const quant::SourceModel& source) {
   return network;
 }
 
+void Network::round_as(const ModelFile& file) {
+  is_rounded_ = true;
+  config_.group = file.config().group;
+  for (auto& [name, tensor] : tensors_) {
+    const TensorView packed = file.tensor(name);
+    if (!packed || packed.entry->format != format::TensorFormat::kInt8Tiles) continue;
+    const format::TileShape shape = packed.tiles();
+    for (std::size_t r = 0; r < tensor.rows; ++r) {
+      quant::unpack_row(packed.bytes.subspan(r / format::kTileRows * shape.block_bytes()), shape, r % format::kTileRows,
+                        std::span(tensor.values).subspan(r * tensor.columns, tensor.columns));
+    }
+  }
+}
+
+Network::Vector Network::rounded(std::span<const double> x, std::size_t run, double levels) const {
+  Vector out(x.begin(), x.end());
+  if (!is_rounded_) return out;
+  for (std::size_t begin = 0; begin < out.size(); begin += run) {
+    const std::span<double> part = std::span(out).subspan(begin, std::min(run, out.size() - begin));
+    double top = 0;
+    for (const double value : part) top = std::max(top, std::fabs(value));
+    if (top == 0) continue;
+    for (double& value : part) value = std::nearbyint(value / top * levels) * top / levels;
+  }
+  return out;
+}
+
 const Network::Tensor* Network::find(std::string_view pattern, std::uint32_t layer, bool is_bias) const {
   const auto found = tensors_.find(tensor_name(pattern, layer, is_bias).view());
   return found == tensors_.end() ? nullptr : &found->second;
@@ -87,10 +115,11 @@ Network::Vector Network::times(std::string_view pattern, std::uint32_t layer, st
                                std::size_t first, std::size_t count) const {
   const Tensor& matrix = *find(pattern, layer);
   const Tensor* bias = find(pattern, layer, true);
+  const Vector input = rounded(x, config_.group, 127);
   Vector y(count);
   for (std::size_t r = 0; r < count; ++r) {
     const float* row = matrix.values.data() + (first + r) * matrix.columns;
-    for (std::size_t c = 0; c < matrix.columns; ++c) y[r] += static_cast<double>(row[c]) * x[c];
+    for (std::size_t c = 0; c < matrix.columns; ++c) y[r] += static_cast<double>(row[c]) * input[c];
     if (bias != nullptr) y[r] += static_cast<double>(bias->values[first + r]);
   }
   return y;
@@ -186,12 +215,12 @@ Network::Vector Network::attend(std::uint32_t layer, std::span<const double> h,
   normalize_heads(format::kKeyNorm, layer, std::span(qkv).subspan(query_width, kv_width));
   const auto key = qkv.begin() + static_cast<std::ptrdiff_t>(query_width);
   const auto value = key + static_cast<std::ptrdiff_t>(kv_width);
-  self = {.key = Vector(key, value), .value = Vector(value, qkv.end())};
+  self = {.key = Vector(key, value), .value = rounded(Vector(value, qkv.end()), d, 127)};
   const std::size_t n = past.size();
-  const Vector queries = rotate(std::span(qkv).first(query_width), layer, n);
+  const Vector queries = rounded(rotate(std::span(qkv).first(query_width), layer, n), d, 127 * 128);
   std::vector<Vector> keys;  // each at its index in the cache
-  for (std::size_t j = 0; j < n; ++j) keys.push_back(rotate(past[j].key, layer, j));
-  keys.push_back(rotate(self.key, layer, n));
+  for (std::size_t j = 0; j < n; ++j) keys.push_back(rounded(rotate(past[j].key, layer, j), d, 127));
+  keys.push_back(rounded(rotate(self.key, layer, n), d, 127));
 
   Vector mixed(query_width);
   for (std::size_t head = 0; head < config_.heads; ++head) {

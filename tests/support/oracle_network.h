@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/model_config.h"
+#include "core/model_file.h"
 #include "platform/status.h"
 #include "quant/source_model.h"
 
@@ -54,6 +55,10 @@ class PaperCache {
 class Network {
  public:
   static Result<Network> load(const quant::SourceModel& source);
+  /// Rounds from now on where DESIGN 5 does: the matrices become those of the model's file; what a matrix multiplies is
+  /// rounded to int8 by groups, keys (rotated) and values by heads, queries to 15 bits. Every sum stays in double. For
+  /// dense streams only: a cached key is rounded where it stands.
+  void round_as(const ModelFile& file);
 
   const ModelConfig& config() const { return config_; }
   /// One token through the network.
@@ -71,6 +76,8 @@ class Network {
     std::vector<float> values;  // row-major
   };
 
+  /// Runs of x to nearest multiples of their largest / levels, ties to even; x as it is if nothing is rounded.
+  Vector rounded(std::span<const double> x, std::size_t run, double levels) const;
   const Tensor* find(std::string_view pattern, std::uint32_t layer, bool is_bias = false) const;
   /// Rows [first, first + count) of a matrix times x, plus their biases where there are any.
   Vector times(std::string_view pattern, std::uint32_t layer, std::span<const double> x, std::size_t first,
@@ -89,6 +96,7 @@ class Network {
   ModelConfig config_;
   Vector turns_;
   Vector slopes_;
+  bool is_rounded_ = false;
   std::map<std::string, Tensor, std::less<>> tensors_;  // by Rill's names
 };
 
