@@ -117,9 +117,9 @@ std::vector<double> decades(double low, double high) {
 }
 
 Axis x_axis(const Plot& plot) {
-  Axis axis{.scale = AxisScale::kLinear, .ticks = {}, .from = kLeft, .to = kRight};
+  Axis axis{.scale = plot.x_scale, .ticks = {}, .from = kLeft, .to = kRight};
   const Range range = range_of(plot, &PlotSeries::x, axis);
-  axis.ticks = nice_ticks(range.low, range.high, 7);
+  axis.ticks = axis.scale == AxisScale::kLog10 ? decades(range.low, range.high) : nice_ticks(range.low, range.high, 7);
   return axis;
 }
 
@@ -180,6 +180,7 @@ std::string draw_series(const PlotSeries& series, std::size_t index, const Axis&
       dots.append("\" r=\"3.5\" fill=\"").append(kColours[index % kColours.size()]).append("\"/>\n");
     }
   }
+  if (!series.draws_line) return dots;
   return "<path fill=\"none\" stroke-linejoin=\"round\" " + stroke_of(index) + " d=\"" + path + "\"/>\n" + dots;
 }
 
@@ -233,7 +234,7 @@ std::string draw_svg(std::span<const Plot> panels) {
     const Axis y = y_axis(plot);
     body += "<g transform=\"translate(0 " + at(height) + ")\">\n" + draw_frame(plot, x, y);
     for (std::size_t s = 0; s < plot.series.size(); ++s) {
-      body += draw_series(plot.series[s], s, x, y, plot.marks_points);
+      body += draw_series(plot.series[s], s, x, y, plot.marks_points && plot.series[s].marks_points);
     }
     const Legend legend = draw_legend(plot);
     body += legend.svg + "</g>\n";

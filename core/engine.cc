@@ -166,6 +166,7 @@ Session& Engine::session(std::size_t index) { return state_->sessions[index]; }
 const EnginePlan& Engine::plan() const { return state_->plan; }
 const ModelFile& Engine::model() const { return *state_->model; }
 Tokenizer* Engine::tokenizer() { return state_->tokenizer; }
+WorkerPool& Engine::workers() { return state_->pool; }
 std::span<Token> Engine::pending() { return state_->arena[state_->plan.pending]; }
 
 Status Session::check(std::span<const Token> tokens) const {

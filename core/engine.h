@@ -168,6 +168,8 @@ class Engine {
   const ModelFile& model() const;
   /// nullptr if the model came without one.
   Tokenizer* tokenizer();
+  /// The threads that every call runs on, for whoever wants to pin them. Not while a call is under way.
+  WorkerPool& workers();
   /// Room for tokens between an encoder and the model, one chunk of them; whoever feeds uses it for one call.
   std::span<Token> pending();
 

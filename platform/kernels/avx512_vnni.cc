@@ -160,6 +160,41 @@ void score(const Query& q, std::size_t stride, const std::int8_t* keys, const fl
   }
 }
 
+// The limits that `rill bench` measures.
+
+std::uint64_t read_bytes(const std::byte* bytes, std::size_t size) {
+  constexpr std::size_t kSums = 16;
+  __m512i sums[kSums];
+  for (auto& sum : sums) sum = _mm512_setzero_si512();
+  for (std::size_t i = 0; i < size; i += kSums * sizeof(__m512i)) {
+    for (std::size_t k = 0; k < kSums; ++k) {
+      sums[k] = _mm512_add_epi64(sums[k], _mm512_load_si512(bytes + i + k * sizeof(__m512i)));
+    }
+  }
+  for (std::size_t k = 1; k < kSums; ++k) sums[0] = _mm512_add_epi64(sums[0], sums[k]);
+  alignas(64) std::uint64_t lanes[8];
+  _mm512_store_si512(lanes, sums[0]);
+  std::uint64_t sum = 0;
+  for (const std::uint64_t lane : lanes) sum += lane;
+  return sum;
+}
+
+std::uint64_t dot_products(std::uint64_t rounds) {
+  constexpr std::size_t kSums = 24;
+  __m512i sums[kSums];
+  // Told that a register may have changed, the compiler does not merge sums that are equal.
+  for (auto& sum : sums) {
+    sum = _mm512_setzero_si512();
+    __asm__ volatile("" : "+v"(sum));
+  }
+  const __m512i ones = _mm512_set1_epi8(1);
+  for (std::uint64_t round = 0; round < rounds; ++round) {
+    for (auto& sum : sums) sum = _mm512_dpbusd_epi32(sum, ones, ones);
+  }
+  for (auto& sum : sums) __asm__ volatile("" : : "v"(sum));
+  return rounds * kSums * sizeof(__m512i);
+}
+
 }  // namespace
 
 extern const KernelSet kSet;

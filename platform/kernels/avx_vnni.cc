@@ -19,6 +19,11 @@ inline std::int32_t first_sum(std::int32_t offset) { return offset; }
 
 #include "platform/kernels/ymm.h"
 
+/// One step of the peak: the instruction alone.
+inline __m256i peak_step(__m256i sum, __m256i weights, __m256i x) { return _mm256_dpbusd_avx_epi32(sum, weights, x); }
+
+#include "platform/kernels/ymm_limits.h"
+
 }  // namespace
 
 extern const KernelSet kSet;
