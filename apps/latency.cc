@@ -15,7 +15,8 @@
 namespace rill::apps {
 namespace {
 
-constexpr std::uint32_t kWarmUp = 16;
+constexpr std::uint32_t kWarmUp = 48;
+constexpr std::uint32_t kFits = 3;  // of the busy loop, in the warm-up
 constexpr std::size_t kWorst = 10;
 constexpr std::uint32_t kStretches = 4;
 
@@ -31,14 +32,14 @@ class BusyLoop {
  public:
   explicit BusyLoop(Engine& engine) : pool_(engine.workers()), kernels_(*engine.plan().options.kernels) {}
 
-  /// Finds the amount that lasts so long.
-  void calibrate(double seconds) {
-    rounds_ = 256;
-    while (run() < seconds / 4) rounds_ *= 2;
-    std::vector<double> trials;
-    for (int i = 0; i < 15; ++i) trials.push_back(run());
-    const double scaled = static_cast<double>(rounds_) * seconds / spread_of(trials).median;
+  /// Makes the amount last so long, by how long it lasts now.
+  void scale(double seconds, double now_s) {
+    const double scaled = static_cast<double>(rounds_) * seconds / now_s;
     rounds_ = std::max<std::uint64_t>(static_cast<std::uint64_t>(scaled), 1);
+  }
+  /// A first guess, so that scale() has something to measure.
+  void grow_to(double seconds) {
+    while (run() < seconds) rounds_ *= 2;
   }
   double run() {
     const Stopwatch watch;
@@ -110,12 +111,18 @@ Result<Latency> measure_latency(Engine& engine, std::uint32_t tokens) {
     token = session.sample(logits);
     return watch.seconds();
   };
-  std::vector<double> first;
-  for (std::uint32_t i = 0; i < kWarmUp; ++i) {
-    RILL_ASSIGN(const double seconds, step());
-    first.push_back(seconds);
+  // The loop is fitted to the token while the two take turns, as they will: alone it would find other clocks.
+  for (std::uint32_t fit = 0; fit < kFits; ++fit) {
+    std::vector<double> token_now;
+    std::vector<double> busy_now;
+    for (std::uint32_t i = 0; i < kWarmUp / kFits; ++i) {
+      RILL_ASSIGN(const double seconds, step());
+      token_now.push_back(seconds);
+      if (fit == 0 && i == 0) busy.grow_to(seconds / 4);
+      busy_now.push_back(busy.run());
+    }
+    busy.scale(spread_of(token_now).median, spread_of(busy_now).median);
   }
-  busy.calibrate(spread_of(first).median);
   Progress progress("latency", "tokens");
   for (std::uint32_t i = 0; i < tokens; ++i) {
     RILL_ASSIGN(const double seconds, step());

@@ -74,6 +74,11 @@ std::string stroke_of(std::size_t series) {
   return style;
 }
 
+std::string dot(const std::string& across, const std::string& height, std::size_t series) {
+  return "<circle cx=\"" + across + "\" cy=\"" + height + "\" r=\"3.5\" fill=\"" + kColours[series % kColours.size()] +
+         "\"/>\n";
+}
+
 /// One axis: where a value lies between the ends of the frame.
 struct Axis {
   AxisScale scale = AxisScale::kLinear;
@@ -176,8 +181,7 @@ std::string draw_series(const PlotSeries& series, std::size_t index, const Axis&
     path.append(pen_down ? "L" : "M").append(across).append(" ").append(height);
     pen_down = true;
     if (marks_points) {
-      dots.append("<circle cx=\"").append(across).append("\" cy=\"").append(height);
-      dots.append("\" r=\"3.5\" fill=\"").append(kColours[index % kColours.size()]).append("\"/>\n");
+      dots += dot(across, height, index);
     }
   }
   if (!series.draws_line) return dots;
@@ -199,7 +203,8 @@ Legend draw_legend(const Plot& plot) {
       x = kLeft;
       legend.bottom += kLegendRow;
     }
-    legend.svg += straight_line(x, legend.bottom, x + 26, legend.bottom, stroke_of(i));
+    legend.svg += plot.series[i].draws_line ? straight_line(x, legend.bottom, x + 26, legend.bottom, stroke_of(i))
+                                            : dot(at(x + 13), at(legend.bottom), i);
     legend.svg += label(x + 34, legend.bottom + 4, "start", plot.series[i].name);
     x += width;
   }

@@ -21,11 +21,12 @@ inline std::int32_t first_sum(std::int32_t /*offset*/) { return 0; }
 
 #include "platform/kernels/ymm.h"
 
-/// One step of the peak: the three instructions that a dot product of bytes takes at least. The kernels' own takes two
-/// more, for the signs.
-inline __m256i peak_step(__m256i sum, __m256i weights, __m256i x) {
-  return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(weights, x), _mm256_set1_epi16(1)));
-}
+// One step of the peak: the three instructions that a dot product of bytes takes at least. The kernels' own takes two
+// more, for the signs.
+#define RILL_PEAK_STEP(n)                    \
+  "vpmaddubsw %%ymm15, %%ymm15, %%ymm14\n\t" \
+  "vpmaddwd %%ymm15, %%ymm14, %%ymm14\n\t"   \
+  "vpaddd %%ymm14, %%ymm" #n ", %%ymm" #n "\n\t"
 
 #include "platform/kernels/ymm_limits.h"
 

@@ -19,8 +19,8 @@ inline std::int32_t first_sum(std::int32_t offset) { return offset; }
 
 #include "platform/kernels/ymm.h"
 
-/// One step of the peak: the instruction alone.
-inline __m256i peak_step(__m256i sum, __m256i weights, __m256i x) { return _mm256_dpbusd_avx_epi32(sum, weights, x); }
+// One step of the peak: the instruction alone.
+#define RILL_PEAK_STEP(n) "%{vex%} vpdpbusd %%ymm15, %%ymm15, %%ymm" #n "\n\t"
 
 #include "platform/kernels/ymm_limits.h"
 
