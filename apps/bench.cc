@@ -108,6 +108,7 @@ Result<BenchFindings> measure(BenchArguments arguments, const ModelFile& model) 
   BenchFindings findings;
   findings.model = arguments.model.model;
   findings.kernels = plan.options.kernels->name;
+  findings.is_quick = arguments.quick;
   findings.chunk = plan.options.chunk;
   findings.window = plan.options.policy.window;
   RILL_ASSIGN(LimitProbe probe, LimitProbe::start(probe_options, pinning));

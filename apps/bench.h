@@ -31,6 +31,7 @@ struct BenchFindings {
   std::string_view kernels;
   std::uint32_t chunk = 0;
   std::uint32_t window = 0;  ///< of the stream past its window, and of the latency
+  bool is_quick = false;     ///< nothing was measured long enough to mean anything
   std::uint32_t repetitions = 0;
   bool pinned = false;
   MachineLimits limits;

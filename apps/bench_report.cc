@@ -117,6 +117,7 @@ double ratio_of(const std::vector<double>& counts) {
 
 void print_limits(const BenchFindings& f) {
   const MachineLimits& limits = f.limits;
+  if (f.is_quick) std::printf("--quick: this shows that everything runs, not how fast\n");
   std::printf("%s, kernels %.*s, threads %s\n", limits.cpu.c_str(), static_cast<int>(f.kernels.size()),
               f.kernels.data(), f.pinned ? "each on a CPU of its own" : "NOT pinned: the system did not allow it");
   std::printf("last-level cache %s; read over %s of memory and %s inside the cache, %.*s pages\n",
@@ -181,6 +182,7 @@ ordered_json json_of(const BenchFindings& f) {
   const Spread before = spread_of(f.streaming.before_s);
   const Spread after = spread_of(f.streaming.after_s);
   ordered_json json{{"model", f.model},
+                    {"quick", f.is_quick},
                     {"repetitions", f.repetitions},
                     {"chunk", f.chunk},
                     {"window", f.window},
