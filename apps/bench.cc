@@ -1,239 +1,195 @@
-// rill bench --policies: what a token costs with a cache of each size, kept as StreamingLLM does or recomputed.
+// rill bench: the machine's two limits, and how near to them a model decodes and prefills; and how evenly it streams.
+
+#include "apps/bench.h"
 
 #include <algorithm>
-#include <chrono>
-#include <cstdio>
 #include <iostream>
 #include <memory>
-#include <nlohmann/json.hpp>
-#include <string>
-#include <vector>
+#include <utility>
 
 #include "apps/command.h"
-#include "apps/model_options.h"
-#include "apps/plan_report.h"
-#include "apps/plot.h"
 #include "apps/progress.h"
+#include "platform/cpu.h"
 
 namespace rill::apps {
 namespace {
 
 struct BenchArguments {
   ModelArguments model;
-  bool policies = false;
-  std::vector<std::uint32_t> windows = {256, 512, 1024, 2048, 4096};
-  std::uint32_t tokens = 16;
+  PoliciesArguments policies;
+  bool compares_policies = false;
+  bool quick = false;
+  std::vector<std::uint32_t> threads;
+  std::vector<std::uint32_t> depths = {0, 1024};
+  std::uint32_t repetitions = 5;
+  std::uint32_t latency_tokens = 20000;
   std::string plot;
 };
 
-using Clock = std::chrono::steady_clock;
+// Large models take long: after this many seconds the repetition under way is the last, if there have been enough.
+constexpr double kPatience_s = 180;
+constexpr std::uint32_t kFewestRepetitions = 3;
+constexpr std::uint32_t kCountedTokens = 32;
 
-// A step of recomputation may take many seconds: with a cache of this cost, fewer steps make the median.
-constexpr double kPatience_s = 30;
-constexpr std::uint32_t kFewestSteps = 3;
-
-/// What a decode step costs under one policy.
-struct Cost {
-  double s_per_token = 0;  ///< the median
-  std::uint32_t steps = 0;
-  std::uint64_t bytes = 0;  ///< the whole plan: weights, cache and buffers
-};
-
-struct Comparison {
-  std::uint32_t window = 0;  ///< slots of the cache, sinks included
-  Cost stream;
-  Cost recompute;
-
-  double ratio() const { return recompute.s_per_token / stream.s_per_token; }
-};
-
-/// Ids without an order that a cache could profit from, the same on every machine.
-std::vector<Token> varied_tokens(std::size_t count, std::uint32_t vocabulary) {
-  std::vector<Token> tokens(count);
-  std::uint64_t state = 1;
-  for (Token& token : tokens) {
-    state = state * 6364136223846793005ULL + 1442695040888963407ULL;  // Knuth's MMIX generator
-    token = static_cast<Token>((state >> 33U) % vocabulary);
-  }
-  return tokens;
+/// One, and all that the options would choose; or the user's own.
+std::vector<std::uint32_t> threads_of(const BenchArguments& arguments, std::uint32_t chosen) {
+  std::vector<std::uint32_t> threads = arguments.threads;
+  if (threads.empty()) threads = {1, chosen};
+  std::ranges::sort(threads);
+  threads.erase(std::unique(threads.begin(), threads.end()), threads.end());
+  return threads;
 }
 
-/// Fills the cache, then decodes one token at a time.
-Result<Cost> measure(const ModelFile& model, const ModelArguments& arguments, std::uint32_t cache_slots,
-                     std::uint32_t most_steps) {
-  RILL_ASSIGN(const EngineOptions options, engine_options(arguments, model.config(), {}));
-  RILL_ASSIGN(Engine engine, start_engine(model, options));
-  Session& session = engine.session(0);
-  // One step more than is measured: the first touches memory that the others find warm.
-  const std::vector<Token> tokens = varied_tokens(std::size_t{cache_slots} + 1 + most_steps, model.config().vocabulary);
-  const std::span<const Token> all = tokens;
-  RILL_TRY(session.feed(all.first(cache_slots)));
-  RILL_ASSIGN([[maybe_unused]] const std::span<const float> warm, session.prefill(all.subspan(cache_slots, 1)));
-  std::vector<double> seconds;
-  double spent_s = 0;
-  for (const Token& token : all.subspan(std::size_t{cache_slots} + 1)) {
-    const Clock::time_point start = Clock::now();
-    RILL_ASSIGN([[maybe_unused]] const std::span<const float> logits, session.prefill({&token, 1}));
-    seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
-    spent_s += seconds.back();
-    if (seconds.size() >= kFewestSteps && spent_s > kPatience_s) break;
-  }
-  const auto middle = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);
-  std::nth_element(seconds.begin(), middle, seconds.end());
-  return Cost{.s_per_token = *middle,
-              .steps = static_cast<std::uint32_t>(seconds.size()),
-              .bytes = engine.plan().memory.total_bytes()};
+Status refuse(const char* where, const Text& what, const char* expected) {
+  return bad_usage({.where = text(where), .what = what, .expected = text(expected), .remedy = {}});
 }
 
-/// The same command line with another policy and a cache of `window` slots, as the option parser would have read it.
-ModelArguments with_policy(const ModelArguments& from, const char* policy, std::uint32_t sinks, std::uint32_t window) {
-  ModelArguments arguments = from;
-  arguments.policy = policy;
-  arguments.sinks = std::to_string(sinks);
-  arguments.window = std::int64_t{window} - sinks;
-  return arguments;
-}
-
-/// Both policies refuse what they cannot run before the first long measurement.
-Status check(const BenchArguments& arguments, const ModelFile& model, std::uint32_t sinks) {
-  if (arguments.tokens == 0) {
-    return bad_usage({.where = text("--tokens"), .what = text(0), .expected = text("at least 1"), .remedy = {}});
+Status check(const BenchArguments& arguments, const ModelFile& model) {
+  if (arguments.model.policy != "stream") {
+    return refuse("--policy", text(arguments.model.policy), "stream; --policies compares it with another");
   }
-  for (const std::uint32_t window : arguments.windows) {
-    if (window <= sinks) {
-      return bad_usage({.where = text("--windows ", window),
-                        .what = text("a cache of ", window, " slots with ", sinks, " sinks"),
-                        .expected = text("more slots than sinks"),
-                        .remedy = {}});
-    }
-    for (const ModelArguments& each : {with_policy(arguments.model, "recompute", 0, window),
-                                       with_policy(arguments.model, "stream", sinks, window)}) {
-      RILL_ASSIGN(const EngineOptions options, engine_options(each, model.config(), {}));
-      RILL_TRY(plan_engine(model, options).status());
-    }
+  if (arguments.repetitions == 0) return refuse("--repetitions", text(0), "at least 1");
+  if (arguments.latency_tokens > 0 && arguments.latency_tokens < 4) {
+    return refuse("--latency-tokens", text(arguments.latency_tokens), "0 for none, or at least 4");
+  }
+  if (arguments.depths.empty()) return refuse("--depth", text("no depth"), "at least one");
+  // Every number of threads, before the first long measurement.
+  for (const std::uint32_t threads : threads_of(arguments, 1)) {
+    ModelArguments each = arguments.model;
+    each.threads = threads;
+    if (threads == 0) return refuse("--threads", text(0), "at least 1");
+    RILL_ASSIGN(const EngineOptions options, engine_options(each, model.config(), {}));
+    RILL_TRY(plan_engine(model, options).status());
   }
   return {};
 }
 
-Plot latency_plot(const std::vector<Comparison>& rows) {
-  Plot plot{.title = "Time per token by cache size",
-            .x_label = "slots of the cache",
-            .y_label = "ms per token",
-            .series = {{.name = "recompute", .x = {}, .y = {}}, {.name = "stream", .x = {}, .y = {}}},
-            .y_scale = AxisScale::kLog10,  // the two are orders of magnitude apart
-            .marks_points = true};
-  for (const Comparison& row : rows) {
-    for (PlotSeries& series : plot.series) series.x.push_back(row.window);
-    plot.series[0].y.push_back(1e3 * row.recompute.s_per_token);
-    plot.series[1].y.push_back(1e3 * row.stream.s_per_token);
-  }
-  return plot;
+/// Small numbers that exercise everything: for tests.
+void make_quick(BenchArguments& arguments, SpeedOptions& speed, ProbeOptions& probe) {
+  arguments.repetitions = std::min(arguments.repetitions, 2U);
+  arguments.latency_tokens = std::min(arguments.latency_tokens, 64U);
+  speed.decode_tokens = 4;
+  speed.prefill_tokens = 24;
+  for (std::uint32_t& depth : speed.depths) depth = std::min(depth, 32U);
+  probe.seconds = 0.002;
+  probe.most_bytes = 32ULL << 20U;
 }
 
-Plot memory_plot(const std::vector<Comparison>& rows) {
-  Plot plot{.title = "Memory by cache size",
-            .x_label = "slots of the cache",
-            .y_label = "MiB of the plan, weights included",
-            .series = {{.name = "recompute", .x = {}, .y = {}}, {.name = "stream", .x = {}, .y = {}}},
-            .y_from_zero = true,
-            .marks_points = true};
-  constexpr double kMiB = 1024.0 * 1024.0;
-  for (const Comparison& row : rows) {
-    for (PlotSeries& series : plot.series) series.x.push_back(row.window);
-    plot.series[0].y.push_back(static_cast<double>(row.recompute.bytes) / kMiB);
-    plot.series[1].y.push_back(static_cast<double>(row.stream.bytes) / kMiB);
+Status repeat(const BenchArguments& arguments, LimitProbe& probe, SpeedBench& speed, BenchFindings& findings) {
+  Progress progress("bench", "repetitions");
+  const Stopwatch watch;
+  while (findings.repetitions < arguments.repetitions) {
+    probe.repeat();
+    RILL_TRY(speed.repeat());
+    ++findings.repetitions;
+    progress.update(findings.repetitions, arguments.repetitions);
+    if (findings.repetitions >= kFewestRepetitions && watch.seconds() > kPatience_s) break;
   }
-  return plot;
+  return {};
 }
 
-nlohmann::ordered_json json_of(const std::vector<Comparison>& rows) {
-  nlohmann::ordered_json json{{"policies", nlohmann::json::array()}};
-  for (const Comparison& row : rows) {
-    json["policies"].push_back(nlohmann::ordered_json{{"window", row.window},
-                                                      {"stream_s_per_token", row.stream.s_per_token},
-                                                      {"recompute_s_per_token", row.recompute.s_per_token},
-                                                      {"ratio", row.ratio()},
-                                                      {"stream_bytes", row.stream.bytes},
-                                                      {"recompute_bytes", row.recompute.bytes},
-                                                      {"stream_steps", row.stream.steps},
-                                                      {"recompute_steps", row.recompute.steps}});
-  }
-  return json;
+/// On one thread: what the others do while they wait differs from run to run.
+Result<std::vector<double>> instructions(const BenchArguments& arguments, const ModelFile& model) {
+  if (!can_count_instructions()) return std::vector<double>();
+  ModelArguments one = arguments.model;
+  one.threads = 1;
+  RILL_ASSIGN(const EngineOptions options, engine_options(one, model.config(), {}));
+  RILL_ASSIGN(Engine engine, start_engine(model, options));
+  return count_instructions(engine, arguments.quick ? 2 : kCountedTokens);
 }
 
-void print_table(const std::vector<Comparison>& rows) {
-  std::printf("%7s  %12s  %15s  %6s  %12s  %15s\n", "cache", "stream ms", "recompute ms", "ratio", "stream",
-              "recompute");
-  for (const Comparison& row : rows) {
-    std::printf("%7u  %12.2f  %15.2f  %6.1f  %12s  %15s\n", row.window, 1e3 * row.stream.s_per_token,
-                1e3 * row.recompute.s_per_token, row.ratio(), human_bytes(row.stream.bytes).c_str(),
-                human_bytes(row.recompute.bytes).c_str());
+Result<BenchFindings> measure(BenchArguments arguments, const ModelFile& model) {
+  RILL_ASSIGN(const EngineOptions options, engine_options(arguments.model, model.config(), {}));
+  RILL_ASSIGN(const EnginePlan plan, plan_engine(model, options));
+  const ThreadPinning pinning;
+  SpeedOptions speed_options{.threads = threads_of(arguments, plan.options.threads), .depths = arguments.depths};
+  ProbeOptions probe_options{.threads = speed_options.threads, .kernels = plan.options.kernels};
+  if (arguments.quick) make_quick(arguments, speed_options, probe_options);
+  BenchFindings findings;
+  findings.model = arguments.model.model;
+  findings.kernels = plan.options.kernels->name;
+  findings.is_quick = arguments.quick;
+  findings.chunk = plan.options.chunk;
+  findings.window = plan.options.policy.window;
+  RILL_ASSIGN(LimitProbe probe, LimitProbe::start(probe_options, pinning));
+  RILL_ASSIGN(SpeedBench speed, SpeedBench::start(model, arguments.model, speed_options, pinning));
+  RILL_TRY(repeat(arguments, probe, speed, findings));
+  findings.limits = probe.limits();
+  findings.pinned = speed.pinned() && findings.limits.pinned;
+  findings.decode = speed.decode();
+  findings.prefill = speed.prefill();
+  findings.streaming = speed.streaming();
+  if (arguments.latency_tokens > 0) {
+    RILL_ASSIGN(findings.latency, measure_latency(speed.streaming_engine(), arguments.latency_tokens));
   }
-}
-
-Result<std::vector<Comparison>> compare(const BenchArguments& arguments, const ModelFile& model, std::uint32_t sinks) {
-  std::vector<Comparison> rows;
-  Progress progress("bench", "measurements");
-  std::uint64_t done = 0;
-  for (const std::uint32_t window : arguments.windows) {
-    Comparison row{.window = window, .stream = {}, .recompute = {}};
-    RILL_ASSIGN(row.stream,
-                measure(model, with_policy(arguments.model, "stream", sinks, window), window, arguments.tokens));
-    progress.update(++done, 2 * arguments.windows.size());
-    RILL_ASSIGN(row.recompute,
-                measure(model, with_policy(arguments.model, "recompute", 0, window), window, arguments.tokens));
-    progress.update(++done, 2 * arguments.windows.size());
-    rows.push_back(row);
-  }
-  return rows;
+  RILL_ASSIGN(findings.instructions_per_token, instructions(arguments, model));
+  return findings;
 }
 
 Status run_bench(const BenchArguments& arguments) {
-  if (!arguments.policies) {
-    return bad_usage({.where = text("bench"),
-                      .what = text("this build compares cache policies only; the machine's limits, decode, prefill and "
-                                   "latency come later"),
-                      .expected = text("--policies"),
-                      .remedy = {}});
+  if (arguments.compares_policies) {
+    ModelArguments model = arguments.model;
+    if (arguments.threads.size() > 1) return refuse("--threads", text("a list"), "one number with --policies");
+    if (!arguments.threads.empty()) model.threads = arguments.threads.front();
+    return run_policies(model, arguments.policies, arguments.plot);
   }
   RILL_ASSIGN(const ModelFile model, open_model(arguments.model));
-  ModelArguments stream = arguments.model;  // as given: a default number of sinks, or the user's own
-  stream.policy = "stream";
-  RILL_ASSIGN(const EngineOptions options, engine_options(stream, model.config(), {}));
-  const std::uint32_t sinks = options.policy.sinks;
-  RILL_TRY(check(arguments, model, sinks));
-  RILL_ASSIGN(const std::vector<Comparison> rows, compare(arguments, model, sinks));
+  RILL_TRY(check(arguments, model));
+  RILL_ASSIGN(const BenchFindings findings, measure(arguments, model));
   if (arguments.model.json) {
-    std::cout << json_of(rows).dump(2) << '\n';
+    std::cout << json_of(findings).dump(2) << '\n';
   } else {
-    print_table(rows);
+    print_report(findings);
   }
   if (arguments.plot.empty()) return {};
-  const std::vector<Plot> panels = {latency_plot(rows), memory_plot(rows)};
+  const std::vector<Plot> panels = {roofline(findings)};
   return write_plot(arguments.plot, panels);
 }
+
+constexpr const char* kFooter =
+    "Limits: a streaming read of ordinary pages, by the kernel set's widest loads, over more than the last-level cache "
+    "and over half of it; and the set's dot products of bytes on registers alone. The best of all repetitions is the "
+    "limit.\n"
+    "Decode: one token at a time. Bytes of a token: every matrix with its scales (a tied head once), norms, and the "
+    "keys and values that it sees. Its share is of the read limit on as many threads, of memory if a token's bytes "
+    "exceed the last-level cache, else of the cache.\n"
+    "Prefill: 512 tokens, logits for the last. Multiply-adds of a token: all projections, the head for one row only, "
+    "scores and mixing (query x key, weight x value) for each key seen. Its share is of the dot products on as many "
+    "threads.\n"
+    "While it measures, bench ties each thread to a CPU; no other command does.\n"
+    "Example: rill bench smollm2.rill --threads 1,4 --depth 0,1024,4096 --plot roofline.svg";
 
 }  // namespace
 
 void add_bench(CLI::App& app, Action& action) {
   auto arguments = std::make_shared<BenchArguments>();
-  CLI::App& command = *app.add_subcommand("bench", "Measure what a token costs under each cache policy");
+  CLI::App& command = *app.add_subcommand("bench", "Measure the machine's limits, then the model against them");
   add_model_arguments(command, arguments->model);
+  command.remove_option(command.get_option("--threads"));
+  const auto list = [&](const char* name, std::vector<std::uint32_t>& values, const char* help) {
+    command.add_option(name, values, help)->delimiter(',')->allow_extra_args(false);
+  };
+  list("--threads", arguments->threads,
+       "Numbers of threads, the caller included: a list (default: 1 and all, at most 8)");
+  list("--depth", arguments->depths, "Tokens of the stream before the measured ones: a list (default: 0,1024)");
   command
-      .add_flag("--policies", arguments->policies,
-                "Time and memory of a token by cache size: `stream` against `recompute` (the paper's figure 10)")
+      .add_option("--repetitions", arguments->repetitions,
+                  "Rounds over all configurations; slow models stop earlier, at three minutes but not below three")
+      ->capture_default_str();
+  command
+      .add_option("--latency-tokens", arguments->latency_tokens,
+                  "Tokens of the stream that are timed one by one; 0: none")
+      ->capture_default_str();
+  command.add_option("--plot", arguments->plot, "Draw the roofline as SVG (with --policies: time and memory)");
+  command.add_flag("--quick", arguments->quick, "Everything once and briefly: to see that it runs, not how fast");
+  command
+      .add_flag("--policies", arguments->compares_policies,
+                "Instead: time and memory of a token by cache size, `stream` against `recompute` (the paper's figure "
+                "10)")
       ->excludes(command.get_option("--policy"))
       ->excludes(command.get_option("--window"));
-  command.add_option("--windows", arguments->windows, "Sizes of the cache in slots, sinks included: a list (256,512)")
-      ->delimiter(',')
-      ->allow_extra_args(false)
-      ->capture_default_str();
-  command
-      .add_option("--tokens", arguments->tokens,
-                  "Most decode steps of each measurement; slow ones stop earlier, at 30 s but not below 3 steps")
-      ->capture_default_str();
-  command.add_option("--plot", arguments->plot, "Draw time and memory by cache size as SVG");
-  command.footer("Example: rill bench smollm2.rill --policies --windows 256,1024 --plot policies.svg");
+  add_policies_arguments(command, arguments->policies);
+  command.footer(kFooter);
   command.callback([arguments, &action] { action = [arguments] { return run_bench(*arguments); }; });
 }
 

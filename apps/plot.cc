@@ -74,6 +74,11 @@ std::string stroke_of(std::size_t series) {
   return style;
 }
 
+std::string dot(const std::string& across, const std::string& height, std::size_t series) {
+  return "<circle cx=\"" + across + "\" cy=\"" + height + "\" r=\"3.5\" fill=\"" + kColours[series % kColours.size()] +
+         "\"/>\n";
+}
+
 /// One axis: where a value lies between the ends of the frame.
 struct Axis {
   AxisScale scale = AxisScale::kLinear;
@@ -117,9 +122,9 @@ std::vector<double> decades(double low, double high) {
 }
 
 Axis x_axis(const Plot& plot) {
-  Axis axis{.scale = AxisScale::kLinear, .ticks = {}, .from = kLeft, .to = kRight};
+  Axis axis{.scale = plot.x_scale, .ticks = {}, .from = kLeft, .to = kRight};
   const Range range = range_of(plot, &PlotSeries::x, axis);
-  axis.ticks = nice_ticks(range.low, range.high, 7);
+  axis.ticks = axis.scale == AxisScale::kLog10 ? decades(range.low, range.high) : nice_ticks(range.low, range.high, 7);
   return axis;
 }
 
@@ -176,10 +181,10 @@ std::string draw_series(const PlotSeries& series, std::size_t index, const Axis&
     path.append(pen_down ? "L" : "M").append(across).append(" ").append(height);
     pen_down = true;
     if (marks_points) {
-      dots.append("<circle cx=\"").append(across).append("\" cy=\"").append(height);
-      dots.append("\" r=\"3.5\" fill=\"").append(kColours[index % kColours.size()]).append("\"/>\n");
+      dots += dot(across, height, index);
     }
   }
+  if (!series.draws_line) return dots;
   return "<path fill=\"none\" stroke-linejoin=\"round\" " + stroke_of(index) + " d=\"" + path + "\"/>\n" + dots;
 }
 
@@ -198,7 +203,8 @@ Legend draw_legend(const Plot& plot) {
       x = kLeft;
       legend.bottom += kLegendRow;
     }
-    legend.svg += straight_line(x, legend.bottom, x + 26, legend.bottom, stroke_of(i));
+    legend.svg += plot.series[i].draws_line ? straight_line(x, legend.bottom, x + 26, legend.bottom, stroke_of(i))
+                                            : dot(at(x + 13), at(legend.bottom), i);
     legend.svg += label(x + 34, legend.bottom + 4, "start", plot.series[i].name);
     x += width;
   }
@@ -233,7 +239,7 @@ std::string draw_svg(std::span<const Plot> panels) {
     const Axis y = y_axis(plot);
     body += "<g transform=\"translate(0 " + at(height) + ")\">\n" + draw_frame(plot, x, y);
     for (std::size_t s = 0; s < plot.series.size(); ++s) {
-      body += draw_series(plot.series[s], s, x, y, plot.marks_points);
+      body += draw_series(plot.series[s], s, x, y, plot.marks_points && plot.series[s].marks_points);
     }
     const Legend legend = draw_legend(plot);
     body += legend.svg + "</g>\n";

@@ -12,9 +12,12 @@ namespace rill::apps {
 
 /// One line of a plot. A point that is not finite (or not above zero on a logarithmic axis) leaves a gap.
 struct PlotSeries {
-  std::string name;       ///< for the legend; any text
-  std::vector<double> x;  ///< [n]
-  std::vector<double> y;  ///< [n]
+  std::string name;        ///< for the legend; any text
+  std::vector<double> x;   ///< [n]
+  std::vector<double> y;   ///< [n]
+  bool draws_line = true;  ///< false: points alone
+  bool marks_points =
+      true;  ///< false: no dots where the plot has them: for a line that was not measured point by point
 };
 
 enum class AxisScale : bool { kLinear, kLog10 };
@@ -24,6 +27,7 @@ struct Plot {
   std::string x_label;
   std::string y_label;
   std::vector<PlotSeries> series;
+  AxisScale x_scale = AxisScale::kLinear;
   AxisScale y_scale = AxisScale::kLinear;
   bool y_from_zero = false;   ///< for amounts, which are compared by their height; linear axes only
   bool marks_points = false;  ///< a dot at each point: for few, measured ones

@@ -11,8 +11,10 @@
 #include "apps/command.h"
 #include "apps/plan_report.h"
 #include "apps/progress.h"
+#include "quant/published_shapes.h"
 #include "quant/quantizer.h"
 #include "quant/source_model.h"
+#include "quant/synthetic_writer.h"
 #include "quant/tokenizer_writer.h"
 
 namespace rill::apps {
@@ -20,6 +22,7 @@ namespace {
 
 struct QuantizeArguments {
   std::string source;
+  std::string synthetic;
   std::string output;
   std::string tokenizer;
   std::string chat_form;
@@ -34,22 +37,27 @@ struct QuantizeArguments {
   bool json = false;
 };
 
+/// What the command line says of the model itself.
+void refine(const QuantizeArguments& arguments, ModelConfig& config) {
+  if (arguments.temperature >= 0) config.temperature = arguments.temperature;
+  if (arguments.top_p >= 0) config.top_p = arguments.top_p;
+  if (arguments.top_k >= 0) config.top_k = static_cast<std::uint32_t>(arguments.top_k);
+  if (arguments.sink_token >= 0) {  // one sink that was learned is as good as four tokens (the paper, section 3.3)
+    config.sink_token = static_cast<Token>(arguments.sink_token);
+    config.default_sinks = 1;
+  }
+  if (arguments.softmax_plus_one) {
+    config.softmax = Softmax::kPlusOne;
+    config.default_sinks = 0;
+  }
+}
+
 /// The source with what the command line says and no published format has a place for.
 class WithOptions final : public quant::SourceModel {
  public:
   WithOptions(std::unique_ptr<quant::SourceModel> source, const QuantizeArguments& arguments)
       : source_(std::move(source)), config_(source_->config()) {
-    if (arguments.temperature >= 0) config_.temperature = arguments.temperature;
-    if (arguments.top_p >= 0) config_.top_p = arguments.top_p;
-    if (arguments.top_k >= 0) config_.top_k = static_cast<std::uint32_t>(arguments.top_k);
-    if (arguments.sink_token >= 0) {  // one sink that was learned is as good as four tokens (the paper, section 3.3)
-      config_.sink_token = static_cast<Token>(arguments.sink_token);
-      config_.default_sinks = 1;
-    }
-    if (arguments.softmax_plus_one) {
-      config_.softmax = Softmax::kPlusOne;
-      config_.default_sinks = 0;
-    }
+    refine(arguments, config_);
   }
   const ModelConfig& config() const override { return config_; }
   std::string_view family() const override { return source_->family(); }
@@ -79,7 +87,7 @@ void print_report(const quant::QuantizeReport& report) {
   }
 }
 
-Status run_quantize(const QuantizeArguments& arguments) {
+Result<quant::QuantizeReport> import(const QuantizeArguments& arguments, quant::Progress progress) {
   RILL_ASSIGN(auto opened, quant::open_source_model(arguments.source, arguments.tokenizer));
   if (arguments.softmax_plus_one && opened->config().softmax != Softmax::kStandard) {
     return bad_usage({.where = text("--softmax-plus-one"),
@@ -94,37 +102,74 @@ Status run_quantize(const QuantizeArguments& arguments) {
                                    ? Result<std::string>(std::string())
                                    : quant::write_chat_section(source.jinja_chat_template(), arguments.chat_form,
                                                                arguments.system ? &*arguments.system : nullptr));
+  return quant::quantize(source, arguments.output,
+                         {.group = arguments.group,
+                          .tokenizer_section = tokenizer,
+                          .chat_section = std::as_bytes(std::span(chat)),
+                          .progress = progress});
+}
+
+/// Random weights of a published shape.
+Result<quant::QuantizeReport> invent(const QuantizeArguments& arguments, quant::Progress progress) {
+  RILL_ASSIGN(const quant::PublishedShape* const shape, quant::find_published_shape(arguments.synthetic));
+  ModelConfig config = shape->config();
+  refine(arguments, config);
+  return quant::write_synthetic_model(
+      *shape, config, arguments.output,
+      {.group = arguments.group, .tokenizer_section = {}, .chat_section = {}, .progress = progress});
+}
+
+nlohmann::ordered_json json_of(const quant::QuantizeReport& report, bool with_tensors) {
+  nlohmann::ordered_json json = {{"family", report.family},          {"parameters", report.parameters},
+                                 {"bytes_in", report.bytes_in},      {"bytes_out", report.bytes_out},
+                                 {"seconds", report.seconds},        {"snr_db_min", report.snr_db_min},
+                                 {"snr_db_mean", report.snr_db_mean}};
+  if (!with_tensors) return json;
+  for (const quant::TensorDistortion& t : report.tensors) {
+    json["tensors"].push_back({{"name", t.name},
+                               {"rows", t.rows},
+                               {"columns", t.columns},
+                               {"snr_db", t.snr_db},
+                               {"largest_error", t.largest_error}});
+  }
+  return json;
+}
+
+Status run_quantize(const QuantizeArguments& arguments) {
+  if (arguments.source.empty() == arguments.synthetic.empty()) {
+    return bad_usage({.where = text("quantize"),
+                      .what = text(arguments.source.empty() ? "no source" : "a source and --synthetic"),
+                      .expected = text("SRC, or --synthetic NAME"),
+                      .remedy = {}});
+  }
   Progress progress("quantising", "bytes");
   const auto show = [&](std::uint64_t done, std::uint64_t total) { progress.update(done, total); };
-  RILL_ASSIGN(const auto report, quant::quantize(source, arguments.output,
-                                                 {.group = arguments.group,
-                                                  .tokenizer_section = tokenizer,
-                                                  .chat_section = std::as_bytes(std::span(chat)),
-                                                  .progress = show}));
+  RILL_ASSIGN(const auto report, arguments.synthetic.empty() ? import(arguments, show) : invent(arguments, show));
   if (arguments.json) {
-    nlohmann::ordered_json json = {{"family", report.family},          {"parameters", report.parameters},
-                                   {"bytes_in", report.bytes_in},      {"bytes_out", report.bytes_out},
-                                   {"seconds", report.seconds},        {"snr_db_min", report.snr_db_min},
-                                   {"snr_db_mean", report.snr_db_mean}};
-    if (arguments.report) {
-      for (const quant::TensorDistortion& t : report.tensors) {
-        json["tensors"].push_back({{"name", t.name},
-                                   {"rows", t.rows},
-                                   {"columns", t.columns},
-                                   {"snr_db", t.snr_db},
-                                   {"largest_error", t.largest_error}});
-      }
-    }
-    std::cout << json.dump(2) << '\n';
+    std::cout << json_of(report, arguments.report).dump(2) << '\n';
     return {};
   }
   if (arguments.report) print_report(report);
+  const double millions = static_cast<double>(report.parameters) / 1e6;
+  if (!arguments.synthetic.empty()) {
+    std::printf("%s: %s, %.1f million random parameters, %s, %.1f s\n", arguments.output.c_str(), report.family.c_str(),
+                millions, human_bytes(report.bytes_out).c_str(), report.seconds);
+    return {};
+  }
   std::printf(
       "%s: %s, %.1f million parameters, %s from %s, %.1f s; signal to noise %.1f dB at least, %.1f dB on average\n",
-      arguments.output.c_str(), report.family.c_str(), static_cast<double>(report.parameters) / 1e6,
-      human_bytes(report.bytes_out).c_str(), human_bytes(report.bytes_in).c_str(), report.seconds, report.snr_db_min,
-      report.snr_db_mean);
+      arguments.output.c_str(), report.family.c_str(), millions, human_bytes(report.bytes_out).c_str(),
+      human_bytes(report.bytes_in).c_str(), report.seconds, report.snr_db_min, report.snr_db_mean);
   return {};
+}
+
+/// "stories15M, SmolLM2-135M, ...".
+std::string shape_names() {
+  std::string names;
+  for (const quant::PublishedShape& shape : quant::published_shapes()) {
+    names += (names.empty() ? "" : ", ") + std::string(shape.name);
+  }
+  return names;
 }
 
 }  // namespace
@@ -132,15 +177,22 @@ Status run_quantize(const QuantizeArguments& arguments) {
 void add_quantize(CLI::App& app, Action& action) {
   auto arguments = std::make_shared<QuantizeArguments>();
   CLI::App& command = *app.add_subcommand("quantize", "Import a model and write it as an int8 .rill file");
-  command.add_option("SRC", arguments->source, "A GGUF file, a Hugging Face directory, or a llama2.c checkpoint")
-      ->required();
+  command.add_option("SRC", arguments->source, "A GGUF file, a Hugging Face directory, or a llama2.c checkpoint");
   command.add_option("-o,--output", arguments->output, "The .rill file to write; appears only when it is whole")
       ->required();
-  command.add_option("--tokenizer", arguments->tokenizer, "A SentencePiece model, for a source without a tokenizer");
-  command.add_option("--chat-form", arguments->chat_form,
-                     "chatml, llama2, zephyr, or none (default: recognised by the source's own template)");
-  command.add_option("--system", arguments->system,
-                     "The default system prompt, kept in the file (default: the template's own)");
+  auto* const synthetic =
+      command.add_option("--synthetic", arguments->synthetic,
+                         "Instead of SRC: random weights of a published shape, for benchmarks: " + shape_names());
+  command.add_option("--tokenizer", arguments->tokenizer, "A SentencePiece model, for a source without a tokenizer")
+      ->excludes(synthetic);
+  command
+      .add_option("--chat-form", arguments->chat_form,
+                  "chatml, llama2, zephyr, or none (default: recognised by the source's own template)")
+      ->excludes(synthetic);
+  command
+      .add_option("--system", arguments->system,
+                  "The default system prompt, kept in the file (default: the template's own)")
+      ->excludes(synthetic);
   command.add_option("--group", arguments->group, "Inputs that share a scale: a multiple of 16")->capture_default_str();
   command.add_option("--temperature", arguments->temperature, "The model's own sampling temperature, kept in the file");
   command.add_option("--top-p", arguments->top_p, "The model's own top-p, kept in the file");

@@ -190,6 +190,7 @@ std::span<std::byte> Engine::keeper_stack() {
   const std::size_t workers = state_->plan.options.threads - 1;  // their stacks come first
   return stacks_of(*state_).subspan(workers * WorkerPool::stack_bytes(), WorkerPool::stack_bytes());
 }
+WorkerPool& Engine::workers() { return state_->pool; }
 std::span<Token> Engine::pending() { return state_->arena[state_->plan.pending]; }
 
 Status Session::check(std::span<const Token> tokens) const {

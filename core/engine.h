@@ -190,6 +190,8 @@ class Engine {
   std::span<std::byte> state_note();
   /// The stack of the keeper's thread, from a page on; empty likewise.
   std::span<std::byte> keeper_stack();
+  /// The threads that every call runs on, for whoever wants to pin them. Not while a call is under way.
+  WorkerPool& workers();
   /// Room for tokens between an encoder and the model, one chunk of them; whoever feeds uses it for one call.
   std::span<Token> pending();
 

@@ -321,6 +321,40 @@ void score(const Queries& queries, std::size_t stride, const std::int8_t* keys, 
   kernels[queries.count - 1](queries, stride, keys, scales, tiles, out, out_stride);
 }
 
+// The limits that `rill bench` measures.
+
+std::uint64_t read_bytes(const std::byte* bytes, std::size_t size) {
+  constexpr std::size_t kSums = 16;
+  __m512i sums[kSums];
+  for (auto& sum : sums) sum = _mm512_setzero_si512();
+  for (std::size_t i = 0; i < size; i += kSums * sizeof(__m512i)) {
+    for (std::size_t k = 0; k < kSums; ++k) {
+      sums[k] = _mm512_add_epi64(sums[k], _mm512_load_si512(bytes + i + k * sizeof(__m512i)));
+    }
+  }
+  for (std::size_t k = 1; k < kSums; ++k) sums[0] = _mm512_add_epi64(sums[0], sums[k]);
+  alignas(64) std::uint64_t lanes[8];
+  _mm512_store_si512(lanes, sums[0]);
+  std::uint64_t sum = 0;
+  for (const std::uint64_t lane : lanes) sum += lane;
+  return sum;
+}
+
+// In assembly: compilers move the sums about. What is in the registers does not matter.
+#define RILL_PEAK_STEP(n) "vpdpbusd %%zmm15, %%zmm15, %%zmm" #n "\n\t"
+std::uint64_t dot_products(std::uint64_t rounds) {
+  for (std::uint64_t round = 0; round < rounds; ++round) {
+    __asm__ volatile(RILL_PEAK_STEP(0) RILL_PEAK_STEP(1) RILL_PEAK_STEP(2) RILL_PEAK_STEP(3) RILL_PEAK_STEP(4)
+                         RILL_PEAK_STEP(5) RILL_PEAK_STEP(6) RILL_PEAK_STEP(7) RILL_PEAK_STEP(8) RILL_PEAK_STEP(9)
+                             RILL_PEAK_STEP(10) RILL_PEAK_STEP(11)
+                     :
+                     :
+                     : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
+                       "xmm11");
+  }
+  return rounds * 12 * sizeof(__m512i);
+}
+
 }  // namespace
 
 extern const KernelSet kSet;

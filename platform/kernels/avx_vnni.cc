@@ -18,6 +18,11 @@ inline __m256i dot_bytes(__m256i sum, __m256i weights, __m256i x) { return _mm25
 
 #include "platform/kernels/ymm.h"
 
+// One step of the peak: the instruction alone.
+#define RILL_PEAK_STEP(n) "%{vex%} vpdpbusd %%ymm15, %%ymm15, %%ymm" #n "\n\t"
+
+#include "platform/kernels/ymm_limits.h"
+
 }  // namespace
 
 extern const KernelSet kSet;

@@ -127,6 +127,17 @@ struct KernelSet {
   void (*add)(const float* y, std::size_t n, float* x);
   /// x *= factor.
   void (*scale)(float factor, std::size_t n, float* x);
+
+  // What `rill bench` holds the others against; no model runs these two.
+
+  /// Reads `size` bytes in ascending order with the set's widest loads, and does nothing that could keep them waiting.
+  /// @param bytes  64-aligned; size a multiple of 1024
+  /// @returns a sum to which every byte counts, so that no read can be left out.
+  std::uint64_t (*read)(const std::byte* bytes, std::size_t size);
+
+  /// Dot products of bytes, by the set's own instructions, on operands that never leave the registers.
+  /// @returns how many multiply-adds that was: a constant times `rounds`.
+  std::uint64_t (*dot_products)(std::uint64_t rounds);
 };
 
 /// A set's row of functions, from those of its file: multiply_matrix and score, and lane_rules.h's.
@@ -136,7 +147,7 @@ struct KernelSet {
     .mix = mix, .exponentiate = exponentiate, .rms_normalize = rms_normalize, .layer_normalize = layer_normalize,     \
     .quantize = quantize, .quantize_vector = quantize_vector, .quantize_query = quantize_query, .activate = activate, \
     .activate_gated = activate_gated, .soft_cap = soft_cap, .rotate = rotate, .multiply_elements = multiply_elements, \
-    .add = add_arrays, .scale = scale_array                                                                           \
+    .add = add_arrays, .scale = scale_array, .read = read_bytes, .dot_products = dot_products                         \
   }
 
 /// Every set that was built for this architecture, slowest first; "scalar" always is.

@@ -169,6 +169,37 @@ void score(const Queries& queries, std::size_t stride, const std::int8_t* keys, 
   }
 }
 
+// The limits that `rill bench` measures. Without a dot product of its own the set's peak is that of its plain loop, on
+// operands that stay in the first cache.
+
+std::uint64_t read_bytes(const std::byte* bytes, std::size_t size) {
+  constexpr std::size_t kSums = 16;
+  std::uint64_t sums[kSums] = {};
+  const auto* words = reinterpret_cast<const std::uint64_t*>(bytes);
+  for (std::size_t i = 0; i < size / sizeof(std::uint64_t); i += kSums) {
+    for (std::size_t k = 0; k < kSums; ++k) sums[k] += words[i + k];
+  }
+  std::uint64_t sum = 0;
+  for (const std::uint64_t part : sums) sum += part;
+  return sum;
+}
+
+std::uint64_t dot_products(std::uint64_t rounds) {
+  constexpr std::size_t kColumns = 32;
+  std::int8_t tiles[kTileRows * kColumns];
+  std::int8_t x[kColumns];
+  std::int32_t sums[kTileRows] = {};
+  std::fill_n(tiles, sizeof tiles, std::int8_t{1});
+  std::fill_n(x, sizeof x, std::int8_t{1});
+  for (std::uint64_t round = 0; round < rounds; ++round) {
+    __asm__ volatile("" : : "r"(tiles), "r"(x), "r"(sums) : "memory");  // whatever they are, they may be new
+    std::fill_n(sums, kTileRows, 0);
+    dot_tiles(tiles, x, kColumns, sums);
+  }
+  __asm__ volatile("" : : "r"(sums) : "memory");
+  return rounds * kTileRows * kColumns;
+}
+
 }  // namespace
 
 extern const KernelSet kSet;

@@ -1,0 +1,207 @@
+// What each kernel costs, for every kernel set that this CPU runs: bytes/s where reading bounds it, multiply-adds/s
+// where computing does. `rill bench` measures whole models; this tells which kernel to look at.
+
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <string>
+
+#include "platform/cpu.h"
+#include "platform/half.h"
+#include "platform/kernels/kernels.h"
+
+namespace rill::kernels {
+namespace {
+
+/// An array on 64 bytes, as the arena has it.
+template <typename T>
+class Aligned {
+ public:
+  explicit Aligned(std::size_t size, T value = {})
+      : data_(static_cast<T*>(::operator new (size * sizeof(T) + kAlignment, std::align_val_t{kAlignment}))),
+        size_(size) {
+    std::fill_n(data_.get(), size, value);
+  }
+  T* data() const { return data_.get(); }
+  std::size_t bytes() const { return size_ * sizeof(T); }
+
+ private:
+  struct Free {
+    void operator()(T* p) const { ::operator delete (p, std::align_val_t{kAlignment}); }
+  };
+  std::unique_ptr<T, Free> data_;
+  std::size_t size_;
+};
+
+constexpr std::size_t kGroup = 32;
+constexpr std::size_t kHidden = 576;  // SmolLM2-135M
+constexpr std::size_t kMlpWidth = 1536;
+
+/// Activations with values in them.
+struct Rows {
+  Rows(std::size_t rows, std::size_t columns)
+      : values(rows * columns, 3), scales(rows * columns / kGroup, 0.01F), columns_(columns) {}
+  Activations view() const { return {values.data(), scales.data(), columns_, columns_ / kGroup}; }
+
+  Aligned<std::int8_t> values;
+  Aligned<float> scales;
+
+ private:
+  std::size_t columns_;
+};
+
+/// A matrix of ones with its scales.
+struct Packed {
+  Packed(std::size_t rows, std::size_t columns)
+      : shape{.rows = rows, .columns = columns, .group = kGroup},
+        blocks(shape.row_blocks() * shape.block_bytes(), std::byte{1}) {
+    const std::uint16_t scale = float_to_half(0.01F);
+    for (std::size_t block = 0; block < shape.row_blocks(); ++block) {
+      std::byte* const start = blocks.data() + block * shape.block_bytes();
+      for (std::size_t i = 0; i < shape.groups() * kTileRows; ++i) {
+        std::memcpy(start + shape.scales_offset(i / kTileRows) + i % kTileRows * sizeof scale, &scale, sizeof scale);
+      }
+    }
+  }
+  Matrix view() const { return {blocks.data(), shape}; }
+
+  TileShape shape;
+  Aligned<std::byte> blocks;
+};
+
+void rate(benchmark::State& state, const char* name, double of_one_iteration) {
+  state.counters[name] = benchmark::Counter(of_one_iteration, benchmark::Counter::kIsIterationInvariantRate,
+                                            benchmark::Counter::OneK::kIs1000);
+}
+
+void multiply(benchmark::State& state, const KernelSet& set, std::size_t rows, std::size_t tokens) {
+  const Packed w(rows, kHidden);
+  const Rows x(tokens, kHidden);
+  const Aligned<float> out(tokens * w.shape.padded_rows());
+  for (auto _ : state) {
+    set.multiply(w.view(), 0, w.shape.row_blocks(), x.view(), tokens, out.data(), w.shape.padded_rows());
+    benchmark::ClobberMemory();
+  }
+  rate(state, "bytes/s", static_cast<double>(w.blocks.bytes()));
+  rate(state, "MAC/s", static_cast<double>(rows * kHidden * tokens));
+}
+
+constexpr std::size_t kHeadSize = 64;
+constexpr std::size_t kSlots = 1024;
+
+void score(benchmark::State& state, const KernelSet& set) {
+  const Aligned<std::int8_t> keys(kSlots * kHeadSize, 3);
+  const Aligned<std::int8_t> values(2 * kHeadSize * kMostQueries, 5);
+  const Aligned<float> query_scales(kMostQueries, 0.01F);
+  const Aligned<float> scales(kSlots, 0.01F);
+  const Aligned<float> out(kSlots * kMostQueries);
+  const Queries queries{.values = values.data(), .scales = query_scales.data(), .count = kMostQueries};
+  for (auto _ : state) {
+    set.score(queries, kHeadSize, keys.data(), scales.data(), kSlots / kTileRows, out.data(), kSlots);
+    benchmark::ClobberMemory();
+  }
+  rate(state, "bytes/s", static_cast<double>(keys.bytes()));
+  rate(state, "MAC/s", static_cast<double>(kSlots * kHeadSize * kMostQueries));
+}
+
+void mix(benchmark::State& state, const KernelSet& set) {
+  const Aligned<std::int8_t> values(kSlots * kHeadSize, 3);
+  const Aligned<float> weights(kSlots * kMostQueries, 0.001F);
+  const Aligned<float> out(kHeadSize * kMostQueries);
+  for (auto _ : state) {
+    set.mix(values.data(), kSlots, kHeadSize, weights.data(), kSlots, kMostQueries, out.data());
+    benchmark::ClobberMemory();
+  }
+  rate(state, "bytes/s", static_cast<double>(values.bytes()));
+  rate(state, "MAC/s", static_cast<double>(kSlots * kHeadSize * kMostQueries));
+}
+
+/// A function of n floats to n floats. Rates count the elements.
+template <typename Function>
+void elements(benchmark::State& state, std::size_t n, Function function) {
+  const Aligned<float> x(n, 0.5F);
+  const Aligned<float> y(n, 1.5F);
+  const Aligned<float> out(n);
+  for (auto _ : state) {
+    function(x.data(), y.data(), out.data(), n);
+    benchmark::ClobberMemory();
+  }
+  rate(state, "elements/s", static_cast<double>(n));
+}
+
+void quantize(benchmark::State& state, const KernelSet& set) {
+  const Rows row(1, kMlpWidth);
+  elements(state, kMlpWidth,
+           [&](const float* x, const float*, float*, std::size_t n) { set.quantize(x, n, row.view()); });
+}
+void rms_normalize(benchmark::State& state, const KernelSet& set) {
+  elements(state, kHidden, [&](const float* x, const float* gain, float* out, std::size_t n) {
+    set.rms_normalize(x, gain, n, 1e-5F, out);
+  });
+}
+void activate_gated(benchmark::State& state, const KernelSet& set) {
+  elements(state, kMlpWidth, [&](const float* gate, const float* up, float* out, std::size_t n) {
+    set.activate_gated(ActivationFunction::kSilu, gate, up, n, 0, out);
+  });
+}
+void exponentiate(benchmark::State& state, const KernelSet& set) {
+  elements(state, kSlots, [&](const float*, const float*, float* out, std::size_t n) {
+    // In place: after the first time all are exp(0) or less, which costs the same.
+    benchmark::DoNotOptimize(set.exponentiate(out, n));
+  });
+}
+
+void read(benchmark::State& state, const KernelSet& set, std::size_t bytes) {
+  const Aligned<std::byte> buffer(bytes, std::byte{1});
+  for (auto _ : state) benchmark::DoNotOptimize(set.read(buffer.data(), bytes));
+  rate(state, "bytes/s", static_cast<double>(bytes));
+}
+void dot_products(benchmark::State& state, const KernelSet& set) {
+  constexpr std::uint64_t kRounds = 10000;
+  std::uint64_t macs = 0;
+  for (auto _ : state) macs = set.dot_products(kRounds);
+  rate(state, "MAC/s", static_cast<double>(macs));
+}
+
+constexpr std::size_t kRowsInCache = 2 * kMlpWidth;  // 1.9 MB: a layer's gates and ups
+constexpr std::size_t kRowsBeyondCache = 262144;     // 160 MB
+
+template <typename Function, typename... Arguments>
+void add(const std::string& name, const KernelSet& set, Function function, Arguments... arguments) {
+  benchmark::RegisterBenchmark((std::string(set.name) + "/" + name).c_str(),
+                               [=, &set](benchmark::State& state) { function(state, set, arguments...); });
+}
+
+void add_all(const KernelSet& set) {
+  add("limit_read/cache", set, read, std::size_t{2} << 20U);
+  add("limit_read/memory", set, read, std::size_t{160} << 20U);
+  add("limit_dot_products", set, dot_products);
+  add("multiply/1_token/cache", set, multiply, kRowsInCache, std::size_t{1});
+  add("multiply/1_token/memory", set, multiply, kRowsBeyondCache, std::size_t{1});
+  add("multiply/64_tokens", set, multiply, kRowsInCache, std::size_t{64});
+  add("multiply/512_tokens", set, multiply, kRowsInCache, std::size_t{512});
+  add("score", set, score);
+  add("mix", set, mix);
+  add("quantize", set, quantize);
+  add("rms_normalize", set, rms_normalize);
+  add("activate_gated", set, activate_gated);
+  add("exponentiate", set, exponentiate);
+}
+
+}  // namespace
+}  // namespace rill::kernels
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  const rill::CpuFeatures cpu = rill::detect_cpu();
+  for (const rill::kernels::KernelSet* set : rill::kernels::kernel_sets()) {
+    if (cpu.has(set->needs)) rill::kernels::add_all(*set);
+  }
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+  return 0;
+}
