@@ -179,6 +179,7 @@ void add_bench(CLI::App& app, Action& action) {
   command
       .add_option("--latency-tokens", arguments->latency_tokens,
                   "Tokens of the stream that are timed one by one; 0: none")
+      ->check(CLI::Range(0, 10'000'000))
       ->capture_default_str();
   command.add_option("--plot", arguments->plot, "Draw the roofline as SVG (with --policies: time and memory)");
   command.add_flag("--quick", arguments->quick, "Everything once and briefly: to see that it runs, not how fast");

@@ -118,8 +118,9 @@ double ratio_of(const std::vector<double>& counts) {
 void print_limits(const BenchFindings& f) {
   const MachineLimits& limits = f.limits;
   if (f.is_quick) std::printf("--quick: this shows that everything runs, not how fast\n");
-  std::printf("%s, kernels %.*s, threads %s\n", limits.cpu.c_str(), static_cast<int>(f.kernels.size()),
-              f.kernels.data(), f.pinned ? "each on a CPU of its own" : "NOT pinned: the system did not allow it");
+  std::printf(
+      "%s, kernels %.*s, threads %s\n", limits.cpu.c_str(), static_cast<int>(f.kernels.size()), f.kernels.data(),
+      f.pinned ? "each on a CPU of its own" : "NOT pinned: more of them than CPUs, or the system does not allow it");
   std::printf("last-level cache %s; read over %s of memory and %s inside the cache, %.*s pages\n",
               limits.last_level_cache_bytes > 0 ? human_bytes(limits.last_level_cache_bytes).c_str() : "unknown",
               human_bytes(limits.memory_buffer_bytes).c_str(), human_bytes(limits.cache_buffer_bytes).c_str(),
