@@ -142,8 +142,7 @@ Status run_bench(const BenchArguments& arguments) {
     print_report(findings);
   }
   if (arguments.plot.empty()) return {};
-  const std::vector<Plot> panels = {roofline(findings)};
-  return write_plot(arguments.plot, panels);
+  return write_plot(arguments.plot, plots_of(findings));
 }
 
 constexpr const char* kFooter =
@@ -179,8 +178,10 @@ void add_bench(CLI::App& app, Action& action) {
   command
       .add_option("--latency-tokens", arguments->latency_tokens,
                   "Tokens of the stream that are timed one by one; 0: none")
+      ->check(CLI::Range(0, 10'000'000))
       ->capture_default_str();
-  command.add_option("--plot", arguments->plot, "Draw the roofline as SVG (with --policies: time and memory)");
+  command.add_option("--plot", arguments->plot,
+                     "Draw the roofline, decode by depth and the stream as SVG (with --policies: time and memory)");
   command.add_flag("--quick", arguments->quick, "Everything once and briefly: to see that it runs, not how fast");
   command
       .add_flag("--policies", arguments->compares_policies,

@@ -44,7 +44,7 @@ struct BenchFindings {
 
 nlohmann::ordered_json json_of(const BenchFindings& findings);
 void print_report(const BenchFindings& findings);
-/// The roof of the largest number of threads and every configuration that was measured with it.
-Plot roofline(const BenchFindings& findings);
+/// The roofline of the most threads; decode by depth; and the stream, token by token, if it was timed.
+std::vector<Plot> plots_of(const BenchFindings& findings);
 
 }  // namespace rill::apps

@@ -1,4 +1,4 @@
-// What `rill bench` has measured, for people, for programs, and as a picture.
+// What `rill bench` has measured, for people and for programs.
 
 #include <algorithm>
 #include <cmath>
@@ -118,8 +118,9 @@ double ratio_of(const std::vector<double>& counts) {
 void print_limits(const BenchFindings& f) {
   const MachineLimits& limits = f.limits;
   if (f.is_quick) std::printf("--quick: this shows that everything runs, not how fast\n");
-  std::printf("%s, kernels %.*s, threads %s\n", limits.cpu.c_str(), static_cast<int>(f.kernels.size()),
-              f.kernels.data(), f.pinned ? "each on a CPU of its own" : "NOT pinned: the system did not allow it");
+  std::printf(
+      "%s, kernels %.*s, threads %s\n", limits.cpu.c_str(), static_cast<int>(f.kernels.size()), f.kernels.data(),
+      f.pinned ? "each on a CPU of its own" : "NOT pinned: more of them than CPUs, or the system does not allow it");
   std::printf("last-level cache %s; read over %s of memory and %s inside the cache, %.*s pages\n",
               limits.last_level_cache_bytes > 0 ? human_bytes(limits.last_level_cache_bytes).c_str() : "unknown",
               human_bytes(limits.memory_buffer_bytes).c_str(), human_bytes(limits.cache_buffer_bytes).c_str(),
@@ -219,43 +220,6 @@ void print_report(const BenchFindings& f) {
                 spread_of(f.instructions_per_token).median, ratio_of(f.instructions_per_token));
   }
   if (f.latency) print_latency(*f.latency);
-}
-
-Plot roofline(const BenchFindings& f) {
-  const ThreadLimits& limits = widest(f);
-  const std::uint32_t threads = limits.threads;
-  Plot plot{.title = "Roofline: " + f.limits.cpu + ", " + std::string(f.kernels) + ", " + std::to_string(threads) +
-                     (threads == 1 ? " thread" : " threads"),
-            .x_label = "multiply-adds per byte that must be read",
-            .y_label = "GMAC/s",
-            .series = {},
-            .x_scale = AxisScale::kLog10,
-            .y_scale = AxisScale::kLog10,
-            .marks_points = true};
-  const auto points = [&](const char* name, const std::vector<SpeedRow>& rows) {
-    PlotSeries series{.name = name, .x = {}, .y = {}, .draws_line = false};
-    for (const SpeedRow& row : rows) {
-      if (row.threads != threads) continue;
-      series.x.push_back(row.macs_per_token / row.bytes_per_token);
-      series.y.push_back(spread_of(row.tokens_per_s).median * row.macs_per_token / 1e9);
-    }
-    return series;
-  };
-  const PlotSeries decode = points("decode", f.decode);
-  const PlotSeries prefill = points("prefill", f.prefill);
-  const double peak = limits.macs_per_s.most;
-  const double first = std::min(0.3, *std::ranges::min_element(decode.x));
-  const double last = std::max(10 * peak / limits.memory_bytes_per_s.most, *std::ranges::max_element(prefill.x));
-  const auto roof = [&](const char* name, double bytes_per_s) {
-    const double ridge = std::max(first, peak / bytes_per_s);
-    return PlotSeries{.name = name,
-                      .x = {first, ridge, last},
-                      .y = {first * bytes_per_s / 1e9, peak / 1e9, peak / 1e9},
-                      .marks_points = false};
-  };
-  plot.series = {roof("limit, read from memory", limits.memory_bytes_per_s.most),
-                 roof("limit, read from the cache", limits.cache_bytes_per_s.most), decode, prefill};
-  return plot;
 }
 
 }  // namespace rill::apps

@@ -18,7 +18,8 @@ namespace {
 constexpr std::uint32_t kWarmUp = 48;
 constexpr std::uint32_t kFits = 3;  // of the busy loop, in the warm-up
 constexpr std::size_t kWorst = 10;
-constexpr std::uint32_t kStretches = 4;
+constexpr std::uint32_t kStretchesCounted = 4;
+constexpr std::size_t kStretchesDrawn = 50;
 
 /// @param seconds  at least one; by value: it is sorted
 Percentiles percentiles_of(std::vector<double> seconds) {
@@ -62,6 +63,20 @@ std::vector<SlowToken> worst_of(const std::vector<double>& seconds) {
   std::vector<SlowToken> worst;
   for (auto i = order.begin(); i != end; ++i) worst.push_back({.position = *i + kWarmUp, .seconds = seconds[*i]});
   return worst;
+}
+
+/// @param pieces  at most as many as there are tokens
+std::vector<Stretch> stretches_of(const std::vector<double>& seconds, std::size_t pieces) {
+  std::vector<Stretch> stretches;
+  for (std::size_t i = 0; i < pieces; ++i) {
+    const std::size_t begin = seconds.size() * i / pieces;
+    const std::size_t end = seconds.size() * (i + 1) / pieces;
+    const Spread spread = spread_of(
+        {seconds.begin() + static_cast<std::ptrdiff_t>(begin), seconds.begin() + static_cast<std::ptrdiff_t>(end)});
+    stretches.push_back(
+        {.middle = kWarmUp + static_cast<double>(begin + end) / 2, .median_s = spread.median, .worst_s = spread.most});
+  }
+  return stretches;
 }
 
 /// Instructions of the calling thread, outside the system.
@@ -135,13 +150,10 @@ Result<Latency> measure_latency(Engine& engine, std::uint32_t tokens) {
                   .token = percentiles_of(token_s),
                   .busy = percentiles_of(busy_s),
                   .worst = worst_of(token_s),
-                  .quarter_s = {}};
-  for (std::size_t quarter = 0; quarter < 4; ++quarter) {
-    const auto at = [&](std::size_t i) {
-      return token_s.begin() + static_cast<std::ptrdiff_t>(token_s.size() * i / 4);
-    };
-    latency.quarter_s.push_back(spread_of({at(quarter), at(quarter + 1)}).median);
-  }
+                  .quarter_s = {},
+                  .stretches = {}};
+  for (const Stretch& quarter : stretches_of(token_s, 4)) latency.quarter_s.push_back(quarter.median_s);
+  latency.stretches = stretches_of(token_s, std::min(kStretchesDrawn, token_s.size()));
   return latency;
 }
 
@@ -154,7 +166,7 @@ Result<std::vector<double>> count_instructions(Engine& engine, std::uint32_t tok
   const std::size_t full = std::size_t{session.policy().sinks} + session.policy().window;
   const std::vector<Token> tokens =
       varied_tokens(std::max<std::size_t>(full, tokens_per_stretch), engine.model().config().vocabulary);
-  for (std::uint32_t stretch = 0; stretch < kStretches; ++stretch) {
+  for (std::uint32_t stretch = 0; stretch < kStretchesCounted; ++stretch) {
     RILL_TRY(session.feed(tokens));  // once round the ring
     const std::uint64_t before = counter.count();
     for (std::uint32_t i = 0; i < tokens_per_stretch; ++i) {

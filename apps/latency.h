@@ -18,6 +18,13 @@ struct Percentiles {
   double worst_over_median() const { return median_s > 0 ? worst_s / median_s : 0; }
 };
 
+/// Some hundreds of tokens in a row.
+struct Stretch {
+  double middle = 0;  ///< position
+  double median_s = 0;
+  double worst_s = 0;
+};
+
 /// One token that took long.
 struct SlowToken {
   std::uint64_t position = 0;
@@ -29,8 +36,9 @@ struct Latency {
   std::uint32_t threads = 0;
   Percentiles token;  ///< prefill of one token and the choice of the next
   Percentiles busy;   ///< a fixed number of dot products in registers, as long as a token: what the host does
-  std::vector<SlowToken> worst;   ///< the ten slowest, slowest first
-  std::vector<double> quarter_s;  ///< the median of each quarter of the stream
+  std::vector<SlowToken> worst;    ///< the ten slowest, slowest first
+  std::vector<double> quarter_s;   ///< the median of each quarter of the stream
+  std::vector<Stretch> stretches;  ///< all of the stream, in at most fifty pieces
 };
 
 /// Lets the model talk to itself for `tokens` tokens from the beginning of a stream, and works in between.

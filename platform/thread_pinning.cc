@@ -40,14 +40,16 @@ ThreadPinning::~ThreadPinning() {
 }
 
 bool ThreadPinning::pin(WorkerPool& pool) const {
-  if (pool.threads() > count_) return false;
+  const bool enough = pool.threads() <= count_;
   std::atomic<std::size_t> pinned = 0;
   // As many pieces as threads: each thread gets exactly one.
   pool.run(pool.threads(), [&](const WorkerPool::Part& part) {
     cpu_set_t one;
     CPU_ZERO(&one);
-    CPU_SET(order_[part.thread], &one);
-    if (::sched_setaffinity(0, sizeof one, &one) == 0) pinned.fetch_add(1, std::memory_order_relaxed);
+    if (enough) CPU_SET(order_[part.thread], &one);
+    // A thread begins with the CPUs of the one that made it, which may be tied to one by now: then it gets all back.
+    if (::sched_setaffinity(0, sizeof one, enough ? &one : &before_) == 0 && enough)
+      pinned.fetch_add(1, std::memory_order_relaxed);
   });
   return pinned.load(std::memory_order_relaxed) == pool.threads();
 }

@@ -19,8 +19,8 @@ class ThreadPinning {
   ~ThreadPinning();
 
   std::size_t cpus() const { return count_; }  ///< 0 where the system does not say
-  /// Ties each of the pool's threads to a CPU of its own, the caller to the first. @returns false, and leaves what it
-  /// cannot change, where there are more threads than CPUs or the system refuses.
+  /// Ties each of the pool's threads to a CPU of its own, the caller to the first. @returns false where there are
+  /// more threads than CPUs, which then all get all CPUs, or where the system refuses.
   bool pin(WorkerPool& pool) const;
 
  private:

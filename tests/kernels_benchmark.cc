@@ -1,9 +1,11 @@
 // What each kernel costs, for every kernel set that this CPU runs: bytes/s where reading bounds it, multiply-adds/s
-// where computing does. `rill bench` measures whole models; this tells which kernel to look at.
+// where computing does, and the share of what the same set can read or multiply when nothing else is asked of it. One
+// thread. `rill bench` measures whole models; this tells which kernel to look at.
 
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -77,7 +79,49 @@ void rate(benchmark::State& state, const char* name, double of_one_iteration) {
                                             benchmark::Counter::OneK::kIs1000);
 }
 
-void multiply(benchmark::State& state, const KernelSet& set, std::size_t rows, std::size_t tokens) {
+/// What this set can read and multiply in a second on this core: the best of some tries before the benchmarks begin.
+struct Limits {
+  double memory_bytes = 0;
+  double cache_bytes = 0;
+  double macs = 0;
+};
+
+template <typename Work>
+double best_rate(Work work) {
+  using Clock = std::chrono::steady_clock;
+  double best = 0;
+  for (int i = 0; i < 7; ++i) {
+    const Clock::time_point start = Clock::now();
+    const double done = work();
+    best = std::max(best, done / std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  return best;
+}
+
+constexpr std::size_t kCacheBytes = std::size_t{2} << 20U;
+constexpr std::size_t kMemoryBytes = std::size_t{160} << 20U;
+
+Limits limits_of(const KernelSet& set) {
+  const auto reading = [&](std::size_t bytes, std::uint64_t times) {
+    const Aligned<std::byte> buffer(bytes, std::byte{1});
+    return best_rate([&] {
+      for (std::uint64_t i = 0; i < times; ++i) benchmark::DoNotOptimize(set.read(buffer.data(), bytes));
+      return static_cast<double>(bytes * times);
+    });
+  };
+  return {.memory_bytes = reading(kMemoryBytes, 1),
+          .cache_bytes = reading(kCacheBytes, 50),
+          .macs = best_rate([&] { return static_cast<double>(set.dot_products(100'000)); })};
+}
+
+/// The share of a limit: what one iteration does of what a second could hold, per second.
+void share(benchmark::State& state, double of_one_iteration, double limit) {
+  state.counters["of_limit"] =
+      benchmark::Counter(of_one_iteration / limit, benchmark::Counter::kIsIterationInvariantRate);
+}
+
+/// @param limit  of reading for one token, of multiplying for many
+void multiply(benchmark::State& state, const KernelSet& set, std::size_t rows, std::size_t tokens, double limit) {
   const Packed w(rows, kHidden);
   const Rows x(tokens, kHidden);
   const Aligned<float> out(tokens * w.shape.padded_rows());
@@ -86,13 +130,16 @@ void multiply(benchmark::State& state, const KernelSet& set, std::size_t rows, s
     benchmark::ClobberMemory();
   }
   rate(state, "bytes/s", static_cast<double>(w.blocks.bytes()));
-  rate(state, "MAC/s", static_cast<double>(rows * kHidden * tokens));
+  const auto macs = static_cast<double>(rows * kHidden * tokens);
+  rate(state, "MAC/s", macs);
+  share(state, tokens == 1 ? static_cast<double>(w.blocks.bytes()) : macs, limit);
 }
 
 constexpr std::size_t kHeadSize = 64;
 constexpr std::size_t kSlots = 1024;
 
-void score(benchmark::State& state, const KernelSet& set) {
+/// @param limit  of int8 products: a query of 15 bits makes two of each
+void score(benchmark::State& state, const KernelSet& set, double limit) {
   const Aligned<std::int8_t> keys(kSlots * kHeadSize, 3);
   const Aligned<std::int8_t> values(2 * kHeadSize * kMostQueries, 5);
   const Aligned<float> query_scales(kMostQueries, 0.01F);
@@ -104,7 +151,9 @@ void score(benchmark::State& state, const KernelSet& set) {
     benchmark::ClobberMemory();
   }
   rate(state, "bytes/s", static_cast<double>(keys.bytes()));
-  rate(state, "MAC/s", static_cast<double>(kSlots * kHeadSize * kMostQueries));
+  const auto macs = static_cast<double>(kSlots * kHeadSize * kMostQueries);
+  rate(state, "MAC/s", macs);
+  share(state, 2 * macs, limit);
 }
 
 void mix(benchmark::State& state, const KernelSet& set) {
@@ -171,19 +220,20 @@ constexpr std::size_t kRowsBeyondCache = 262144;     // 160 MB
 
 template <typename Function, typename... Arguments>
 void add(const std::string& name, const KernelSet& set, Function function, Arguments... arguments) {
-  benchmark::RegisterBenchmark((std::string(set.name) + "/" + name).c_str(),
-                               [=, &set](benchmark::State& state) { function(state, set, arguments...); });
+  const auto run = [=, &set](benchmark::State& state) { function(state, set, arguments...); };
+  benchmark::RegisterBenchmark((std::string(set.name) + "/" + name).c_str(), run)->UseRealTime();
 }
 
 void add_all(const KernelSet& set) {
-  add("limit_read/cache", set, read, std::size_t{2} << 20U);
-  add("limit_read/memory", set, read, std::size_t{160} << 20U);
+  const Limits limits = limits_of(set);
+  add("limit_read/cache", set, read, kCacheBytes);
+  add("limit_read/memory", set, read, kMemoryBytes);
   add("limit_dot_products", set, dot_products);
-  add("multiply/1_token/cache", set, multiply, kRowsInCache, std::size_t{1});
-  add("multiply/1_token/memory", set, multiply, kRowsBeyondCache, std::size_t{1});
-  add("multiply/64_tokens", set, multiply, kRowsInCache, std::size_t{64});
-  add("multiply/512_tokens", set, multiply, kRowsInCache, std::size_t{512});
-  add("score", set, score);
+  add("multiply/1_token/cache", set, multiply, kRowsInCache, std::size_t{1}, limits.cache_bytes);
+  add("multiply/1_token/memory", set, multiply, kRowsBeyondCache, std::size_t{1}, limits.memory_bytes);
+  add("multiply/64_tokens", set, multiply, kRowsInCache, std::size_t{64}, limits.macs);
+  add("multiply/512_tokens", set, multiply, kRowsInCache, std::size_t{512}, limits.macs);
+  add("score", set, score, limits.macs);
   add("mix", set, mix);
   add("quantize", set, quantize);
   add("rms_normalize", set, rms_normalize);

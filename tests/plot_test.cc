@@ -55,6 +55,23 @@ TEST(Plot, PutsEqualFactorsAtEqualDistancesOnALogarithmicAxis) {
   EXPECT_EQ(path_of(svg_of(plot)), "M72.0 350.0L404.0 199.0L736.0 48.0");
 }
 
+TEST(Plot, MayHaveBothAxesLogarithmic) {
+  Plot plot = plot_of({1, 10, 100}, {1, 10, 100});
+  plot.x_scale = plot.y_scale = AxisScale::kLog10;
+  EXPECT_EQ(path_of(svg_of(plot)), "M72.0 350.0L404.0 199.0L736.0 48.0");
+}
+
+TEST(Plot, DrawsPointsWithoutALineAndALineWithoutPoints) {
+  Plot plot = plot_of({1, 2, 3}, {1, 2, 3});
+  plot.marks_points = true;
+  plot.series[0].draws_line = false;
+  EXPECT_EQ(count(svg_of(plot), "<path"), 0U);
+  EXPECT_EQ(count(svg_of(plot), "<circle"), 4U);  // one is the legend's
+  plot.series[0] = {.name = "a limit", .x = {1, 2}, .y = {1, 2}, .marks_points = false};
+  EXPECT_EQ(count(svg_of(plot), "<path"), 1U);
+  EXPECT_EQ(count(svg_of(plot), "<circle"), 0U);
+}
+
 TEST(Plot, LeavesAGapWhereAValueCannotBeShown) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   EXPECT_EQ(count(path_of(svg_of(plot_of({0, 1, 2, 3}, {1, nan, 2, 3}))), "M"), 2U);

@@ -39,8 +39,12 @@ TEST(ThreadPinning, GivesEachThreadACpuOfItsOwnAndTheCallerItsCpusBack) {
   EXPECT_EQ(allowed_cpus(), before);
 }
 
-TEST(ThreadPinning, RefusesMoreThreadsThanCpus) {
+TEST(ThreadPinning, RefusesMoreThreadsThanCpusAndLeavesThemAllOfThem) {
+  const int before = allowed_cpus();
   const ThreadPinning pinning;
+  WorkerPool caller_alone;
+  ASSERT_TRUE(caller_alone.start(1, {}).ok());
+  ASSERT_TRUE(pinning.pin(caller_alone));  // threads begin where the one that makes them may run
   const std::size_t threads = pinning.cpus() + 1;
   if (threads > WorkerPool::kMaxThreads) GTEST_SKIP() << "this machine has more CPUs than a pool has threads";
   auto stacks = PageBlock::take((threads - 1) * WorkerPool::stack_bytes());
@@ -48,6 +52,9 @@ TEST(ThreadPinning, RefusesMoreThreadsThanCpus) {
   WorkerPool pool;
   ASSERT_TRUE(pool.start(threads, stacks->bytes()).ok());
   EXPECT_FALSE(pinning.pin(pool));
+  std::vector<int> choices(threads);
+  pool.run(threads, [&](const WorkerPool::Part& part) { choices[part.thread] = allowed_cpus(); });
+  EXPECT_EQ(choices, std::vector<int>(threads, before));
 }
 
 }  // namespace
