@@ -67,8 +67,8 @@ Result<PageBlock> PageBlock::take(std::uint64_t bytes) {
   if (bytes == 0) return PageBlock();
   void* address = MAP_FAILED;
   if (bytes <= PTRDIFF_MAX) {
-    address = ::mmap(nullptr, static_cast<std::size_t>(bytes), PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    address =
+        ::mmap(nullptr, static_cast<std::size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   }
   if (address == MAP_FAILED) {
     const Status reason = system_failure(text("arena"), "taking memory");
