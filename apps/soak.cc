@@ -63,9 +63,9 @@ Result<Findings> soak(Engine& engine, std::uint64_t tokens, std::vector<float>& 
   const std::uint64_t warm_up = kWarmUp + (policy.evicts ? std::uint64_t{policy.sinks} + policy.window : 0);
   for (std::uint64_t i = 0; i < tokens + warm_up; ++i) {
     if (i == warm_up) {
-      found.rss_start = resident_bytes();  // the first time its own code comes in
+      allocations_before = allocations_so_far();  // before, as its code comes in with it
+      found.rss_start = resident_bytes();         // the first time its own code comes in
       found.rss_start = resident_bytes();
-      allocations_before = allocations_so_far();
     }
     // A pause sends the workers to sleep: on a busy machine they do later, and that code must have run as well.
     if (i == warm_up / 2) std::this_thread::sleep_for(std::chrono::milliseconds(5));
