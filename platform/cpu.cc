@@ -61,6 +61,17 @@ CpuFeatures detect_cpu() {
 CpuFeatures detect_cpu() { return cpu_feature::kNone; }
 #endif
 
+int first_sibling(int cpu) {
+  std::array<char, 96> path{};
+  std::snprintf(path.data(), path.size(), "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
+  int first = cpu;
+  if (std::FILE* file = std::fopen(path.data(), "re")) {
+    if (std::fscanf(file, "%d", &first) != 1) first = cpu;
+    std::fclose(file);
+  }
+  return first >= 0 && first < CPU_SETSIZE ? first : cpu;
+}
+
 unsigned physical_cores() {
   cpu_set_t allowed;
   if (::sched_getaffinity(0, sizeof allowed, &allowed) != 0) {
@@ -71,13 +82,7 @@ unsigned physical_cores() {
   for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
     if (!CPU_ISSET(cpu, &allowed)) continue;
     // A core is counted at the first of its logical CPUs; where the system does not say, each counts.
-    std::array<char, 96> path{};
-    std::snprintf(path.data(), path.size(), "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
-    int first = cpu;
-    if (std::FILE* file = std::fopen(path.data(), "re")) {
-      if (std::fscanf(file, "%d", &first) != 1) first = cpu;
-      std::fclose(file);
-    }
+    const int first = first_sibling(cpu);
     if (first == cpu || !CPU_ISSET(first, &allowed)) ++cores;
   }
   return cores > 0 ? cores : 1;

@@ -24,6 +24,9 @@ inline constexpr CpuFeatures kAvx512Vnni{1U << 3U};
 /// The features of the CPU that this runs on. Asks the CPU anew each time: keep the answer.
 CpuFeatures detect_cpu();
 
+/// The first logical CPU of this one's core; itself where the system does not say.
+int first_sibling(int cpu);
+
 /// Physical cores that this process may use, at least 1: logical ones that share a core count once.
 unsigned physical_cores();
 
