@@ -70,8 +70,6 @@ constexpr std::size_t kMixRegisters = 4;
 
 #include "platform/kernels/lane_rules.h"
 
-/// 64 weights as unsigned bytes: shifted up by 128.
-inline __m512i load_unsigned(const void* p) { return _mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(-128)); }
 /// Four int8 activations in every 32-bit lane.
 inline __m512i broadcast_four(const std::int8_t* p) {
   std::int32_t four;
