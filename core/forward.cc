@@ -47,8 +47,11 @@ class Steps {
       float* x = b_.x.data() + t * x_stride();
       for (std::size_t g = 0; g < shape.groups(); ++g) {
         const float scale = half_to_float(reinterpret_cast<const std::uint16_t*>(block + shape.scales_offset(g))[row]);
-        for (std::size_t c = g * shape.group; c < std::min((g + 1) * shape.group, hidden); ++c) {
-          x[c] = static_cast<float>(static_cast<std::int8_t>(block[shape.offset_in_block(row, c)])) * scale;
+        const auto* weights = reinterpret_cast<const std::int8_t*>(block + shape.offset_in_block(row, g * shape.group));
+        const std::size_t first = g * shape.group;
+        for (std::size_t c = 0; c < std::min(shape.group, hidden - first); ++c) {
+          const std::int8_t w = weights[c / kernels::kTileColumns * kernels::kTileBytes + c % kernels::kTileColumns];
+          x[first + c] = static_cast<float>(w) * scale;
         }
       }
       if (factor != 1.0F) k_.scale(factor, hidden, x);

@@ -67,8 +67,8 @@ Result<PageBlock> PageBlock::take(std::uint64_t bytes) {
   if (bytes == 0) return PageBlock();
   void* address = MAP_FAILED;
   if (bytes <= PTRDIFF_MAX) {
-    address =
-        ::mmap(nullptr, static_cast<std::size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    address = ::mmap(nullptr, static_cast<std::size_t>(bytes), PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
   }
   if (address == MAP_FAILED) {
     const Status reason = system_failure(text("arena"), "taking memory");
@@ -79,11 +79,8 @@ Result<PageBlock> PageBlock::take(std::uint64_t bytes) {
   }
   PageBlock block;
   block.bytes_ = {static_cast<std::byte*>(address), static_cast<std::size_t>(bytes)};
-  // Large pages where the system has them: a decode step reads the whole cache once, and every small page of it would
-  // cost a walk through the page table. They lie within the block, so they take no byte more than it. A system without
-  // them refuses, and nothing is lost.
-  (void)::madvise(address, block.bytes_.size(), MADV_HUGEPAGE);
-  std::memset(address, 0, block.bytes_.size());  // every page is taken now
+  // Touched by hand as well: a kernel may leave pages out of MAP_POPULATE without saying so.
+  std::memset(address, 0, block.bytes_.size());
   return block;
 }
 

@@ -100,9 +100,6 @@ inline __m256i broadcast_four(const std::int8_t* p) {
   return _mm256_set1_epi32(four);
 }
 
-/// Bytes by which reading a matrix once runs ahead of itself, as in avx512_vnni.cc.
-constexpr std::size_t kReadAhead = 3072;
-
 /// A group's dot products begin here: at minus what the activations' shift adds.
 inline IntLanes first_sums(const std::byte* tiles, std::size_t group_bytes) {
   IntLanes sums = int_all(0);
@@ -160,7 +157,7 @@ void multiply_matrix(const Matrix& w, std::size_t first_block, std::size_t end_b
       const std::size_t end = begin + kPanelGroups < x.groups ? begin + kPanelGroups : x.groups;
       for (std::size_t g = begin; g < end; ++g) {
         const std::byte* tiles = start + w.shape.tiles_offset(g);
-        for (std::size_t at = 0; at <= w.shape.group_bytes(); at += kAlignment) {
+        for (std::size_t at = 0; at <= w.shape.group_bytes(); at += kAlignment) {  // with a line of scales
           _mm_prefetch(reinterpret_cast<const char*>(tiles + at + kReadAhead), _MM_HINT_T0);
         }
         first[g - begin] = first_sums(tiles, w.shape.group_bytes());
