@@ -57,11 +57,12 @@ Status check_parts(const ModelParts& parts, const Text& where) {
 
 }  // namespace
 
-Result<ModelWriter> ModelWriter::create(std::string_view path, const ModelParts& parts) {
+Result<ModelWriter> ModelWriter::create(std::string_view path, const ModelParts& parts, Progress progress) {
   RILL_TRY(check_parts(parts, text(path)));
   RILL_ASSIGN(OutputFile file, OutputFile::create(path));
-  ModelWriter writer(std::move(file));
+  ModelWriter writer(std::move(file), progress);
   RILL_TRY(writer.lay_out_tensors(parts.config));
+  for (const TensorEntry& entry : writer.tensors_) writer.total_ += entry.bytes;
 
   std::copy_n(format::kMagic, sizeof(format::kMagic), writer.header_.magic);
   format::put_name(writer.header_.family, parts.family);
@@ -163,6 +164,7 @@ Status ModelWriter::append(std::span<const std::byte> bytes) {
     written_in_tensor_ = 0;
     ++tensor_;
   }
+  progress_(done_ += bytes.size(), total_);
   return {};
 }
 

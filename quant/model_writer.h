@@ -11,10 +11,16 @@
 
 #include "core/model_config.h"
 #include "core/model_format.h"
+#include "platform/function_ref.h"
 #include "platform/output_file.h"
 #include "platform/status.h"
 
 namespace rill::quant {
+
+/// How far a file has come: bytes of its tensors.
+using Progress = FunctionRef<void(std::uint64_t done, std::uint64_t total)>;
+
+inline constexpr auto kNoProgress = [](std::uint64_t, std::uint64_t) {};
 
 /// What a model file holds besides its weights. Borrowed for create().
 struct ModelParts {
@@ -30,7 +36,8 @@ class ModelWriter {
  public:
   /// Lays the whole file out and writes everything before the weights.
   /// kBadInput if the configuration is not valid or a part does not fit the format; kFailed if the disk refuses.
-  static Result<ModelWriter> create(std::string_view path, const ModelParts& parts);
+  /// @param progress  hears of every append(); borrowed for the writer's life
+  static Result<ModelWriter> create(std::string_view path, const ModelParts& parts, Progress progress = kNoProgress);
 
   /// The tensors in the order in which their bytes are wanted, with their places; checksums follow.
   std::span<const format::TensorEntry> entries() const { return tensors_; }
@@ -44,13 +51,16 @@ class ModelWriter {
   std::uint64_t file_bytes() const { return file_bytes_; }
 
  private:
-  explicit ModelWriter(OutputFile file) : file_(std::move(file)) {}
+  ModelWriter(OutputFile file, Progress progress) : file_(std::move(file)), progress_(progress) {}
   Status lay_out_tensors(const ModelConfig& config);
   Status write_section(format::Section section, std::span<const std::byte> raw);
   Status pad_to(std::uint64_t offset);
   Status write_header();
 
   OutputFile file_;
+  Progress progress_;
+  std::uint64_t done_ = 0;  ///< bytes of tensors
+  std::uint64_t total_ = 0;
   format::FileHeader header_{};
   std::vector<format::SectionEntry> sections_;
   std::vector<format::TensorEntry> tensors_;

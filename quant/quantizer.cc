@@ -46,10 +46,7 @@ class Distortion {
 /// One conversion: reads, packs, writes and keeps the report.
 class Conversion {
  public:
-  Conversion(const SourceModel& source, ModelWriter& writer, Progress progress)
-      : source_(source), writer_(writer), progress_(progress) {
-    for (const format::TensorEntry& entry : writer.entries()) total_ += entry.bytes;
-  }
+  Conversion(const SourceModel& source, ModelWriter& writer) : source_(source), writer_(writer) {}
 
   Status convert(const TensorSpec& spec) {
     if (spec.pattern == format::kRopeTurns) return convert_turns(spec);
@@ -69,13 +66,6 @@ class Conversion {
   }
 
  private:
-  Status append(std::span<const std::byte> bytes) {
-    RILL_TRY(writer_.append(bytes));
-    done_ += bytes.size();
-    progress_(done_, total_);
-    return {};
-  }
-
   Status convert_turns(const TensorSpec& spec) {
     const std::vector<double> turns = source_.rope_turns();
     RILL_TRY(check_count(spec, turns.size(), "frequencies"));
@@ -89,14 +79,14 @@ class Conversion {
       }
       fractions.push_back(turns_to_fraction(turn));
     }
-    return append(std::as_bytes(std::span(fractions)));
+    return writer_.append(std::as_bytes(std::span(fractions)));
   }
 
   Status convert_slopes(const TensorSpec& spec) {
     const std::vector<double> slopes = source_.alibi_slopes();
     RILL_TRY(check_count(spec, slopes.size(), "slopes"));
     std::vector<float> values(slopes.begin(), slopes.end());
-    return append(std::as_bytes(std::span(values)));
+    return writer_.append(std::as_bytes(std::span(values)));
   }
 
   Status check_count(const TensorSpec& spec, std::size_t found, std::string_view of) const {
@@ -112,7 +102,7 @@ class Conversion {
     std::vector<float> values(static_cast<std::size_t>(spec.rows * spec.columns));
     RILL_TRY(rows.read_all(values));
     report_.parameters += values.size();
-    return append(std::as_bytes(std::span(values)));
+    return writer_.append(std::as_bytes(std::span(values)));
   }
 
   Status convert_matrix(const TensorSpec& spec) {
@@ -130,7 +120,7 @@ class Conversion {
       const std::size_t count = std::min(piece_blocks * format::kTileRows, shape.rows - first);
       const std::span<float> piece = std::span(rows).first(count * shape.columns);
       RILL_TRY(source_rows.read(first, count, piece));
-      RILL_TRY(append(pack(piece, shape, packed, distortion)));
+      RILL_TRY(writer_.append(pack(piece, shape, packed, distortion)));
       first += count;
     }
     report_.parameters += spec.rows * spec.columns;
@@ -165,9 +155,6 @@ class Conversion {
 
   const SourceModel& source_;
   ModelWriter& writer_;
-  Progress progress_;
-  std::uint64_t done_ = 0;
-  std::uint64_t total_ = 0;
   std::vector<float> unpacked_;  // [columns]
   QuantizeReport report_;
 };
@@ -192,11 +179,13 @@ Result<QuantizeReport> quantize(const SourceModel& source, std::string_view outp
   };
   RILL_TRY(for_each_tensor(config, look_up));
 
-  RILL_ASSIGN(ModelWriter writer, ModelWriter::create(output_path, {.family = source.family(),
-                                                                    .config = config,
-                                                                    .tokenizer_section = options.tokenizer_section,
-                                                                    .chat_section = options.chat_section}));
-  Conversion conversion(source, writer, options.progress);
+  RILL_ASSIGN(ModelWriter writer, ModelWriter::create(output_path,
+                                                      {.family = source.family(),
+                                                       .config = config,
+                                                       .tokenizer_section = options.tokenizer_section,
+                                                       .chat_section = options.chat_section},
+                                                      options.progress));
+  Conversion conversion(source, writer);
   RILL_TRY(for_each_tensor(config, [&](const TensorSpec& spec) { return conversion.convert(spec); }));
   RILL_TRY(writer.finish());
 

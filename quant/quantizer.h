@@ -8,16 +8,11 @@
 #include <string_view>
 #include <vector>
 
-#include "platform/function_ref.h"
 #include "platform/status.h"
+#include "quant/model_writer.h"
 #include "quant/source_model.h"
 
 namespace rill::quant {
-
-/// How far a conversion has come: bytes of the file's tensors.
-using Progress = FunctionRef<void(std::uint64_t done, std::uint64_t total)>;
-
-inline constexpr auto kNoProgress = [](std::uint64_t, std::uint64_t) {};
 
 struct QuantizeOptions {
   std::uint32_t group = 32;                      ///< inputs that share a scale

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -14,60 +15,36 @@
 namespace rill::quant {
 namespace {
 
-/// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014): eight random bytes a step.
-class RandomBytes {
- public:
-  std::uint64_t next() {
-    state_ += 0x9e3779b97f4a7c15ULL;
-    std::uint64_t z = state_;
-    z = (z ^ (z >> 30U)) * 0xbf58476d1ce4e5b9ULL;
-    z = (z ^ (z >> 27U)) * 0x94d049bb133111ebULL;
-    return z ^ (z >> 31U);
+/// Weights of -127 to 127; -128 is none.
+void fill_at_random(std::mt19937_64& random, std::span<std::byte> out) {
+  for (std::size_t i = 0; i < out.size(); i += sizeof(std::uint64_t)) {
+    const std::uint64_t eight = random();
+    std::memcpy(out.data() + i, &eight, std::min(out.size() - i, sizeof eight));
   }
-  /// Weights of -127 to 127; -128 is none.
-  void fill(std::span<std::byte> out) {
-    for (std::size_t i = 0; i < out.size(); i += sizeof(std::uint64_t)) {
-      const std::uint64_t eight = next();
-      std::memcpy(out.data() + i, &eight, std::min(out.size() - i, sizeof eight));
-    }
-    std::replace(out.begin(), out.end(), std::byte{0x80}, std::byte{0x81});
-  }
-
- private:
-  std::uint64_t state_ = 1;
-};
+  std::replace(out.begin(), out.end(), std::byte{0x80}, std::byte{0x81});
+}
 
 constexpr double kDeviation = 0.02;
 constexpr double kDeviationOfBytes = 73.3;  // of integers from -127 to 127: sqrt((255^2 - 1) / 12)
 
 class SyntheticModel {
  public:
-  SyntheticModel(const PublishedShape& shape, ModelWriter& writer, Progress progress)
-      : shape_(shape), writer_(writer), progress_(progress) {
-    for (const format::TensorEntry& entry : writer.entries()) total_ += entry.bytes;
-  }
+  SyntheticModel(const PublishedShape& shape, ModelWriter& writer) : shape_(shape), writer_(writer) {}
 
   Status write(const TensorSpec& spec) {
     if (spec.pattern == format::kRopeTurns) {
       std::vector<std::uint64_t> fractions;
       for (const double turn : shape_.rope_turns()) fractions.push_back(turns_to_fraction(turn));
-      return append(std::as_bytes(std::span(fractions)));
+      return writer_.append(std::as_bytes(std::span(fractions)));
     }
     report_.parameters += spec.rows * spec.columns;
     if (spec.format == format::TensorFormat::kInt8Tiles) return write_matrix(spec);
     const std::vector<float> values(static_cast<std::size_t>(spec.rows * spec.columns), spec.is_bias ? 0.0F : 1.0F);
-    return append(std::as_bytes(std::span(values)));
+    return writer_.append(std::as_bytes(std::span(values)));
   }
   const QuantizeReport& report() const { return report_; }
 
  private:
-  Status append(std::span<const std::byte> bytes) {
-    RILL_TRY(writer_.append(bytes));
-    done_ += bytes.size();
-    progress_(done_, total_);
-    return {};
-  }
-
   Status write_matrix(const TensorSpec& spec) {
     const format::TileShape tiles{.rows = static_cast<std::size_t>(spec.rows),
                                   .columns = static_cast<std::size_t>(spec.columns),
@@ -79,10 +56,10 @@ class SyntheticModel {
     }
     for (std::size_t first = 0; first < tiles.rows; first += format::kTileRows) {
       for (std::size_t g = 0; g < tiles.groups(); ++g) {
-        random_.fill(std::span(block).subspan(tiles.tiles_offset(g), tiles.group_bytes()));
+        fill_at_random(random_, std::span(block).subspan(tiles.tiles_offset(g), tiles.group_bytes()));
       }
       clear_padding(tiles, first, block);
-      RILL_TRY(append(block));
+      RILL_TRY(writer_.append(block));
     }
     report_.tensors.push_back({.name = std::string(tensor_name(spec.pattern, spec.layer, spec.is_bias).view()),
                                .rows = spec.rows,
@@ -105,10 +82,7 @@ class SyntheticModel {
 
   const PublishedShape& shape_;
   ModelWriter& writer_;
-  Progress progress_;
-  RandomBytes random_;
-  std::uint64_t done_ = 0;
-  std::uint64_t total_ = 0;
+  std::mt19937_64 random_;  // its bytes are the same everywhere
   QuantizeReport report_;
 };
 
@@ -120,11 +94,13 @@ Result<QuantizeReport> write_synthetic_model(const PublishedShape& shape, const 
   ModelConfig refined = config;
   refined.group = options.group;
   RILL_TRY(validate(refined, text(shape.name)));
-  RILL_ASSIGN(ModelWriter writer, ModelWriter::create(output_path, {.family = shape.family,
-                                                                    .config = refined,
-                                                                    .tokenizer_section = options.tokenizer_section,
-                                                                    .chat_section = options.chat_section}));
-  SyntheticModel model(shape, writer, options.progress);
+  RILL_ASSIGN(ModelWriter writer, ModelWriter::create(output_path,
+                                                      {.family = shape.family,
+                                                       .config = refined,
+                                                       .tokenizer_section = options.tokenizer_section,
+                                                       .chat_section = options.chat_section},
+                                                      options.progress));
+  SyntheticModel model(shape, writer);
   RILL_TRY(for_each_tensor(refined, [&](const TensorSpec& spec) { return model.write(spec); }));
   RILL_TRY(writer.finish());
   QuantizeReport report = model.report();
