@@ -131,6 +131,11 @@ SamplingOptions sampling_options(const ModelArguments& a, const ModelConfig& con
           .seed = a.seed};
 }
 
+std::string label_of(const CachePolicy& policy) {
+  return std::string(policy.name) + " " + (policy.sinks > 0 ? std::to_string(policy.sinks) + "+" : "") +
+         std::to_string(policy.window);
+}
+
 Result<std::uint64_t> parse_size(const std::string& written) {
   struct Unit {
     std::string_view name;

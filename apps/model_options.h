@@ -52,6 +52,9 @@ Result<EngineOptions> engine_options(const ModelArguments& arguments, const Mode
 /// The model's own sampling where the command line says nothing.
 SamplingOptions sampling_options(const ModelArguments& arguments, const ModelConfig& config);
 
+/// "stream 4+1020", "window 256": a policy in a legend.
+std::string label_of(const CachePolicy& policy);
+
 /// "64M", "512KiB", "1000": bytes. K, M and G are powers of 1000, KiB, MiB and GiB of 1024.
 Result<std::uint64_t> parse_size(const std::string& text);
 

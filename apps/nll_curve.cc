@@ -70,16 +70,9 @@ Result<std::vector<double>> read_nll(const std::string& path) {
 }
 
 Result<NllRun> read_labelled_run(const std::string& argument) {
-  const std::size_t equals = argument.find('=');
-  if (equals == std::string::npos || equals == 0 || equals + 1 == argument.size()) {
-    return bad_usage({.where = text("--plot-with"),
-                      .what = text(argument),
-                      .expected = text("LABEL=FILE, the file as --nll-out wrote it"),
-                      .remedy = {}});
-  }
-  NllRun run{.label = argument.substr(0, equals), .nll = {}};
-  RILL_ASSIGN(run.nll, read_nll(argument.substr(equals + 1)));
-  return run;
+  RILL_ASSIGN(LabelledFile file, parse_labelled_file(argument, "as --nll-out wrote it"));
+  RILL_ASSIGN(std::vector<double> nll, read_nll(file.path));
+  return NllRun{.label = std::move(file.label), .nll = std::move(nll)};
 }
 
 Status write_nll_plot(const std::string& path, const std::vector<NllRun>& runs) {

@@ -200,11 +200,6 @@ Result<std::vector<NllRun>> earlier_runs(const PerplexityArguments& arguments) {
 }
 
 /// "stream 4+252": how the runs of a picture are told apart.
-std::string label_of(const CachePolicy& policy) {
-  return std::string(policy.name) + " " + (policy.sinks > 0 ? std::to_string(policy.sinks) + "+" : "") +
-         std::to_string(policy.window);
-}
-
 void print_result(const PerplexityArguments& arguments, const CachePolicy& policy, Scores& scores,
                   double tokens_per_s) {
   const std::vector<double>& nll = scores.nll();

@@ -257,4 +257,15 @@ Status write_plot(std::string_view path, std::span<const Plot> panels) {
   return file.commit();
 }
 
+Result<LabelledFile> parse_labelled_file(const std::string& argument, std::string_view made_by) {
+  const std::size_t equals = argument.find('=');
+  if (equals == std::string::npos || equals == 0 || equals + 1 == argument.size()) {
+    return bad_usage({.where = text("--plot-with"),
+                      .what = text(argument),
+                      .expected = text("LABEL=FILE, the file ", made_by),
+                      .remedy = {}});
+  }
+  return LabelledFile{.label = argument.substr(0, equals), .path = argument.substr(equals + 1)};
+}
+
 }  // namespace rill::apps

@@ -43,4 +43,13 @@ std::string draw_svg(std::span<const Plot> panels);
 /// Writes it; the file is either whole or absent.
 Status write_plot(std::string_view path, std::span<const Plot> panels);
 
+/// An earlier run to draw into a picture: what `--plot-with` names.
+struct LabelledFile {
+  std::string label;
+  std::string path;
+};
+
+/// Splits "LABEL=FILE"; kUsage if it is not of that form. @param made_by  how such a file comes about, for the error
+Result<LabelledFile> parse_labelled_file(const std::string& argument, std::string_view made_by);
+
 }  // namespace rill::apps

@@ -14,8 +14,8 @@
 
 #include "apps/command.h"
 #include "apps/model_options.h"
-#include "apps/plot.h"
 #include "apps/progress.h"
+#include "apps/streameval_curve.h"
 #include "apps/text_input.h"
 #include "platform/process_memory.h"
 
@@ -27,6 +27,7 @@ struct StreamEvalArguments {
   std::uint32_t lines = 0;
   std::vector<std::uint32_t> distances = {20};
   std::string plot;
+  std::vector<std::string> plot_with;
 };
 
 constexpr std::uint32_t kLinesBetweenQueries = 10;
@@ -38,7 +39,7 @@ constexpr std::uint32_t kMostLines = 1'000'000;
 /// The stream as tokens, made before the model runs.
 struct Line {
   std::uint32_t number = 0;
-  std::vector<Token> tokens;  ///< "line 7: REGISTER_CONTENT is <52341>\n"
+  std::vector<Token> tokens;  ///< "The REGISTER_CONTENT in line 7 is <52341>\n"
 };
 
 /// What was asked after a line, and what came of it.
@@ -75,13 +76,12 @@ struct Outcome {
   }
 };
 
-std::string line_up_to_number(std::size_t index) { return "line " + std::to_string(index) + ": REGISTER_CONTENT is <"; }
+constexpr std::string_view kTask = "Below is a record of lines I want you to remember.\n";
 
-/// A question, and its answer up to the number: a model that was never trained to follow instructions has the same
-/// chance as one that was.
-std::string query_about(std::size_t index) {
-  const std::string what = "REGISTER_CONTENT in line " + std::to_string(index);
-  return "\nWhat is the " + what + "?\nThe " + what + " is <";
+/// A line up to its number, and the question about it: what was said once is asked for in the same words, so that a
+/// model that was never trained to follow instructions has the same chance as one that was.
+std::string line_up_to_number(std::size_t index) {
+  return "The REGISTER_CONTENT in line " + std::to_string(index) + " is <";
 }
 
 Result<std::vector<Line>> make_lines(const TextTokenizer& tokenizer, std::uint32_t count, std::uint64_t seed) {
@@ -89,9 +89,10 @@ Result<std::vector<Line>> make_lines(const TextTokenizer& tokenizer, std::uint32
   std::vector<Line> lines(count);
   for (std::size_t i = 0; i < lines.size(); ++i) {
     lines[i].number = static_cast<std::uint32_t>(10'000 + random() % 90'000);
-    RILL_ASSIGN(lines[i].tokens,
-                tokenizer.encode(line_up_to_number(i) + std::to_string(lines[i].number) + ">\n", SpecialTokens::kText,
-                                 /*begin=*/i == 0));
+    RILL_ASSIGN(lines[i].tokens, tokenizer.encode((i == 0 ? std::string(kTask) : std::string()) + line_up_to_number(i) +
+                                                      std::to_string(lines[i].number) + ">\n",
+                                                  SpecialTokens::kText,
+                                                  /*begin=*/i == 0));
   }
   return lines;
 }
@@ -139,7 +140,7 @@ Result<Outcome> run_stream(Session& session, const TextTokenizer& encoder, const
     line_ends.push_back(session.position() + waiting.size());
     if ((i + 1) % kLinesBetweenQueries != 0 || i < distance) continue;
     const std::size_t asked = i - distance;
-    RILL_ASSIGN(const std::vector<Token> query, encoder.encode(query_about(asked), SpecialTokens::kText, false));
+    RILL_ASSIGN(const std::vector<Token> query, encoder.encode(line_up_to_number(asked), SpecialTokens::kText, false));
     waiting.insert(waiting.end(), query.begin(), query.end());
     Answer answer{.position = session.position() + waiting.size(), .expected = lines[asked].number, .said = {}};
     answer.distance = answer.position - line_ends[asked];
@@ -179,53 +180,33 @@ Status check(const StreamEvalArguments& arguments) {
   return {};
 }
 
-/// Accuracy along the stream, as in the paper's figure 9, and by distance where there are several.
-std::vector<Plot> plots_of(const std::vector<Outcome>& outcomes) {
-  Plot along{.title = "StreamEval: accuracy along the stream",
-             .x_label = "tokens of the stream",
-             .y_label = "exact answers, %",
-             .series = {},
-             .y_from_zero = true,
-             .marks_points = true};
-  Plot by_distance = along;
-  by_distance.title = "StreamEval: accuracy by distance";
-  by_distance.x_label = "tokens between a line and the question about it";
-  by_distance.series.push_back({.name = "whole stream", .x = {}, .y = {}});
-  for (const Outcome& outcome : outcomes) {
-    PlotSeries series{.name = std::to_string(outcome.distance_lines) + " lines back", .x = {}, .y = {}};
-    const std::size_t queries = outcome.answers.size();
-    const std::size_t pieces = std::min(kPlottedPieces, queries);
-    for (std::size_t piece = 0; piece < pieces; ++piece) {
-      const auto begin = outcome.answers.begin() + static_cast<std::ptrdiff_t>(queries * piece / pieces);
-      const auto end = outcome.answers.begin() + static_cast<std::ptrdiff_t>(queries * (piece + 1) / pieces);
-      const auto right = static_cast<double>(std::count_if(begin, end, [](const Answer& a) { return a.right; }));
-      series.x.push_back(static_cast<double>((end - 1)->position));
-      series.y.push_back(100 * right / static_cast<double>(end - begin));
-    }
-    along.series.push_back(std::move(series));
-    by_distance.series.front().x.push_back(outcome.distance_tokens());
-    by_distance.series.front().y.push_back(100 * outcome.accuracy());
+/// What pictures are made of.
+StreamEvalCurve curve_of(const Outcome& outcome) {
+  StreamEvalCurve curve{.distance_lines = outcome.distance_lines,
+                        .distance_tokens = outcome.distance_tokens(),
+                        .accuracy = outcome.accuracy(),
+                        .along_tokens = {},
+                        .along_accuracy = {}};
+  const std::size_t queries = outcome.answers.size();
+  const std::size_t pieces = std::min(kPlottedPieces, queries);
+  for (std::size_t piece = 0; piece < pieces; ++piece) {
+    const auto begin = outcome.answers.begin() + static_cast<std::ptrdiff_t>(queries * piece / pieces);
+    const auto end = outcome.answers.begin() + static_cast<std::ptrdiff_t>(queries * (piece + 1) / pieces);
+    const auto right = static_cast<double>(std::count_if(begin, end, [](const Answer& a) { return a.right; }));
+    curve.along_tokens.push_back(static_cast<double>((end - 1)->position));
+    curve.along_accuracy.push_back(right / static_cast<double>(end - begin));
   }
-  if (outcomes.size() == 1) return {along};
-  return {along, by_distance};
+  return curve;
 }
 
-nlohmann::ordered_json json_of(const std::vector<Outcome>& outcomes, const StreamEvalArguments& arguments,
-                               const CachePolicy& policy) {
-  nlohmann::ordered_json json{{"lines", arguments.lines},
-                              {"distance_lines", nlohmann::json::array()},
-                              {"distance_tokens", nlohmann::json::array()},
-                              {"accuracy", nlohmann::json::array()},
-                              {"digit_accuracy", nlohmann::json::array()},
-                              {"queries", nlohmann::json::array()},
-                              {"stream_tokens", nlohmann::json::array()},
-                              {"examples", nlohmann::json::array()},
-                              {"peak_rss_bytes", peak_resident_bytes()},
-                              {"policy", {{"name", policy.name}, {"sinks", policy.sinks}, {"window", policy.window}}}};
+nlohmann::ordered_json json_of(const std::vector<Outcome>& outcomes, std::span<const StreamEvalCurve> curves,
+                               const StreamEvalArguments& arguments, const CachePolicy& policy) {
+  nlohmann::ordered_json json{{"lines", arguments.lines}};
+  add_curves(curves, json);
+  for (const char* key : {"digit_accuracy", "queries", "stream_tokens", "examples"}) {
+    json[key] = nlohmann::ordered_json::array();
+  }
   for (const Outcome& outcome : outcomes) {
-    json["distance_lines"].push_back(outcome.distance_lines);
-    json["distance_tokens"].push_back(outcome.distance_tokens());
-    json["accuracy"].push_back(outcome.accuracy());
     json["digit_accuracy"].push_back(outcome.digits());
     json["queries"].push_back(outcome.answers.size());
     json["stream_tokens"].push_back(outcome.answers.back().position);
@@ -237,6 +218,8 @@ nlohmann::ordered_json json_of(const std::vector<Outcome>& outcomes, const Strea
                                   {"right", answer.right}});
     }
   }
+  json["peak_rss_bytes"] = peak_resident_bytes();
+  json["policy"] = {{"name", policy.name}, {"sinks", policy.sinks}, {"window", policy.window}};
   return json;
 }
 
@@ -252,11 +235,16 @@ void print_table(const std::vector<Outcome>& outcomes, const CachePolicy& policy
 
 Status run_streameval(const StreamEvalArguments& arguments) {
   RILL_TRY(check(arguments));
+  std::vector<StreamEvalRun> runs;  // read before the work: a wrong name is found at once
+  for (const std::string& argument : arguments.plot_with) {
+    RILL_ASSIGN(StreamEvalRun earlier, read_labelled_streameval(argument));
+    runs.push_back(std::move(earlier));
+  }
   RILL_ASSIGN(const ModelFile model, open_model(arguments.model));
   RILL_ASSIGN(const TextTokenizer encoder, TextTokenizer::load(model, kTextPieceBytes));
   RILL_ASSIGN(const std::vector<Line> lines, make_lines(encoder, arguments.lines, arguments.model.seed));
   RILL_ASSIGN(const std::vector<Token> longest_query,
-              encoder.encode(query_about(lines.size()), SpecialTokens::kText, false));
+              encoder.encode(line_up_to_number(lines.size()), SpecialTokens::kText, false));
   RILL_ASSIGN(
       const EngineOptions options,
       engine_options(arguments.model, model.config(), {.dense_capacity = capacity_for(lines, longest_query.size())}));
@@ -275,13 +263,18 @@ Status run_streameval(const StreamEvalArguments& arguments) {
     }
   }
   const CachePolicy& policy = engine.plan().options.policy;
+  StreamEvalRun run{.label = label_of(policy), .curves = {}};
+  for (const Outcome& outcome : outcomes) run.curves.push_back(curve_of(outcome));
   if (arguments.model.json) {
-    std::cout << json_of(outcomes, arguments, policy).dump(2, ' ', false, nlohmann::json::error_handler_t::replace)
+    std::cout << json_of(outcomes, run.curves, arguments, policy)
+                     .dump(2, ' ', false, nlohmann::json::error_handler_t::replace)
               << '\n';
   } else {
     print_table(outcomes, policy);
   }
-  return arguments.plot.empty() ? Status() : write_plot(arguments.plot, plots_of(outcomes));
+  if (arguments.plot.empty()) return {};
+  runs.push_back(std::move(run));
+  return write_streameval_plot(arguments.plot, runs);
 }
 
 }  // namespace
@@ -300,15 +293,23 @@ void add_streameval(CLI::App& app, Action& action) {
       ->allow_extra_args(false)
       ->capture_default_str();
   command.add_option("--seed", arguments->model.seed, "Seed of the numbers in the lines")->capture_default_str();
-  command.add_option("--plot", arguments->plot, "Draw accuracy along the stream, and by distance, as SVG");
+  auto* plot = command.add_option("--plot", arguments->plot, "Draw accuracy along the stream, and by distance, as SVG");
+  command
+      .add_option("--plot-with", arguments->plot_with,
+                  "LABEL=FILE: what an earlier run printed with --json, drawn into the same picture, which then shows "
+                  "the first --distance along the stream; may be given again")
+      ->needs(plot)
+      ->allow_extra_args(false);
   command.footer(
-      "What it measures: lines \"line 7: REGISTER_CONTENT is <52341>\" with random numbers stream in, and every ten\n"
-      "lines the model is asked for the number in the line --distance lines before the last one. Decoding is greedy,\n"
+      "What it measures: lines \"The REGISTER_CONTENT in line 7 is <52341>\" with random numbers stream in, and every\n"
+      "ten lines the model is asked for the number in the line --distance lines before the last one. Decoding is "
+      "greedy,\n"
       "and the answers stay in the stream. An answer is right if all five digits are; `digits` is the share that is\n"
       "right in its place, a tenth by chance. This is the StreamEval task of the StreamingLLM paper (section 4.5), as\n"
       "plain text without a chat form. It tests copying from what the cache still holds: beyond the window no method\n"
       "can answer but by chance, and small models miss most lines even with all of them in sight.\n"
-      "Example: rill streameval smollm2.rill --lines 300 --distance 5,10,20,40 --plot streameval.svg");
+      "Example: rill streameval smollm2.rill --lines 300 --distance 20,5,10,40 --json > stream.json\n"
+      "         ... --policy dense --plot both.svg --plot-with \"4+1020=stream.json\"");
   command.callback([arguments, &action] { action = [arguments] { return run_streameval(*arguments); }; });
 }
 

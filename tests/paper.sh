@@ -2,12 +2,12 @@
 # Makes the figures and tables of the StreamingLLM paper (arXiv 2309.17453) with Rill, from nothing, on one small model
 # and five long books: build/paper/index.html, one page with every figure, table and the command behind it.
 #
-#   tests/paper.sh            an hour or so on two cores (an estimate: it was not timed whole)
+#   tests/paper.sh            PAPER_TIME on two cores
 #   tests/paper.sh --quick    a few minutes, into build/paper-quick: the same page from short runs
 #
 # Resumable: a step whose JSON is there is skipped; delete build/paper/NAME.json to do a step again, or the folder to do
-# all. RILL_PAPER_LONG_TOKENS=N sets the long run's tokens (with N = 4000000: every book to its end, some hours).
-# Needs ../shared/text/books. The model is toolchains/run.sh's, or RILL_MODEL=PATH.
+# all. RILL_PAPER_LONG_TOKENS=N sets the long run's tokens. Needs ../shared/text/books, and for the longest run
+# ../shared/models/stories260K. The model is toolchains/run.sh's, or RILL_MODEL=PATH.
 
 # shellcheck source=toolchains/prelude.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../toolchains/prelude.sh"
@@ -19,20 +19,21 @@ tokens=12000             # of one book, for the comparisons; past the model's tr
 recompute_tokens=600     # at 256 slots
 recompute_tokens_1024=150
 past_tokens=20000        # the stream past the trained length
-long_tokens=${RILL_PAPER_LONG_TOKENS:-200000}  # over all books, the same share of each
+long_tokens=${RILL_PAPER_LONG_TOKENS:-1000000}  # over all books, the same share of each
+stories_tokens=4000000   # the same of a model that is fast because it is tiny
 sink_sizes=(512 2048)
 cache_sizes=(256 512 1024 2048 4096)
 eval_lines=400           # of StreamEval
 eval_lines_recompute=100
-eval_distances=1,2,5,10,20,40,80
+eval_distances=20,1,2,5,10,40,80
 bench_tokens=16
 out=build/paper
 
 case ${1-} in
   '') ;;
   --quick)
-    tokens=1500 recompute_tokens=60 recompute_tokens_1024=10 past_tokens=2500 long_tokens=4000
-    sink_sizes=(256 512) cache_sizes=(256 512 1024) eval_lines=60 eval_lines_recompute=30 eval_distances=1,5,20
+    tokens=1500 recompute_tokens=60 recompute_tokens_1024=10 past_tokens=2500 long_tokens=4000 stories_tokens=40000
+    sink_sizes=(256 512) cache_sizes=(256 512 1024) eval_lines=60 eval_lines_recompute=30 eval_distances=20,1,5
     bench_tokens=3 out=build/paper-quick
     ;;
   *) fail 2 "tests/paper.sh: $1 is no option of it; expected --quick or nothing" ;;
@@ -139,30 +140,46 @@ newline_sinks() {
     --nll-out "$out/newline-sinks.nll" --plot "$out/newline-sinks.svg" "${drawn[@]}"
 }
 
-# (f) A long stream over all books: the same number of tokens of each, one after the other.
-long_run() {
-  local ids=$out/long-$long_tokens.ids each all=("$books"/*.md) each_book
-  each=$((long_tokens / ${#all[@]}))
+# long NAME MODEL TOKENS SINKS WINDOW: one stream over all books, the same number of tokens of each, one after the other.
+long() {
+  local name=$1-$3 long_model=$2 count=$3 all=("$books"/*.md) each each_book
+  local ids=$out/$name.ids
+  each=$((count / ${#all[@]}))
   if [ ! -e "$ids" ]; then
     # Not `head`: it would end the pipe before rill has written all of it.
     for each_book in "${all[@]}"; do
-      "$rill" tokenize "$model" --file "$each_book" | tr -s ' ' '\n' | awk -v most="$each" 'NR <= most'
+      "$rill" tokenize "$long_model" --file "$each_book" | tr -s ' ' '\n' | awk -v most="$each" 'NR <= most'
     done >"$ids.partial"
     mv "$ids.partial" "$ids"
   fi
-  step "long-$long_tokens" "$rill" perplexity "$model" --ids "$ids" --sinks 4 --window 1020 \
-    --every $((long_tokens / 20)) --nll-out "$out/long-$long_tokens.nll" --plot "$out/long.svg"
+  step "$name" "$rill" perplexity "$long_model" --ids "$ids" --sinks "$4" --window "$5" --every $((count / 20)) \
+    --nll-out "$out/$name.nll" --plot "$out/$name.svg"
 }
 
-# (g) StreamEval. The cache holds about 44 lines, so that the longest distance is out of sight for all but dense.
+# (f) A long stream, and a longer one of a model that needs less time for it.
+long_runs() {
+  local stories=../shared/models/stories260K
+  long long "$model" "$long_tokens" 4 1020
+  if [ ! -e "$stories/stories260K.bin" ]; then
+    say "There is no $stories/stories260K.bin: its long run is left out."
+    return
+  fi
+  "$rill" quantize "$stories/stories260K.bin" --tokenizer "$stories/tok512.model" --group 64 \
+    -o "$out/stories260K.rill" >/dev/null
+  long stories "$out/stories260K.rill" "$stories_tokens" 4 252
+}
+
+# (g) StreamEval. The cache holds about 44 lines, so that the longest distance is out of sight for all but dense. The
+# first distance is the one whose accuracy is drawn along the stream.
 streameval() {
-  step eval-stream "$rill" streameval "$model" --lines "$eval_lines" --distance "$eval_distances" \
-    --plot "$out/eval-stream.svg"
   step eval-dense "$rill" streameval "$model" --lines "$eval_lines" --distance "$eval_distances" --policy dense
   step eval-window "$rill" streameval "$model" --lines "$eval_lines" --distance "$eval_distances" --policy window \
     --window 1024
   step eval-recompute "$rill" streameval "$model" --lines "$eval_lines_recompute" --distance 20 --policy recompute \
     --window 1024
+  step eval-stream "$rill" streameval "$model" --lines "$eval_lines" --distance "$eval_distances" \
+    --plot "$out/eval-stream.svg" --plot-with "dense=$out/eval-dense.json" \
+    --plot-with "window 0+1024=$out/eval-window.json" --plot-with "recompute 1024=$out/eval-recompute.json"
 }
 
 # (h) Time and memory against the size of the cache.
@@ -178,7 +195,7 @@ sinks
 cache_size
 past_training
 newline_sinks
-long_run
+long_runs
 streameval
 bench
 python3 tests/paper_page.py "$out"

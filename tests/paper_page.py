@@ -202,22 +202,34 @@ def newline_sinks(results):
                    body + commands(results, ["no-sinks", "text-sinks", "newline-sinks"]))
 
 
-def long_run(results):
-    counts = results.numbers_in_names(r"long-(\d+)\.json")
+def long_run(results, name, label):
+    """What one long stream says, and its picture and tables; nothing if it was not run."""
+    counts = results.numbers_in_names(name + r"-(\d+)\.json")
     if not counts:
-        return ""
-    step = f"long-{counts[-1]}"
+        return "", ""
+    step = f"{name}-{counts[-1]}"
     run = results.json(step)
     policy = run["policy"]
-    ours = (f"{run['tokens_scored']:,} tokens over five books, in one stream at {policy['sinks']}+{policy['window']}: "
-            f"perplexity {number(run['perplexity'])}, {number(run['tokens_per_s'], 0)} tokens/s, peak memory of the "
-            f"process {number(run['peak_rss_bytes'] / 2 ** 20, 1)} MiB.")
-    rows = [[f"{piece['tokens']:,}", number(piece["perplexity"]), f"{piece['rss_bytes']:,}"]
-            for piece in run.get("pieces", [])]
-    pieces = table("Along the stream", ["up to token", "perplexity of the piece", "resident bytes"], rows)
+    pieces = run.get("pieces", [])
+    values = [piece["perplexity"] for piece in pieces]
+    said = (f"{label}, {run['tokens_scored']:,} tokens over five books, in one stream at {policy['sinks']}+"
+            f"{policy['window']}: perplexity {number(run['perplexity'])}")
+    if values:
+        said += f", by pieces between {number(min(values))} and {number(max(values))}"
+    said += (f"; {number(run['tokens_per_s'], 0)} tokens/s, peak memory of the process "
+             f"{number(run['peak_rss_bytes'] / 2 ** 20, 1)} MiB. ")
+    rows = [[f"{piece['tokens']:,}", number(piece["perplexity"]), f"{piece['rss_bytes']:,}"] for piece in pieces]
+    return said, figure(results, step) + table(
+        f"{label}: along the stream", ["up to token", "perplexity of the piece", "resident bytes"],
+        rows) + commands(results, [step])
+
+
+def long_runs(results):
+    parts = [long_run(results, "long", "The model"), long_run(results, "stories", "stories260K, which knows no novels")]
+    said, body = ("".join(column) for column in zip(*parts))
     return section("A long run over all books",
                    "Figure 5: perplexity stays level over 4 million tokens (100 books of PG19) for all four families.",
-                   ours, figure(results, "long") + pieces + commands(results, [step]))
+                   said or "Not run.", body)
 
 
 def streameval(results):
@@ -267,7 +279,7 @@ def bench(results):
 
 
 def page(results):
-    parts = [part(results) for part in (four_methods, sinks, cache_size, past_training, newline_sinks, long_run,
+    parts = [part(results) for part in (four_methods, sinks, cache_size, past_training, newline_sinks, long_runs,
                                         streameval, bench)]
     model = results.json("model")
     about = "" if model is None else (
