@@ -6,6 +6,7 @@
 
 #include "core/byte_level_bpe.h"
 #include "core/sentencepiece_tokenizer.h"
+#include "core/unicode_composer.h"
 #include "core/utf8.h"
 
 namespace rill {
@@ -16,6 +17,14 @@ Status heap_full(const FixedHeap& heap, std::string_view doing) {
                  .what = text(doing, " needs more than its ", heap.capacity(), " bytes"),
                  .expected = {},
                  .remedy = text("make the model file anew with this version of `rill quantize`")});
+}
+
+bool composes(const TokenizerSection& section) { return (section.header().flags & kComposesCharacters) != 0; }
+
+/// The buffer that text goes through.
+std::size_t window_bytes(const TokenizerSection& section, std::size_t text_bytes) {
+  const std::size_t least = std::max(text_bytes, std::size_t{16});
+  return composes(section) && least <= PTRDIFF_MAX ? least + UnicodeComposer::kLeastRoom : least;
 }
 
 /// Memory of a fixed heap for the length of a call.
@@ -44,8 +53,9 @@ Tokenizer::Tokenizer(const TokenizerSection& section, FixedHeap& heap, std::size
 Result<std::size_t> Tokenizer::heap_bytes(std::span<const std::byte> bytes, std::size_t text_bytes) {
   RILL_ASSIGN(const TokenizerSection section, TokenizerSection::parse(bytes));
   const bool is_bpe = section.header().kind == TokenizerKind::kByteLevelBpe;
-  const Size need = is_bpe ? byte_level_bpe_bytes(text_bytes) : sentencepiece_bytes(section, text_bytes);
-  const Size total = need + Size(text_bytes) + Size(4096);  // the window, and what rounding takes
+  const Size need =
+      is_bpe ? byte_level_bpe_bytes(window_bytes(section, text_bytes)) : sentencepiece_bytes(section, text_bytes);
+  const Size total = need + Size(window_bytes(section, text_bytes)) + Size(4096);  // and what rounding takes
   if (total.wrapped || total.value > PTRDIFF_MAX) {
     return bad_usage({.where = text("tokenizer"),
                       .what = text("a text of ", text_bytes, " bytes"),
@@ -72,21 +82,45 @@ class Tokenizer::Fragment {
       : tokenizer_(tokenizer), buffer_(buffer), sink_(sink) {}
 
   /// Adds text; what cannot change any more is encoded when the buffer is full.
-  Status add(std::string_view text) {
-    while (true) {
-      held_ += move_as_utf8(text, buffer_.subspan(held_));
-      if (text.empty()) return {};
-      RILL_TRY(encode(/*is_last=*/false));
-    }
-  }
+  Status add(std::string_view text) { return composes(tokenizer_.section_) ? compose(text) : append(text); }
+
   /// Encodes what is left. The next text begins anew.
   Status finish() {
+    if (composes(tokenizer_.section_)) {
+      RILL_TRY(make_room());
+      held_ += composer_.finish(buffer_.subspan(held_));
+    }
     while (held_ > 0) RILL_TRY(encode(/*is_last=*/true));
     is_first_ = true;
     return {};
   }
 
  private:
+  Status append(std::string_view text) {
+    while (true) {
+      held_ += move_as_utf8(text, buffer_.subspan(held_));
+      if (text.empty()) return {};
+      RILL_TRY(encode(/*is_last=*/false));
+    }
+  }
+
+  Status compose(std::string_view text) {
+    std::array<char, 512> valid;
+    while (!text.empty()) {
+      std::string_view piece(valid.data(), move_as_utf8(text, valid));
+      while (!piece.empty()) {
+        RILL_TRY(make_room());
+        held_ += composer_.add(piece, buffer_.subspan(held_));
+      }
+    }
+    return {};
+  }
+
+  Status make_room() {
+    if (buffer_.size() - held_ >= UnicodeComposer::kLeastRoom) return {};
+    return encode(/*is_last=*/false);
+  }
+
   Status encode(bool is_last) {
     const std::string_view window(buffer_.data(), held_);
     RILL_ASSIGN(const std::size_t consumed, tokenizer_.encode_window(window, is_first_, is_last, sink_));
@@ -105,12 +139,13 @@ class Tokenizer::Fragment {
   Tokenizer& tokenizer_;
   std::span<char> buffer_;
   TokenSink sink_;
+  UnicodeComposer composer_;
   std::size_t held_ = 0;
   bool is_first_ = true;
 };
 
 Status Tokenizer::encode(std::span<const TextPart> parts, TokenSink sink) {
-  const HeapBuffer buffer(*heap_, std::max<std::size_t>(text_bytes_, 16));
+  const HeapBuffer buffer(*heap_, window_bytes(section_, text_bytes_));
   if (!buffer.ok()) return heap_full(*heap_, "encoding");
   Fragment fragment(*this, buffer.span(), sink);
   try {

@@ -30,6 +30,15 @@ Status bad(const Text& where, const Text& what, const Text& expected) {
   return bad_input({.where = where, .what = what, .expected = expected, .remedy = text("convert the model again")});
 }
 
+/// True for the models whose own tokenizer brings a text into Unicode's form NFC, which a GGUF file does not say:
+/// those of GPT-NeoX's tokenizer (Pythia, MPT, OLMo) and of Qwen's, by their tokenizer.json.
+bool composes_characters(std::string_view architecture, std::string_view pretokenizer) {
+  for (const std::string_view composing : {"gptneox", "mpt", "olmo", "qwen2", "qwen3"}) {
+    if (architecture == composing || pretokenizer == composing) return true;
+  }
+  return false;
+}
+
 /// The byte that a character of GPT-2's alphabet stands for, or -1. Printable bytes stand for themselves; the 68 others
 /// are U+0100 onwards, in order.
 int byte_of_character(std::uint32_t character) {
@@ -234,6 +243,8 @@ Status Reader::read_pattern() {
                       .remedy = text("import the model's Hugging Face directory, which spells its pattern out")});
   }
   out_.pattern = pattern;
+  RILL_ASSIGN(const auto architecture, file_.find_string("general.architecture"));
+  out_.composes_characters = composes_characters(architecture.value_or(""), name.value_or(""));
   return {};
 }
 

@@ -10,9 +10,6 @@ namespace rill::quant {
 /// Reads the keys tokenizer.ggml.*, also of a file that has no tensors.
 /// @returns a tokenizer of kind kNone if the file has none. kBadInput names the key or the token at fault; a tokenizer
 ///          model or a pre-tokenizer that is not known is refused by its name.
-/// GPT-NeoX's and MPT's own tokenizers compose characters first (Unicode's form NFC), which a GGUF file does not say
-/// and Rill does not do: text in another form becomes other tokens than in Python, which decode to it as it was
-/// written.
 Result<SourceTokenizer> read_gguf_tokenizer(const GgufFile& file);
 
 }  // namespace rill::quant

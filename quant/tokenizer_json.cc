@@ -52,7 +52,7 @@ class Reader {
     falls_back_to_bytes_ = is_true(member(model, "byte_fallback"));
     RILL_TRY(check_model(model));
     if (!falls_back_to_bytes_) {
-      RILL_TRY(check_byte_level_parts(root, model));
+      RILL_TRY(read_byte_level_parts(root, model));
       RILL_TRY(read_pattern(member(root, "pre_tokenizer")));
     }
     RILL_TRY(read_vocabulary(member(model, "vocab"), member(root, "added_tokens")));
@@ -86,12 +86,12 @@ class Reader {
     return {};
   }
 
-  Status check_byte_level_parts(const Json& root, const Json& model) const {
+  Status read_byte_level_parts(const Json& root, const Json& model) {
     const Json& unknown = member(model, "unk_token");
     if (!unknown.is_null() && !is(unknown, "")) return bad(text("model.unk_token"), text("it is set"), text("null"));
-    // Rill does not compose characters: see read_gguf_tokenizer().
     const Json& normalizer = member(root, "normalizer");
-    if (normalizer.is_null() || is(member(normalizer, "type"), "NFC")) return {};
+    source_.composes_characters = is(member(normalizer, "type"), "NFC");
+    if (normalizer.is_null() || source_.composes_characters) return {};
     return bad(text("normalizer"), text("there is one"), text("null or NFC"));
   }
 

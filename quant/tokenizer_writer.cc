@@ -113,6 +113,7 @@ Status add_common(SectionBytes& section, const SourceTokenizer& source, const st
   section.header.vocabulary = vocabulary;
   section.header.beginning_of_text = source.beginning_of_text;
   if (source.adds_beginning_of_text) section.header.flags |= kAddsBeginningOfText;
+  if (source.composes_characters) section.header.flags |= kComposesCharacters;
   section.add(TokenizerTable::kTokenOffsets, offsets);
   section.add(TokenizerTable::kTokenBytes, std::string_view(bytes));
   section.add(TokenizerTable::kSpecial, sorted(source.special));

@@ -4,8 +4,7 @@
 Needs ../shared beside the checkout and two packages: pip install sentencepiece==0.2.3 tokenizers==0.23.3
 
 A GGUF vocabulary brings its tokens and merges; what stands before them in the model's own tokenizer.json is written out
-in gguf_encoder(). Where a tokenizer normalises to NFC and a text is not NFC, the tokens of the text as it stands are
-under the vocabulary's name, and what the tokenizer makes of it under that name and ":nfc".
+in gguf_encoder(). Where a text is not in Unicode's form NFC, "nfc" is that form of it, in hexadecimal.
 
 Each input is given in hexadecimal, as a unit and how often it is repeated, or as a file under ../shared. Bytes that are
 not UTF-8 are replaced as Python's bytes.decode("utf-8", "replace") does. A result is the list of ids while it is short,
@@ -28,6 +27,7 @@ import gguf_vocabulary
 TESTS = pathlib.Path(__file__).resolve().parent
 SHARED = TESTS.parent.parent / "shared"
 LONGEST_LIST = 64
+LONGEST_TEXT = 1000
 
 SHORT = [
     b"", b" ", b"  ", b"     ", b"\t", b"\n", b"\n\n\n", b" \t \n ", b"\r\n\r\n", b"a", b" a", b"a ", b"  a  b   c    ",
@@ -75,6 +75,9 @@ REPEATED = [
     (b"a  ", 15000), ("\u4e2d".encode(), 5000), ("\U0001f600".encode(), 4000), (b"\xff", 5000), (b"\xe2\x96\x81", 5000),
     (b"the quick brown fox jumps over the lazy dog. ", 3000), (b"!", 16384), (b" !?", 12000), (b"x" * 8191 + b" ", 9),
     (b"it's \n\n  5 o'clock   ", 4000),
+    ("e\u0301 a\u0323\u0307\u0301x".encode(), 4000), ("\u1112\u1161\u11ab".encode(), 1000),
+    ("\u0958\u212b \ufb2c\U0001d160".encode(), 2000), ("\u09c7\u09be \u0bc6\u0bbe".encode(), 1000),
+    ("\u0301".encode(), 30), ("x\u0315\u0300\u05ae\u0301\u0327 \u4e2d\u0301".encode(), 500),
 ]
 
 
@@ -143,13 +146,11 @@ def gguf_encoders():
     for table in ("tokens", "merges", "token_type"):  # so gpt-neox's tokens are also MPT's
         assert neox["tokenizer.ggml." + table] == mpt["tokenizer.ggml." + table], table
     yield "gpt-2", gguf_encoder("gpt-2", byte_level())
-    yield "gpt-neox", gguf_encoder("gpt-neox", byte_level())
-    yield "gpt-2:qwen2", gguf_encoder("gpt-2", modern_splits(r"\p{N}"))
+    yield "gpt-neox", gguf_encoder("gpt-neox", byte_level(), normalizers.NFC())
+    yield "gpt-2:qwen2", gguf_encoder("gpt-2", modern_splits(r"\p{N}"), normalizers.NFC())
     yield "gpt-2:llama-bpe", gguf_encoder("gpt-2", modern_splits(r"\p{N}{1,3}"))
     yield "falcon", gguf_encoder("falcon", falcon_splits())
     yield "falcon_control", gguf_encoder("falcon", falcon_splits(), as_text=False)
-    normalized = gguf_encoder("gpt-neox", byte_level(), normalizers.NFC())
-    yield "gpt-neox:nfc", lambda text: None if unicodedata.is_normalized("NFC", text) else normalized(text)
 
 
 def llama2_json(processor):
@@ -195,10 +196,10 @@ def main():
     cases = []
     for case, data in inputs():
         text = data.decode("utf-8", "replace")
+        if not unicodedata.is_normalized("NFC", text) and len(data) <= LONGEST_TEXT:
+            case["nfc"] = unicodedata.normalize("NFC", text).encode().hex()
         for name, encode in named:
             ids = encode(text)
-            if ids is None:
-                continue
             # A result of two numbers is a count and a checksum; lists of ids are told apart by their key.
             case[name if len(ids) <= LONGEST_LIST else name + ":crc32"] = result(ids)
         cases.append(case)

@@ -50,6 +50,7 @@ inline quant::SourceTokenizer source(std::string_view name) {
     const char* pattern = quant::pattern_for_pretokenizer(name.substr(colon + 1));
     EXPECT_NE(pattern, nullptr) << name;
     if (pattern != nullptr) vocabulary.pattern = pattern;
+    vocabulary.composes_characters = name.ends_with(":qwen2");
     return vocabulary;
   }
   const auto gguf = shared("tokenizers/gguf-vocab") / ("ggml-vocab-" + std::string(name) + ".gguf");

@@ -29,6 +29,7 @@ endif()
 
 rill_find(SentencePiece RILL_SENTENCEPIECE sentencepiece_processor.h sentencepiece)
 rill_find(PCRE2 RILL_PCRE2 pcre2.h pcre2-8)
+rill_find(utf8proc RILL_UTF8PROC utf8proc.h utf8proc)
 rill_find(libedit RILL_LIBEDIT editline/readline.h edit)
 
 find_package(nlohmann_json QUIET)
