@@ -58,15 +58,14 @@ Status run_generate(const GenerateArguments& arguments) {
       std::fflush(stdout);
     }
   };
-  std::span<const Token> waiting = prompt;
   Token token = kNoToken;
   while (tokens.size() < arguments.tokens) {
-    RILL_ASSIGN(const std::span<const float> logits, session.prefill(waiting));
+    RILL_ASSIGN(const std::span<const float> logits,
+                token == kNoToken ? session.prefill(prompt) : session.advance(token));
     token = session.sample(logits);
     if (tokenizer != nullptr && tokenizer->ends_text(token)) break;
     tokens.push_back(token);
     if (tokenizer != nullptr) show(characters.add(tokenizer->bytes_of(token).substr(0, 1024), buffer));
-    waiting = {&token, 1};
   }
   show(characters.finish(buffer));
   if (arguments.model.json) {
@@ -83,6 +82,7 @@ void add_generate(CLI::App& app, Action& action) {
   auto arguments = std::make_shared<GenerateArguments>();
   CLI::App& command = *app.add_subcommand("generate", "Continue a text as it is, without a chat form");
   add_model_arguments(command, arguments->model);
+  add_draft_argument(command, arguments->model);
   add_sampling_arguments(command, arguments->model);
   auto* prompt = command.add_option("-p,--prompt", arguments->prompt, "The text to continue");
   command.add_option("--ids", arguments->ids, "A file with the prompt's ids instead")->excludes(prompt);

@@ -11,6 +11,9 @@
 namespace rill::apps {
 namespace {
 
+/// As many as, with the certain token, go through a matrix together on AVX-512.
+constexpr std::uint32_t kDefaultDraft = 5;
+
 constexpr std::uint32_t kDefaultWindow = 1020;
 
 Result<std::uint32_t> parse_sinks(const std::string& argument, std::uint32_t default_sinks,
@@ -85,6 +88,16 @@ void add_model_arguments(CLI::App& command, ModelArguments& a) {
   command.add_flag("--json", a.json, "Print JSON on standard output");
 }
 
+void add_draft_argument(CLI::App& command, ModelArguments& a) {
+  a.draft = kDefaultDraft;
+  command
+      .add_option(
+          "--draft", a.draft,
+          "Most tokens to guess from what was said before and to compute in the same pass; the text is the same "
+          "with any number, only faster where it repeats itself. 0: none")
+      ->capture_default_str();
+}
+
 void add_sampling_arguments(CLI::App& command, ModelArguments& a) {
   command.add_option("--seed", a.seed, "Seed: the same seed gives the same text")->capture_default_str();
   command.add_option("--temp", a.temperature, "Temperature; 0 is greedy (default: the model's own, else 0.7)")
@@ -107,6 +120,7 @@ Result<EngineOptions> engine_options(const ModelArguments& a, const ModelConfig&
   options.in_ram = a.in_ram;
   options.logits_rows = needs.logits_rows;
   options.keeps_state = needs.keeps_state;
+  options.draft = a.draft;
   if (!a.kernels.empty()) {
     options.kernels = kernels::find_kernel_set(a.kernels);
     if (options.kernels == nullptr) {

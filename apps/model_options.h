@@ -19,6 +19,7 @@ struct ModelArguments {
   std::int64_t window = -1;
   std::uint32_t chunk = 0;
   std::uint32_t threads = 0;
+  std::uint32_t draft = 0;  ///< of the commands with add_draft_argument()
   std::string kernels;
   std::string budget;
   bool in_ram = false;
@@ -34,6 +35,8 @@ struct ModelArguments {
 
 /// Adds MODEL, the engine's options and --json.
 void add_model_arguments(CLI::App& command, ModelArguments& arguments);
+/// Adds --draft, on by default: for commands that make text.
+void add_draft_argument(CLI::App& command, ModelArguments& arguments);
 /// Adds --seed, --temp and the filters.
 void add_sampling_arguments(CLI::App& command, ModelArguments& arguments);
 

@@ -56,6 +56,7 @@ void add_plan(CLI::App& app, Action& action) {
                                           "Print every byte that a run would take, before it is taken; MODEL may be a "
                                           "Hugging Face config.json");
   add_model_arguments(command, *arguments);
+  add_draft_argument(command, *arguments);
   command.add_option("--state", arguments->state,
                      "Plan for `rill chat --state FILE`: a copy of the session and a thread that writes it");
   command.footer(

@@ -62,6 +62,7 @@ struct LayerAttention {
   Reach reach;
   Slots sinks;
   Slots ring;
+  Slots staged;  // the chunk's own
   float score_scale;
   std::size_t rotated;  // dimensions of a head that rotate in this layer
 
@@ -72,7 +73,7 @@ struct LayerAttention {
       case Segment::Place::kRing:
         return ring;
       default:
-        return b.staged;
+        return staged;
     }
   }
   /// Where a token's phases begin, in any of the four arrays of them.
@@ -213,7 +214,8 @@ struct LayerAttention {
   }
 
   /// Writes the rotated keys and the values of tokens [begin, end) into the staged slots.
-  void stage(std::size_t begin, std::size_t end, Slots staged, const Scratch& s) const {
+  void stage(std::size_t begin, std::size_t end, const Scratch& s) const {
+    Slots to = staged;
     const ModelConfig& c = m.config;
     const std::size_t d = c.head_size;
     for (std::size_t token = begin; token < end; ++token) {
@@ -225,9 +227,9 @@ struct LayerAttention {
                       s.vector);
           key = s.vector;
         }
-        const float key_scale = kernels.quantize_vector(key, d, staged.stride, s.ring_values);
-        const float value_scale = kernels.quantize_vector(value, d, staged.stride, s.sink_values);
-        staged.write(head, token, s.ring_values, key_scale, s.sink_values, value_scale);
+        const float key_scale = kernels.quantize_vector(key, d, to.stride, s.ring_values);
+        const float value_scale = kernels.quantize_vector(value, d, to.stride, s.sink_values);
+        to.write(head, token, s.ring_values, key_scale, s.sink_values, value_scale);
       }
     }
   }
@@ -248,7 +250,8 @@ CachedSlots cached_slots(const ModelConfig& config, const Layer& layer, const St
 
 }  // namespace
 
-CacheItems plan_cache(MemoryPlan& plan, const ModelConfig& config, const CachePolicy& policy, std::uint32_t sessions) {
+CacheItems plan_cache(MemoryPlan& plan, const ModelConfig& config, const CachePolicy& policy, std::uint32_t sessions,
+                      std::uint32_t draft) {
   constexpr Lifetime kLife = Lifetime::kWholeRun;
   std::uint64_t local = 0;
   for (std::uint32_t l = 0; l < config.layers; ++l) local += config.is_local(l) ? 1 : 0;
@@ -264,6 +267,10 @@ CacheItems plan_cache(MemoryPlan& plan, const ModelConfig& config, const CachePo
   if (local > 0) {
     items.local_ring = add({"local ring keys", "local ring values", "local ring key scales", "local ring value scales"},
                            reach_of(policy, config, true).ring, local);
+  }
+  if (draft > 0) {
+    items.drafted = plan_slots(plan, {"drafted keys", "drafted values", "drafted key scales", "drafted value scales"},
+                               config, draft, config.layers, kLife);
   }
   return items;
 }
@@ -329,12 +336,16 @@ void prepare_phases(const Weights& m, const StreamCache& cache, std::size_t n, A
   }
 }
 
+Slots drafted_slots(const ModelConfig& config, const Layer& layer, const StreamCache& cache) {
+  return slots_of_layer(*cache.arena, cache.items.drafted, config, layer.index);
+}
+
 void attend(const Weights& m, const Layer& layer, std::span<const float> qkv, std::size_t qkv_stride, std::size_t n,
-            const StreamCache& cache, AttentionBuffers& b, const kernels::KernelSet& kernels, WorkerPool& pool,
-            std::span<float> mixed) {
+            const StreamCache& cache, const Slots& staged, const AttentionBuffers& b, const kernels::KernelSet& kernels,
+            WorkerPool& pool, std::span<float> mixed) {
   const ModelConfig& c = m.config;
   const std::size_t d = c.head_size;
-  const std::size_t stride = b.staged.stride;
+  const std::size_t stride = staged.stride;
   const CachedSlots cached = cached_slots(c, layer, cache);
   const LayerAttention attention = {.m = m,
                                     .layer = layer,
@@ -346,23 +357,25 @@ void attend(const Weights& m, const Layer& layer, std::span<const float> qkv, st
                                     .reach = reach_of(cache.occupancy.policy(), c, layer.is_local),
                                     .sinks = cached.sinks,
                                     .ring = cached.ring,
+                                    .staged = staged,
                                     .score_scale = c.attention_scale > 0 ? static_cast<float>(c.attention_scale)
                                                                          : 1.0F / std::sqrt(static_cast<float>(d)),
                                     .rotated = layer.rotates ? c.rotated_size() : 0};
   pool.run(n, [&](const WorkerPool::Part& part) {
-    attention.stage(part.begin, part.end, b.staged, scratch_of(b, stride, part.thread));
+    attention.stage(part.begin, part.end, scratch_of(b, stride, part.thread));
   });
   pool.run(n * c.heads, [&](const WorkerPool::Part& part) {
     attention.attend_queries(part.begin, part.end, n, scratch_of(b, stride, part.thread), mixed);
   });
 }
 
-void commit(const ModelConfig& config, const Layer& layer, std::size_t n, const StreamCache& cache,
-            const AttentionBuffers& b) {
+void commit(const ModelConfig& config, const Layer& layer, std::size_t first, std::size_t n, const StreamCache& cache,
+            const Slots& staged) {
   CachedSlots cached = cached_slots(config, layer, cache);
   const Reach reach = reach_of(cache.occupancy.policy(), config, layer.is_local);
-  cache.occupancy.for_each_kept(n, reach, [&](std::size_t staged, Segment::Place place, std::size_t slot) {
-    (place == Segment::Place::kSinks ? cached.sinks : cached.ring).copy_from(b.staged, staged, config.kv_heads, slot);
+  cache.occupancy.for_each_kept(n, reach, [&](std::size_t index, Segment::Place place, std::size_t slot) {
+    Slots& to = place == Segment::Place::kSinks ? cached.sinks : cached.ring;
+    to.copy_from(staged, first + index, config.kv_heads, slot);
   });
 }
 

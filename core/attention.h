@@ -20,10 +20,13 @@ struct CacheItems {
   SlotItems sinks;       ///< a layer's after the other
   SlotItems ring;        ///< of the layers that see the policy's window
   SlotItems local_ring;  ///< of the layers that have a window of their own
+  SlotItems drafted;     ///< every layer's keys and values of tokens that may not stay; of whichever stream has them
 };
 
 /// Adds the cache of `sessions` streams.
-CacheItems plan_cache(MemoryPlan& plan, const ModelConfig& config, const CachePolicy& policy, std::uint32_t sessions);
+/// @param draft  most tokens of a pass whose keys and values wait for commit_drafted(); 0: none do
+CacheItems plan_cache(MemoryPlan& plan, const ModelConfig& config, const CachePolicy& policy, std::uint32_t sessions,
+                      std::uint32_t draft);
 
 /// One stream's cache: which slots are live, and where each layer's bytes are.
 struct StreamCache {
@@ -69,15 +72,20 @@ AttentionBuffers cut_attention(const Arena& arena, const AttentionItems& items, 
 /// The angles of a chunk's n tokens, once for all layers.
 void prepare_phases(const Weights& m, const StreamCache& cache, std::size_t n, AttentionBuffers& b);
 
-/// One layer's attention for a chunk.
-/// @param qkv    [n, qkv_stride]: H d queries, G d keys, G d values, not rotated
-/// @param mixed  [n, H d]
-void attend(const Weights& m, const Layer& layer, std::span<const float> qkv, std::size_t qkv_stride, std::size_t n,
-            const StreamCache& cache, AttentionBuffers& b, const kernels::KernelSet& kernels, WorkerPool& pool,
-            std::span<float> mixed);
+/// Where the keys and values of drafted tokens of a layer are.
+Slots drafted_slots(const ModelConfig& config, const Layer& layer, const StreamCache& cache);
 
-/// Moves the staged keys and values of one layer into the cache. Not earlier than after attend().
-void commit(const ModelConfig& config, const Layer& layer, std::size_t n, const StreamCache& cache,
-            const AttentionBuffers& b);
+/// One layer's attention for a chunk.
+/// @param qkv     [n, qkv_stride]: H d queries, G d keys, G d values, not rotated
+/// @param staged  where the chunk's keys and values go, before they are attended to
+/// @param mixed   [n, H d]
+void attend(const Weights& m, const Layer& layer, std::span<const float> qkv, std::size_t qkv_stride, std::size_t n,
+            const StreamCache& cache, const Slots& staged, const AttentionBuffers& b, const kernels::KernelSet& kernels,
+            WorkerPool& pool, std::span<float> mixed);
+
+/// Moves staged keys and values [first, first + n) of one layer into the cache. Not earlier than after attend(), and in
+/// the order of the stream.
+void commit(const ModelConfig& config, const Layer& layer, std::size_t first, std::size_t n, const StreamCache& cache,
+            const Slots& staged);
 
 }  // namespace rill

@@ -151,22 +151,27 @@ Result<Reply> Conversation::reply_to(std::string_view user, std::size_t most_tok
   reply.prompt_tokens = fed_;
   reply.prompt_left_window = fed_ > session_->policy().window;
 
-  std::span<const Token> waiting = engine_->pending().first(pending_);
+  const std::span<const Token> waiting = engine_->pending().first(pending_);
   pending_ = 0;
   Token token = kNoToken;
   Utf8Stream characters;
   std::array<char, 1024> buffer{};
   owes_reply_end_ = true;
   std::size_t unsaved = 0;
+  std::uint64_t passes_before = session_->passes();
   for (;;) {
-    RILL_ASSIGN(const std::span<const float> logits, session_->prefill(waiting));
+    RILL_ASSIGN(const std::span<const float> logits,
+                token == kNoToken ? session_->prefill(waiting) : session_->advance(token));
     if (save_every_ > 0 && unsaved >= save_every_ && !keeper_->is_busy()) {
       save(/*is_mid_reply=*/true);
       unsaved = 0;
     }
     ++unsaved;
     token = session_->sample(logits);
-    if (reply.reply_tokens == 0) reply.seconds_to_first = seconds_since(start);
+    if (reply.reply_tokens == 0) {
+      reply.seconds_to_first = seconds_since(start);
+      passes_before = session_->passes();
+    }
     if (tokenizer.ends_text(token)) break;
     ++reply.reply_tokens;
     // A token's bytes are few; those of a hostile vocabulary are cut to what the buffer takes.
@@ -179,8 +184,8 @@ Result<Reply> Conversation::reply_to(std::string_view user, std::size_t most_tok
       RILL_TRY(session_->feed({&token, 1}));  // so that the stream holds what was said
       break;
     }
-    waiting = {&token, 1};
   }
+  reply.passes = session_->passes() - passes_before;
   if (const std::string_view rest = characters.finish(buffer); !rest.empty()) listener(rest);
   reply.seconds = seconds_since(start);
   return reply;

@@ -43,8 +43,9 @@ static_assert(sizeof(ConversationNote) <= kStateNoteBytes);
 struct Reply {
   std::size_t prompt_tokens = 0;
   std::size_t reply_tokens = 0;
-  double seconds_to_first = 0;      ///< from say() to the first token
-  double seconds = 0;               ///< the whole turn
+  std::uint64_t passes = 0;     ///< over the weights, after the first token's: fewer than tokens if guesses were right
+  double seconds_to_first = 0;  ///< from say() to the first token
+  double seconds = 0;           ///< the whole turn
   bool prompt_left_window = false;  ///< the turn was longer than the window: its beginning is out of sight
   ReplyEnd end = ReplyEnd::kFinished;
 

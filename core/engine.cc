@@ -152,6 +152,8 @@ Result<Engine> Engine::start_in(const ModelFile& model, const EngineOptions& opt
                       .session = i};
     session.history_ = arena[plan.history].subspan(i * (arena[plan.history].size() / s.sessions.size()),
                                                    arena[plan.history].size() / s.sessions.size());
+    const std::size_t lookup = arena[plan.lookup].size() / s.sessions.size();
+    session.lookup_ = PromptLookup(arena[plan.lookup].subspan(i * lookup, lookup));
   }
   if (!model.tokenizer_section().empty()) {
     RILL_ASSIGN(s.tokenizer, Tokenizer::load(model.tokenizer_section(), s.tokenizer_heap));
@@ -217,18 +219,31 @@ std::size_t Session::room() const {
   return sink_to_come && room != SIZE_MAX ? room - 1 : room;
 }
 
+/// Remembers tokens that are the stream's from now on.
+void Session::observe(std::span<const Token> tokens) {
+  sampler_.observe(tokens);
+  lookup_.observe(tokens);
+}
+
+/// One chunk. Whatever was drafted before, by any session, has lost its place in the buffers.
+void Session::pass(std::span<const Token> tokens, Chunk kind) {
+  engine_->drafted.session = nullptr;
+  ++passes_;
+  forward(engine_->weights, tokens, kind, cache_, engine_->buffers, engine_->machine());
+}
+
 /// Puts the model's own sink in front of an empty cache.
 void Session::begin_stream() {
   const Token sink = engine_->weights.config.sink_token;
   if (sink == kNoToken || cached() > 0) return;
-  forward(engine_->weights, {&sink, 1}, cache_, engine_->buffers, engine_->machine());
+  pass({&sink, 1});
 }
 
 /// Chunks of tokens through the model, without logits.
 void Session::run(std::span<const Token> tokens) {
   for (; !tokens.empty(); tokens = tokens.subspan(last_row_ + 1)) {
     last_row_ = std::min(tokens.size(), chunk()) - 1;
-    forward(engine_->weights, tokens.first(last_row_ + 1), cache_, engine_->buffers, engine_->machine());
+    pass(tokens.first(last_row_ + 1));
   }
 }
 
@@ -257,7 +272,7 @@ void Session::run_anew(std::span<const Token> tokens) {
 Status Session::feed(std::span<const Token> tokens) {
   RILL_TRY(check(tokens));
   begin_stream();
-  sampler_.observe(tokens);
+  observe(tokens);
   if (!policy().recomputes) {
     run(tokens);
     return {};
@@ -277,6 +292,32 @@ Result<std::span<const float>> Session::prefill(std::span<const Token> tokens) {
   return logits_of_last();
 }
 
+Result<std::span<const float>> Session::advance(Token token) {
+  DraftedPass& drafted = engine_->drafted;
+  const std::size_t vocabulary = engine_->weights.config.vocabulary;
+  const std::size_t stride = padded_vocabulary(engine_->weights.config);
+  const auto is_guessed = [&] {
+    return drafted.session == this && drafted.next < drafted.count && drafted.tokens[drafted.next] == token;
+  };
+  const bool was_guessed = is_guessed();
+  if (!was_guessed) {
+    if (engine_->plan.options.draft == 0 || cached() == 0) return prefill({&token, 1});
+    RILL_TRY(check({&token, 1}));
+  }
+  observe({&token, 1});
+  if (!was_guessed) {
+    const std::size_t most = std::min<std::size_t>(engine_->plan.options.draft, room() - 1);
+    drafted.tokens[0] = token;
+    drafted.count = 1 + lookup_.propose(std::span(drafted.tokens).subspan(1, most));
+    drafted.next = 0;
+    pass(std::span(drafted.tokens).first(drafted.count), Chunk::kDrafted);
+    drafted.session = this;
+    project_logits(engine_->weights, 0, drafted.count, engine_->buffers, engine_->machine());
+  }
+  commit_drafted(engine_->weights, drafted.next, cache_);
+  return std::span<const float>(engine_->buffers.logits).subspan(drafted.next++ * stride, vocabulary);
+}
+
 std::span<const float> Session::logits_of_last() {
   return project_logits(engine_->weights, last_row_, 1, engine_->buffers, engine_->machine())
       .first(engine_->weights.config.vocabulary);
@@ -285,7 +326,7 @@ std::span<const float> Session::logits_of_last() {
 Status Session::evaluate(std::span<const Token> tokens, RowOfLogits row) {
   RILL_TRY(check(tokens));
   begin_stream();
-  sampler_.observe(tokens);
+  observe(tokens);
   if (!policy().recomputes) return evaluate_chunks(tokens, 0, row);
   const std::size_t count = remember_first(tokens);
   const std::uint64_t before = position();
@@ -329,6 +370,8 @@ void Session::reset(std::uint64_t position) {
   remembered_ = 0;
   forgotten_ = 0;
   sampler_.forget();
+  lookup_.forget();
+  if (engine_->drafted.session == this) engine_->drafted.session = nullptr;
 }
 
 std::size_t Session::chunk() const { return engine_->buffers.chunk; }

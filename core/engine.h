@@ -18,6 +18,7 @@
 #include "core/forward.h"
 #include "core/memory_plan.h"
 #include "core/model_file.h"
+#include "core/prompt_lookup.h"
 #include "core/sampler.h"
 #include "core/tokenizer.h"
 #include "core/weights.h"
@@ -37,6 +38,7 @@ struct EngineOptions {
   bool in_ram = false;                          ///< copy the weights into the arena instead of using the mapped file
   std::uint32_t sessions = 1;
   std::uint32_t logits_rows = 1;   ///< rows of logits that evaluate() makes at a time
+  std::uint32_t draft = 0;         ///< most tokens that Session::advance() guesses at a time; 0: none
   bool keeps_state = false;        ///< room for a SessionKeeper: a copy of one session and a thread that writes it
   std::uint64_t budget_bytes = 0;  ///< arena and mapped file together; 0: no limit
 };
@@ -52,7 +54,7 @@ struct EnginePlan {
   // Where each part of the engine finds its bytes.
   Item<std::byte> weights, state, sessions, stacks, tokenizer_heap, state_snapshot, state_note;
   Item<Layer> layers;
-  Item<Token> pending, history;
+  Item<Token> pending, history, lookup;
   CacheItems cache;
   ChunkItems chunk;
   SamplerItems sampler;
@@ -110,6 +112,10 @@ class Session {
   /// @param tokens  [n], n >= 1
   /// @returns [V], unnormalised, in nats; owned by the arena, valid until any session's next call.
   Result<std::span<const float>> prefill(std::span<const Token> tokens);
+  /// prefill() of one token, to the same bits, for a stream that is made token by token: with EngineOptions::draft it
+  /// guesses what follows and computes that as well in the same pass over the weights. If the next call is advance()
+  /// with the token that was guessed, its logits are there already.
+  Result<std::span<const float>> advance(Token token);
   /// The same, and the logits after every token.
   Status evaluate(std::span<const Token> tokens, RowOfLogits row);
 
@@ -125,6 +131,7 @@ class Session {
 
   /// Tokens fed since reset(), a sink token included, plus its start.
   std::uint64_t position() const { return cache_.position + forgotten_; }
+  std::uint64_t passes() const { return passes_; }                ///< over the weights, in this session's life
   std::size_t cached() const { return cache_.occupancy.live(); }  ///< tokens that the next one sees
   std::size_t room() const;  ///< tokens until a policy without eviction is full; SIZE_MAX for others
   const CachePolicy& policy() const { return cache_.occupancy.policy(); }
@@ -145,6 +152,8 @@ class Session {
  private:
   friend class Engine;
   Status check(std::span<const Token> tokens) const;
+  void observe(std::span<const Token> tokens);
+  void pass(std::span<const Token> tokens, Chunk kind = Chunk::kFed);
   void begin_stream();
   void run(std::span<const Token> tokens);
   std::size_t remember_first(std::span<const Token> tokens);
@@ -154,9 +163,11 @@ class Session {
 
   EngineState* engine_ = nullptr;
   StreamCache cache_;
-  std::size_t last_row_ = 0;     // of the last chunk, in the chunk's buffers
-  std::span<Token> history_;     // [window + 1] policy "recompute": the last tokens, oldest first
-  std::size_t remembered_ = 0;   // how many of them there are
+  std::size_t last_row_ = 0;    // of the last chunk, in the chunk's buffers
+  std::span<Token> history_;    // [window + 1] policy "recompute": the last tokens, oldest first
+  std::size_t remembered_ = 0;  // how many of them there are
+  PromptLookup lookup_;
+  std::uint64_t passes_ = 0;
   std::uint64_t forgotten_ = 0;  // tokens of the stream before the run at hand, where each token begins a run anew
   Sampler sampler_;
 };

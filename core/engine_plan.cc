@@ -41,6 +41,8 @@ Status check_options(const ModelConfig& config, const EngineOptions& o) {
   if (o.chunk > 4096) return bad_option("--chunk", o.chunk, text("1 to 4096"));
   if (o.threads > WorkerPool::kMaxThreads)
     return bad_option("--threads", o.threads, text("1 to ", WorkerPool::kMaxThreads));
+  if (o.draft >= DraftedPass::kMostTokens)
+    return bad_option("--draft", o.draft, text("0 to ", DraftedPass::kMostTokens - 1));
   if (o.sessions < 1 || o.sessions > 1024) return bad_option("--sessions", o.sessions, text("1 to 1024"));
   if (o.kernels != nullptr && !detect_cpu().has(o.kernels->needs)) {
     return bad_usage({.where = text("--kernels ", o.kernels->name),
@@ -63,7 +65,8 @@ Result<EnginePlan> plan_with_chunk(const ModelOutline& model, const EngineOption
   const CachePolicy& policy = options.policy;
   EnginePlan p;
   p.options = options;
-  p.options.logits_rows = std::clamp(options.logits_rows, 1U, options.chunk);
+  p.options.draft = policy.recomputes ? 0 : std::min(options.draft, options.chunk - 1);
+  p.options.logits_rows = std::clamp(std::max(options.logits_rows, p.options.draft + 1), 1U, options.chunk);
   MemoryPlan& plan = p.memory;
   constexpr Lifetime kLife = Lifetime::kWholeRun;
 
@@ -81,7 +84,10 @@ Result<EnginePlan> plan_with_chunk(const ModelOutline& model, const EngineOption
   p.pending = plan.add<Token>("tokens to feed", Size(options.chunk), kLife);
   const Size history = policy.recomputes ? Size(policy.window) + Size(1) : Size(0);
   p.history = plan.add<Token>("tokens to recompute", history * Size(options.sessions), kLife);
-  p.cache = plan_cache(plan, c, policy, options.sessions);
+  const std::uint64_t seen = std::uint64_t{policy.sinks} + policy.window;
+  const Size lookback(p.options.draft == 0 ? 0 : std::min<std::uint64_t>(seen, PromptLookup::kMostLookback));
+  p.lookup = plan.add<Token>("tokens to guess from", Size(2) * lookback * Size(options.sessions), kLife);
+  p.cache = plan_cache(plan, c, policy, options.sessions, p.options.draft == 0 ? 0 : p.options.draft + 1);
   p.chunk = plan_chunk(plan, c, policy, options.chunk, p.options.logits_rows, options.threads);
   p.sampler = plan_sampler(plan, c);
   p.tokenizer_heap = plan.add<std::byte>("tokenizer pool", Size(tokenizer_heap_bytes), kLife);
@@ -183,6 +189,11 @@ WaysToFit ways_to_fit(const ModelOutline& model, const EngineOptions& options) {
     try_change(changed, text("--threads 1"));
   }
   changed = options;
+  if (options.draft > 0) {
+    changed.draft = 0;
+    try_change(changed, text("--draft 0"));
+  }
+  changed = options;
   if (options.keeps_state) {
     changed.keeps_state = false;
     try_change(changed, text("no --state"));
@@ -192,6 +203,7 @@ WaysToFit ways_to_fit(const ModelOutline& model, const EngineOptions& options) {
     changed.threads = 1;
     changed.policy.window = 64;
     changed.chunk = 1;
+    changed.draft = 0;
     changed.policy.sinks = std::min(options.policy.sinks, 4U);
     if (const Result<EnginePlan> least = plan_engine(model, changed); least.ok()) {
       found.list[found.ways++] = {

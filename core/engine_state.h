@@ -1,12 +1,23 @@
 #pragma once
 // What an engine keeps in its arena. Only the engine's own files include this.
 
+#include <array>
 #include <span>
 
 #include "core/engine.h"
 #include "platform/fixed_heap.h"
 
 namespace rill {
+
+/// Tokens that one session guessed, and whose logits and cached values are computed and wait.
+struct DraftedPass {
+  static constexpr std::size_t kMostTokens = 16;
+
+  const Session* session = nullptr;  ///< whose they are; nullptr: nobody's
+  std::array<Token, kMostTokens> tokens{};
+  std::size_t count = 0;
+  std::size_t next = 0;  ///< the first that is not the stream's yet
+};
 
 /// Lives in the plan's item "engine"; everything it points to lies in the same block, or in the mapped file.
 struct EngineState {
@@ -23,6 +34,7 @@ struct EngineState {
   WorkerPool pool;
   Weights weights;
   Buffers buffers;
+  DraftedPass drafted;
   std::span<Session> sessions;
   Tokenizer* tokenizer = nullptr;
 };

@@ -207,10 +207,16 @@ class Steps {
   WorkerPool& pool_;
 };
 
+void count_in(std::size_t n, StreamCache& cache) {
+  cache.occupancy.advance(n);
+  cache.position += n;
+}
+
 }  // namespace
 
 // n tokens, D hidden, H heads, G KV heads, d head size, F MLP width, V vocabulary.
-void forward(const Weights& m, std::span<const Token> tokens, StreamCache& cache, Buffers& b, const Machine& machine) {
+void forward(const Weights& m, std::span<const Token> tokens, Chunk kind, StreamCache& cache, Buffers& b,
+             const Machine& machine) {
   const ModelConfig& c = m.config;
   const std::size_t n = tokens.size();
   const std::size_t mixed_width = std::size_t{c.heads} * c.head_size;
@@ -222,9 +228,11 @@ void forward(const Weights& m, std::span<const Token> tokens, StreamCache& cache
     const Activations h = step.normalize(layer.attention_norm, 0, n);  // h  [n, D]  int8, a scale per (token, group)
     step.project(layer.qkv, h, n, b.qkv);                              // qkv       [n, (H + 2 G) d]  float32
     step.normalize_heads(layer);
-    attend(m, layer, b.qkv, qkv_width(c), n, cache, b.attention, *machine.kernels, *machine.pool,
-           b.mixed);                          // mixed     [n, H d]  float32
-    commit(c, layer, n, cache, b.attention);  // not earlier: the chunk's first query needs the oldest slot
+    const Slots staged = kind == Chunk::kFed ? b.attention.staged : drafted_slots(c, layer, cache);
+    attend(m, layer, b.qkv, qkv_width(c), n, cache, staged, b.attention, *machine.kernels, *machine.pool,
+           b.mixed);  // mixed     [n, H d]  float32
+    // Not earlier: the chunk's first query needs the oldest slot.
+    if (kind == Chunk::kFed) commit(c, layer, 0, n, cache, staged);
     const Activations mixed =
         step.quantize_rows(mixed_width, n, [&](std::size_t t, float*) { return &b.mixed[t * mixed_width]; });
     step.project(layer.out, mixed, n, b.projected);  // projected [n, D]  float32
@@ -243,8 +251,12 @@ void forward(const Weights& m, std::span<const Token> tokens, StreamCache& cache
     step.normalize_output(layer.mlp_post_norm, b.projected);
     step.add_to_residual(b.projected);
   }
-  cache.occupancy.advance(n);
-  cache.position += n;
+  if (kind == Chunk::kFed) count_in(n, cache);
+}
+
+void commit_drafted(const Weights& m, std::size_t first, StreamCache& cache) {
+  for (const Layer& layer : m.layers) commit(m.config, layer, first, 1, cache, drafted_slots(m.config, layer, cache));
+  count_in(1, cache);
 }
 
 std::span<const float> project_logits(const Weights& m, std::size_t first, std::size_t count, Buffers& b,

@@ -56,10 +56,21 @@ struct Machine {
   WorkerPool* pool = nullptr;
 };
 
-/// One chunk through the model: afterwards b.x holds the residual stream of every token and the cache has counted the
-/// tokens in. The result does not depend on how a stream is cut into chunks, on the threads or on the kernel set.
-/// @param tokens  [n], 1 <= n <= b.chunk, ids below the vocabulary, n <= cache.occupancy.room()
-void forward(const Weights& m, std::span<const Token> tokens, StreamCache& cache, Buffers& b, const Machine& machine);
+/// Whether a chunk's tokens are the stream's, or a guess at it of which a beginning may become the stream's.
+enum class Chunk : bool { kFed, kDrafted };
+
+/// One chunk through the model: afterwards b.x holds the residual stream of every token and, if they are fed, the cache
+/// has counted the tokens in. The result does not depend on how a stream is cut into chunks, on the threads or on the
+/// kernel set.
+/// @param tokens  [n], 1 <= n <= b.chunk, ids below the vocabulary, n <= cache.occupancy.room(); drafted: n <= the
+/// draft
+///                that the cache was planned for
+void forward(const Weights& m, std::span<const Token> tokens, Chunk kind, StreamCache& cache, Buffers& b,
+             const Machine& machine);
+
+/// Makes the first drafted tokens that are not the stream's yet part of it: [first, first + 1), in order, before the
+/// next forward().
+void commit_drafted(const Weights& m, std::size_t first, StreamCache& cache);
 
 /// Logits of rows [first, first + count) of the last chunk, in nats, unnormalised.
 /// @param count  1 <= count <= b.logits_rows

@@ -141,6 +141,8 @@ Status Session::restore(std::span<const std::byte> state) {
   forgotten_ = counts.forgotten;
   remembered_ = static_cast<std::size_t>(counts.remembered);
   sampler_.restore(sampler);
+  lookup_.forget();
+  if (engine_->drafted.session == this) engine_->drafted.session = nullptr;
   if (!history.empty()) std::memcpy(history_.data(), history.data(), history.size());
   for_each_run(cache_, engine_->plan.options.sessions, [&](std::span<std::byte> run, bool) {
     if (!run.empty()) std::memcpy(run.data(), in.next(run.size()).data(), run.size());
