@@ -35,7 +35,7 @@ TEST(AllocationWatch, SeesMallocNewAndMmap) {
 
 /// Chats until the stream is three windows long: tokenises, prefills, evicts, samples with every filter, decodes.
 void expect_chat_without_allocation(const ModelFile& model, std::string_view form) {
-  Result<Engine> engine = start(model, {.policy = stream_policy(16, 112), .chunk = 32});
+  Result<Engine> engine = start(model, {.policy = stream_policy(16, 112), .chunk = 32, .draft = 5});
   ASSERT_TRUE(engine.ok());
   auto conversation = Conversation::open(*engine, 0, *find_chat_form(form));
   ASSERT_TRUE(conversation.ok());
@@ -83,7 +83,7 @@ TEST(NoAllocationAfterStart, InAChatThatIsKeptInAFile) {
                             shared_path("models/stories260K/tok512.model"), "llama2");
   ASSERT_TRUE(model.ok());
   const ScratchDirectory scratch;
-  Result<Engine> engine = start(model.file(), {.policy = stream_policy(4, 60), .keeps_state = true});
+  Result<Engine> engine = start(model.file(), {.policy = stream_policy(4, 60), .draft = 5, .keeps_state = true});
   ASSERT_TRUE(engine.ok());
   auto conversation = Conversation::open(*engine, 0, *find_chat_form("llama2"));
   SessionKeeper keeper;

@@ -83,42 +83,52 @@ inline __m512 load_scales(const std::byte* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
 
-/// sums plus dot products of four bytes each, of 16 rows, with activations that are shifted up by 128.
-inline __m512i dot(__m512i sums, const std::byte* tile, __m512i shifted) {
-  return _mm512_dpbusd_epi32(sums, shifted, _mm512_loadu_si512(tile));
-}
+/// Most tokens of one pass: two row blocks times six tokens are 12 sums and 12 results, which leaves 8 registers.
+constexpr std::size_t kPassTokens = 6;
 
-/// One row block times one token: every byte is read once, in the order in which it lies in memory. The shift of the
-/// activations is taken back by a second sum, of 128 times the weights: the dot products wait for memory anyway.
-inline void multiply_vector(const std::byte* block, const TileShape& shape, const Activations& x, float* out) {
+/// One row block times one to six tokens, as a decode step and a drafted one have them: every byte is read once, in the
+/// order in which it lies in memory, far enough ahead. The shift of the activations is taken back by one more sum, of
+/// 128 times the weights: the dot products wait for memory anyway.
+template <std::size_t kTokens>
+void multiply_few(const std::byte* block, const TileShape& shape, const Activations& x, float* out,
+                  std::size_t out_stride) {
   const __m512i shift = _mm512_set1_epi8(-128);  // 128, unsigned
   const std::size_t group_bytes = shape.group_bytes();
-  const std::int8_t* a = x.values;
+  // Two pointers and one stride reach six rows by the processor's own address arithmetic.
+  const std::int8_t* rows[2] = {x.values, x.values + 3 * x.columns};
   const std::byte* p = block;
-  __m512 y = _mm512_setzero_ps();
+  __m512 y[kTokens];
+  for (auto& v : y) v = _mm512_setzero_ps();
   for (std::size_t g = 0; g < x.groups; ++g) {
     const std::byte* scales = block + shape.scales_offset(g);
     if (g % 2 == 0) {
       prefetch(p + kReadAhead);
       p += 2 * kScaleBytes;
     }
-    __m512i sums = _mm512_setzero_si512();
+    __m512i sums[kTokens];
+    for (auto& v : sums) v = _mm512_setzero_si512();
     __m512i excess = _mm512_setzero_si512();
-    for (const std::byte* const end = p + group_bytes; p != end; p += kTileBytes, a += kTileColumns) {
+    for (const std::byte* const end = p + group_bytes; p != end; p += kTileBytes) {
       prefetch(p + kReadAhead);
-      sums = dot(sums, p, broadcast_four(a));
-      excess = dot(excess, p, shift);
+      const __m512i w = _mm512_loadu_si512(p);
+      excess = _mm512_dpbusd_epi32(excess, shift, w);
+      for (std::size_t t = 0; t < kTokens; ++t) {
+        sums[t] = _mm512_dpbusd_epi32(sums[t], broadcast_four(rows[t / 3] + t % 3 * x.columns), w);
+      }
+      rows[0] += kTileColumns;
+      rows[1] += kTileColumns;
     }
-    const __m512 scale = _mm512_mul_ps(load_scales(scales), _mm512_set1_ps(x.scales[g]));
-    y = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(sums, excess)), scale, y);
+    const __m512 w = load_scales(scales);
+    for (std::size_t t = 0; t < kTokens; ++t) {
+      const __m512 scale = _mm512_mul_ps(w, _mm512_set1_ps(x.scales[t * x.groups + g]));
+      y[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(sums[t], excess)), scale, y[t]);
+    }
   }
-  _mm512_storeu_ps(out, y);
+  for (std::size_t t = 0; t < kTokens; ++t) _mm512_storeu_ps(out + t * out_stride, y[t]);
 }
 
 /// Groups whose weights, of two row blocks, stay in the first-level cache while all tokens pass.
 constexpr std::size_t kPanelGroups = 32;
-/// Most tokens of one pass: two row blocks times six tokens are 12 sums and 12 results, which leaves 8 registers.
-constexpr std::size_t kPassTokens = 6;
 
 /// Neighbouring row blocks and a run of their groups.
 struct Panel {
@@ -249,9 +259,11 @@ void multiply_rows(const Matrix& w, std::size_t block, std::size_t end_block, co
 
 void multiply_matrix(const Matrix& w, std::size_t first_block, std::size_t end_block, const Activations& x,
                      std::size_t tokens, float* out, std::size_t out_stride) {
-  if (tokens == 1) {
+  if (tokens <= kPassTokens) {
+    constexpr std::array kFew = {multiply_few<1>, multiply_few<2>, multiply_few<3>,
+                                 multiply_few<4>, multiply_few<5>, multiply_few<6>};
     for (std::size_t block = first_block; block < end_block; ++block) {
-      multiply_vector(w.blocks + block * w.shape.block_bytes(), w.shape, x, out + block * kTileRows);
+      kFew[tokens - 1](w.blocks + block * w.shape.block_bytes(), w.shape, x, out + block * kTileRows, out_stride);
     }
     return;
   }
