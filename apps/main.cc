@@ -6,6 +6,7 @@
 #include <string>
 
 #include "apps/command.h"
+#include "platform/cut_off_files.h"
 
 namespace {
 
@@ -48,6 +49,7 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // a reader that went away is an error of write(), with a sentence
   std::signal(SIGXFSZ, SIG_IGN);  // and so is a file that may grow no further (ulimit -f)
+  rill::report_cut_off_files("rill");
   try {
     return run(argc, argv);
   } catch (const std::exception& error) {  // programs may allocate before the start, and so fail to

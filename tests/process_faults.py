@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""What `rill` does when something around it goes wrong: the program itself, started as a process, on a small model.
+Standard library only. tests/state_kill.py does the same for what is kept on the disk.
+
+  tests/process_faults.py --rill build/release/rill --checkpoint stories260K.bin --tokenizer tok512.model [CASE...]
+
+Without a CASE all of them; each is a function below whose docstring says what is promised.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+SKIPPED = 77  # what ctest takes for "skipped"
+
+
+class Failure(Exception):
+    pass
+
+
+class Setting:
+    def __init__(self, arguments, folder):
+        self.rill = arguments.rill
+        self.folder = folder
+        self.model = os.path.join(folder, "model.rill")
+        subprocess.run([self.rill, "quantize", arguments.checkpoint, "--tokenizer", arguments.tokenizer, "--chat-form",
+                        "llama2", "--group", "64", "-o", self.model], check=True, stdout=subprocess.DEVNULL)
+        self.options = ["--window", "60", "--temp", "0", "-n", "24", "--threads", "2"]
+
+    def start(self, command, *more, model=None, **pipes):
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **pipes}
+        return subprocess.Popen([self.rill, command, model or self.model, *self.options, *more], text=True, **pipes)
+
+
+def turn(process, line):
+    """One turn of `rill chat --json`. @returns its reply; None at the end"""
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+    answer = process.stdout.readline()
+    return json.loads(answer)["reply"] if answer.endswith("\n") else None
+
+
+def end(process):
+    """@returns exit code and standard error"""
+    _, errors = process.communicate(timeout=60)
+    return process.returncode, errors
+
+
+def sentences(errors):
+    """What was said on standard error, without the program's name."""
+    return [line.removeprefix("rill: ") for line in errors.splitlines()]
+
+
+def expect(condition, what):
+    if not condition:
+        raise Failure(what)
+
+
+def model_cut_off(setting):
+    """A mapped model that is cut off while it runs: a sentence and exit 1. With --in-ram: the replies as ever. A SIGBUS
+    that somebody sends ends the process as it always did."""
+    lines = ["Tell me about a cat.", "And about a dog?", "Why?"]
+    with setting.start("chat", "--json") as whole:
+        expected = [turn(whole, line) for line in lines]
+        expect(end(whole)[0] == 0 and None not in expected, "the run with a whole model failed")
+    for in_ram in (False, True):
+        copy = os.path.join(setting.folder, "cut.rill")
+        shutil.copy(setting.model, copy)
+        with setting.start("chat", "--json", *(["--in-ram"] if in_ram else []), model=copy) as process:
+            expect(turn(process, lines[0]) == expected[0], "another first reply")
+            os.truncate(copy, 4096)
+            replies = [turn(process, line) for line in lines[1:]] if in_ram else [turn(process, lines[1])]
+            code, errors = end(process)
+        if in_ram:
+            expect(replies == expected[1:] and code == 0, f"--in-ram: exit {code}, {replies}: {errors}")
+        else:
+            expect(code == 1 and sentences(errors)[-1].startswith(f"{copy}: the file was cut off"),
+                   f"exit {code}: {errors}")
+    with setting.start("chat", "--json") as process:
+        turn(process, lines[0])
+        process.send_signal(signal.SIGBUS)
+        code, errors = end(process)
+        expect(code == -signal.SIGBUS, f"a SIGBUS that was sent: exit {code}: {errors}")
+
+
+CASES = [model_cut_off]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rill", required=True)
+    parser.add_argument("--checkpoint", required=True, help="stories260K.bin, a model that is fast")
+    parser.add_argument("--tokenizer", required=True, help="tok512.model")
+    parser.add_argument("cases", nargs="*", metavar="CASE")
+    arguments = parser.parse_args()
+    if not os.path.exists(arguments.checkpoint):
+        print(f"needs {arguments.checkpoint}, which is not here")
+        return SKIPPED
+    cases = {case.__name__: case for case in CASES}
+    with tempfile.TemporaryDirectory(prefix="rill-faults-") as folder:
+        setting = Setting(arguments, folder)
+        for name in arguments.cases or cases:
+            try:
+                cases[name](setting)
+            except Failure as failure:
+                print(f"FAILED {name}: {failure}", file=sys.stderr)
+                return 1
+            print(f"{name}: as promised", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
