@@ -2,9 +2,7 @@
 
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,6 +12,7 @@
 #include "apps/chat_terminal.h"
 #include "apps/command.h"
 #include "apps/interrupt.h"
+#include "apps/line_reader.h"
 #include "apps/model_options.h"
 #include "apps/state_options.h"
 #include "core/conversation.h"
@@ -27,54 +26,6 @@ struct ChatArguments {
   std::optional<std::string> system;
   std::uint64_t most_tokens = 512;
   StateArguments state;
-};
-
-/// Lines of standard input in one fixed buffer.
-class LineReader {
- public:
-  static constexpr std::size_t kLongestLine = std::size_t{256} * 1024;
-
-  LineReader() : buffer_(kLongestLine) {}
-
-  enum class Outcome : std::uint8_t { kLine, kTooLong, kEnd };
-  /// The next line without its end; borrowed until the next call. Of one that is too long nothing is kept. SIGTERM is
-  /// an end, too.
-  Outcome next(std::string_view& line) {
-    std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
-    end_ -= begin_;
-    begin_ = 0;
-    bool too_long = false;
-    for (std::size_t looked_at = 0;;) {
-      const auto* const newline =
-          static_cast<const char*>(std::memchr(buffer_.data() + looked_at, '\n', end_ - looked_at));
-      if (newline != nullptr) {
-        const auto size = static_cast<std::size_t>(newline - buffer_.data());
-        begin_ = size + 1;
-        line = {buffer_.data(), size > 0 && buffer_[size - 1] == '\r' ? size - 1 : size};
-        return too_long ? Outcome::kTooLong : Outcome::kLine;
-      }
-      looked_at = end_;
-      if (end_ == buffer_.size()) {
-        too_long = true;
-        end_ = looked_at = 0;
-      }
-      if (!wait_for_input(STDIN_FILENO)) return Outcome::kEnd;
-      const ssize_t size = ::read(STDIN_FILENO, buffer_.data() + end_, buffer_.size() - end_);
-      if (size < 0 && errno == EINTR) continue;
-      if (size <= 0) {
-        line = {buffer_.data(), end_};
-        begin_ = end_;
-        if (too_long) return Outcome::kTooLong;
-        return line.empty() ? Outcome::kEnd : Outcome::kLine;
-      }
-      end_ += static_cast<std::size_t>(size);
-    }
-  }
-
- private:
-  std::vector<char> buffer_;
-  std::size_t begin_ = 0;
-  std::size_t end_ = 0;
 };
 
 Status say_and_print(ChatSetting& setting, std::string_view user, bool json) {
@@ -104,7 +55,7 @@ Status chat_in_pipe(ChatSetting& setting, LineReader& reader, bool json) {
     Status status;
     if (outcome == LineReader::Outcome::kTooLong) {
       status = bad_input({.where = text("standard input"),
-                          .what = text("a line longer than ", LineReader::kLongestLine, " bytes"),
+                          .what = text("a line longer than ", reader.longest(), " bytes"),
                           .expected = text("a turn a line"),
                           .remedy = text("it was left out")});
     } else if (line.find_first_not_of(" \t") != std::string_view::npos) {
@@ -151,7 +102,7 @@ Status talk(const ChatArguments& arguments, ChatSetting& setting, SessionKeeper&
   }
   static std::vector<char> output(1U << 16U);
   std::setvbuf(stdout, output.data(), _IOFBF, output.size());  // so that the first reply does not allocate one
-  LineReader reader;
+  LineReader reader(STDIN_FILENO);
   if (const Status status = begin_or_resume(arguments, setting, keeper); !status.ok()) {
     return termination_pending() ? Status() : status;
   }
