@@ -14,6 +14,7 @@
 #include "apps/interrupt.h"
 #include "apps/line_reader.h"
 #include "apps/model_options.h"
+#include "apps/sandbox_option.h"
 #include "apps/state_options.h"
 #include "core/conversation.h"
 
@@ -26,6 +27,7 @@ struct ChatArguments {
   std::optional<std::string> system;
   std::uint64_t most_tokens = 512;
   StateArguments state;
+  bool sandbox = false;
 };
 
 Status say_and_print(ChatSetting& setting, std::string_view user, bool json) {
@@ -98,7 +100,7 @@ Status talk(const ChatArguments& arguments, ChatSetting& setting, SessionKeeper&
   setting.conversation->set_stop(termination_pending);
   if (on_terminal) {
     RILL_TRY(begin_or_resume(arguments, setting, keeper));
-    return chat_on_terminal(setting);
+    return chat_on_terminal(setting, arguments.sandbox);
   }
   static std::vector<char> output(1U << 16U);
   std::setvbuf(stdout, output.data(), _IOFBF, output.size());  // so that the first reply does not allocate one
@@ -107,12 +109,14 @@ Status talk(const ChatArguments& arguments, ChatSetting& setting, SessionKeeper&
     return termination_pending() ? Status() : status;
   }
   RILL_TRY(setting.state->settle());
+  RILL_TRY(close_sandbox(arguments.sandbox, {}));
   if (json && arguments.state.is_asked_for()) print_restored(setting.restored, *setting.conversation);
   return arguments.prompt.has_value() ? say_and_print(setting, *arguments.prompt, json)
                                       : chat_in_pipe(setting, reader, json);
 }
 
 Status run_chat(const ChatArguments& arguments) {
+  RILL_TRY(prepare_sandbox(arguments.sandbox, arguments.state.file));
   RILL_ASSIGN(const ModelFile model, open_model(arguments.model));
   if (model.chat_section().empty()) {
     return bad_usage({.where = text(model.name()),
@@ -150,6 +154,7 @@ void add_chat(CLI::App& app, Action& action) {
   command.add_option("-p,--prompt", arguments->prompt, "One turn, then exit");
   command.add_option("--system", arguments->system, "The system prompt (default: the model's own); \"\" for none");
   command.add_option("-n", arguments->most_tokens, "Most tokens of a reply")->capture_default_str();
+  add_sandbox_argument(command, arguments->sandbox);
   add_state_arguments(command, arguments->state,
                       "Save every N tokens of a reply as well (default: at each turn's end only)");
   command.footer(

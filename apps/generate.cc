@@ -9,6 +9,7 @@
 
 #include "apps/command.h"
 #include "apps/model_options.h"
+#include "apps/sandbox_option.h"
 #include "apps/text_input.h"
 
 namespace rill::apps {
@@ -20,9 +21,11 @@ struct GenerateArguments {
   std::string ids;
   std::uint64_t tokens = 128;
   bool special = false;
+  bool sandbox = false;
 };
 
 Status run_generate(const GenerateArguments& arguments) {
+  RILL_TRY(prepare_sandbox(arguments.sandbox, {}));
   RILL_ASSIGN(const ModelFile model, open_model(arguments.model));
   std::vector<Token> prompt;
   if (!arguments.ids.empty()) {
@@ -45,6 +48,7 @@ Status run_generate(const GenerateArguments& arguments) {
   RILL_ASSIGN(Engine engine, start_engine(model, options));
   Session& session = engine.session(0);
   session.set_sampling(sampling_options(arguments.model, model.config()));
+  RILL_TRY(close_sandbox(arguments.sandbox, {.memory = true}));
 
   const Tokenizer* const tokenizer = engine.tokenizer();
   Utf8Stream characters;
@@ -84,6 +88,7 @@ void add_generate(CLI::App& app, Action& action) {
   CLI::App& command = *app.add_subcommand("generate", "Continue a text as it is, without a chat form");
   add_model_arguments(command, arguments->model);
   add_sampling_arguments(command, arguments->model);
+  add_sandbox_argument(command, arguments->sandbox);
   auto* prompt = command.add_option("-p,--prompt", arguments->prompt, "The text to continue");
   command.add_option("--ids", arguments->ids, "A file with the prompt's ids instead")->excludes(prompt);
   command.add_option("-n", arguments->tokens, "Most tokens to make")->capture_default_str();

@@ -88,7 +88,64 @@ def model_cut_off(setting):
         expect(code == -signal.SIGBUS, f"a SIGBUS that was sent: exit {code}: {errors}")
 
 
-CASES = [model_cut_off]
+def sandbox(setting):
+    """chat --sandbox: the same replies, saved and gone on with as ever, every thread filtered; generate --sandbox: the
+    same text; a chat on a terminal answers and ends."""
+    lines = ["Tell me about a cat.", "And about a dog?", "Why?", "The end."]
+    with setting.start("chat", "--json") as free:
+        expected = [turn(free, line) for line in lines]
+        end(free)
+    state = os.path.join(setting.folder, "sandbox.state")
+    replies = []
+    for run in range(2):
+        with setting.start("chat", "--json", "--sandbox", "--state", state, "--state-every", "5") as process:
+            first = process.stdout.readline()
+            if not first:
+                code, errors = end(process)
+                expect("this system does not allow it" in errors or "this build has none" in errors,
+                       f"exit {code}: {errors}")
+                print("no sandbox on this system: left out")
+                return
+            expect(json.loads(first)["restored"] == (run == 1), f"run {run}: {first}")
+            replies += [turn(process, line) for line in lines[2 * run:2 * run + 2]]
+            tasks = f"/proc/{process.pid}/task"
+            for task in os.listdir(tasks):
+                with open(f"{tasks}/{task}/status") as status:
+                    expect("Seccomp:\t2\n" in status.read(), f"thread {task} is not filtered")
+            expect(len(os.listdir(tasks)) == 3, "the caller, a worker and the keeper")
+            code, errors = end(process)
+            expect(code == 0, f"run {run}: exit {code}: {errors}")
+    expect(replies == expected, f"{replies}, expected {expected}")
+
+    texts = [subprocess.run([setting.rill, "generate", setting.model, "-p", "Once upon a time", *setting.options, *more],
+                            capture_output=True, text=True) for more in ([], ["--sandbox"])]
+    expect(texts[0].stdout == texts[1].stdout != "" and texts[1].returncode == 0, f"generate: {texts[1]}")
+    chat_on_a_terminal(setting, "--sandbox")
+
+
+def chat_on_a_terminal(setting, *more):
+    """Types a turn, a command and the end into a pseudo-terminal."""
+    master, slave = os.openpty()
+    with setting.start("chat", *more, stdin=slave, stdout=slave, stderr=slave) as process:
+        os.close(slave)
+        screen = b""
+        for typed, until in ((b"", b"> "), (b"Tell me about a cat.\r", b"> "), (b"/stats\r", b"resident"),
+                             (b"/quit\r", b"")):
+            os.write(master, typed)
+            seen = b""
+            while until and until not in seen.replace(typed.strip(), b"", 1):
+                try:
+                    seen += os.read(master, 4096)
+                except OSError:
+                    break
+            screen += seen
+        code = process.wait(timeout=30)
+        os.close(master)
+    expect(code == 0, f"on a terminal: exit {code}: {screen[-500:]}")
+    expect(b"tokens since the conversation began" in screen, f"on a terminal: {screen[-500:]}")
+
+
+CASES = [model_cut_off, sandbox]
 
 
 def main():
