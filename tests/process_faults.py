@@ -10,6 +10,7 @@ Without a CASE all of them; each is a function below whose docstring says what i
 import argparse
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -30,11 +31,13 @@ class Setting:
         self.model = os.path.join(folder, "model.rill")
         subprocess.run([self.rill, "quantize", arguments.checkpoint, "--tokenizer", arguments.tokenizer, "--chat-form",
                         "llama2", "--group", "64", "-o", self.model], check=True, stdout=subprocess.DEVNULL)
-        self.options = ["--window", "60", "--temp", "0", "-n", "24", "--threads", "2"]
+        self.options = ["--window", "60", "--temp", "0", "--threads", "2"]
 
     def start(self, command, *more, model=None, **pipes):
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **pipes}
-        return subprocess.Popen([self.rill, command, model or self.model, *self.options, *more], text=True, **pipes)
+        length = [] if command == "soak" else ["-n", "24"]
+        return subprocess.Popen([self.rill, command, model or self.model, *self.options, *length, *more], text=True,
+                                **pipes)
 
 
 def turn(process, line):
@@ -117,7 +120,8 @@ def sandbox(setting):
             expect(code == 0, f"run {run}: exit {code}: {errors}")
     expect(replies == expected, f"{replies}, expected {expected}")
 
-    texts = [subprocess.run([setting.rill, "generate", setting.model, "-p", "Once upon a time", *setting.options, *more],
+    texts = [subprocess.run([setting.rill, "generate", setting.model, "-p", "Once upon a time", "-n", "24",
+                             *setting.options, *more],
                             capture_output=True, text=True) for more in ([], ["--sandbox"])]
     expect(texts[0].stdout == texts[1].stdout != "" and texts[1].returncode == 0, f"generate: {texts[1]}")
     chat_on_a_terminal(setting, "--sandbox")
@@ -145,7 +149,33 @@ def chat_on_a_terminal(setting, *more):
     expect(b"tokens since the conversation began" in screen, f"on a terminal: {screen[-500:]}")
 
 
-CASES = [model_cut_off, sandbox]
+def soak(setting):
+    """A short soak with every fault passes its own verdict, in a sandbox and under a limit of its address space; a
+    bound that no token keeps is exit 1; SIGTERM ends it early, with its report."""
+    def lower():
+        resource.setrlimit(resource.RLIMIT_AS, (256 << 20, 256 << 20))
+    command = [setting.rill, "soak", setting.model, "--window", "60", "--threads", "2", "--faults", "--json"]
+    for more in ([], ["--in-ram"], ["--sandbox"]):
+        said = subprocess.run([*command, "--tokens", "30000", "--report-every", "0.2", *more], capture_output=True,
+                              text=True, preexec_fn=lower)
+        if more == ["--sandbox"] and "--sandbox" in said.stderr:
+            continue  # this system has none
+        expect(said.returncode == 0, f"{more}: exit {said.returncode}: {said.stdout} {said.stderr}")
+        report = json.loads(said.stdout)
+        expect(report["passed"] and report["tokens"] == 30000 and report["allocations_after_start"] == 0, said.stdout)
+        expect(report["rss_most_bytes"] == report["rss_start_bytes"] and sum(report["faults"].values()) > 3, said.stdout)
+        expect(said.stderr.splitlines()[-1].startswith("soak: "), f"a line now and then: {said.stderr}")
+    said = subprocess.run([*command, "--tokens", "1000", "--longest-token", "1e-9"], capture_output=True, text=True)
+    expect(said.returncode == 1 and "(--longest-token)" in said.stderr, f"exit {said.returncode}: {said.stderr}")
+    with setting.start("soak", "--hours", "1", "--json", "--report-every", "0.1") as process:
+        while not process.stderr.readline().startswith("soak: "):
+            pass
+        process.terminate()
+        output, errors = process.communicate(timeout=10)
+        expect(process.returncode == 0 and json.loads(output)["tokens"] > 0, f"exit {process.returncode}: {errors}")
+
+
+CASES = [model_cut_off, sandbox, soak]
 
 
 def main():
