@@ -1,5 +1,6 @@
 // rill generate: a raw continuation, without a chat form.
 
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <memory>
@@ -41,8 +42,9 @@ Status run_generate(const GenerateArguments& arguments) {
                       .expected = text("at least one token"),
                       .remedy = text("give -p TEXT or --ids FILE")});
   }
-  const auto capacity =
-      static_cast<std::uint32_t>(std::min<std::uint64_t>(prompt.size() + arguments.tokens, 1U << 24U));
+  constexpr std::uint64_t kMost = 1U << 24U;  // each of the two, so that their sum does not wrap
+  const auto capacity = static_cast<std::uint32_t>(std::min<std::uint64_t>(prompt.size(), kMost) +
+                                                   std::min<std::uint64_t>(arguments.tokens, kMost));
   RILL_ASSIGN(const EngineOptions options,
               engine_options(arguments.model, model.config(), {.dense_capacity = capacity}));
   RILL_ASSIGN(Engine engine, start_engine(model, options));

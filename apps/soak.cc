@@ -75,6 +75,7 @@ Status warm_up(Engine& engine, SelfTalk& talk, SoakFaults* faults) {
   if (faults != nullptr) RILL_TRY(faults->do_all());
   const CachePolicy& policy = engine.session(0).policy();
   SoakWatch watch(SoakLimits{});
+  watch.begin();
   // Until the ring has gone round once there is code that has not run yet.
   const std::uint64_t tokens = kWarmUp + (policy.evicts ? std::uint64_t{policy.sinks} + policy.window : 0);
   for (std::uint64_t i = 0; i < tokens; ++i) {
