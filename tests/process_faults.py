@@ -8,14 +8,18 @@ Without a CASE all of them; each is a function below whose docstring says what i
 """
 
 import argparse
+import fcntl
 import json
 import os
+import random
 import resource
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 
 SKIPPED = 77  # what ctest takes for "skipped"
 
@@ -31,12 +35,14 @@ class Setting:
         self.model = os.path.join(folder, "model.rill")
         subprocess.run([self.rill, "quantize", arguments.checkpoint, "--tokenizer", arguments.tokenizer, "--chat-form",
                         "llama2", "--group", "64", "-o", self.model], check=True, stdout=subprocess.DEVNULL)
-        self.options = ["--window", "60", "--temp", "0", "--threads", "2"]
+        self.options = ["--window", "60", "--temp", "0"]
 
     def start(self, command, *more, model=None, **pipes):
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **pipes}
-        length = [] if command == "soak" else ["-n", "24"]
-        return subprocess.Popen([self.rill, command, model or self.model, *self.options, *length, *more], text=True,
+        defaults = [] if command == "soak" or "-n" in more else ["-n", "24"]
+        if "--threads" not in more:
+            defaults += ["--threads", "2"]
+        return subprocess.Popen([self.rill, command, model or self.model, *self.options, *defaults, *more], text=True,
                                 **pipes)
 
 
@@ -121,7 +127,7 @@ def sandbox(setting):
     expect(replies == expected, f"{replies}, expected {expected}")
 
     texts = [subprocess.run([setting.rill, "generate", setting.model, "-p", "Once upon a time", "-n", "24",
-                             *setting.options, *more],
+                             "--threads", "2", *setting.options, *more],
                             capture_output=True, text=True) for more in ([], ["--sandbox"])]
     expect(texts[0].stdout == texts[1].stdout != "" and texts[1].returncode == 0, f"generate: {texts[1]}")
     chat_on_a_terminal(setting, "--sandbox")
@@ -175,7 +181,132 @@ def soak(setting):
         expect(process.returncode == 0 and json.loads(output)["tokens"] > 0, f"exit {process.returncode}: {errors}")
 
 
-CASES = [model_cut_off, sandbox, soak]
+def rss_bytes(process):
+    with open(f"/proc/{process.pid}/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def cpu_seconds(process):
+    with open(f"/proc/{process.pid}/stat") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def wait_until(condition, what, seconds=30):
+    end_of_patience = time.monotonic() + seconds
+    while not condition():
+        expect(time.monotonic() < end_of_patience, what)
+        time.sleep(0.02)
+
+
+def reader_that_stops(setting):
+    """A consumer that does not read: the reply waits in the pipe, no memory grows and no CPU is burnt; when it reads
+    again, the reply goes on."""
+    with setting.start("chat", "-n", "30000", "--threads", "1") as process:
+        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+        process.stdin.write("Tell me a story that never ends.\n")
+        process.stdin.flush()
+
+        def is_blocked():
+            before = cpu_seconds(process)
+            time.sleep(0.3)
+            return cpu_seconds(process) == before
+        wait_until(is_blocked, "the reply never waited for its reader")
+        blocked = rss_bytes(process)
+        time.sleep(1)
+        expect(rss_bytes(process) <= blocked and cpu_seconds(process) < 30, f"grew from {blocked}, {rss_bytes(process)}")
+        process.stdin.close()
+        read = process.stdout.read(200000)
+        expect(len(read) > 10000, f"only {len(read)} characters came when it was read again")
+        expect(rss_bytes(process) <= blocked + 16 * 4096 if process.poll() is None else True, "memory grew with reading")
+        process.kill()
+        process.wait()
+
+
+def reader_that_goes(setting):
+    """A reader that closes its end (SIGPIPE): a sentence and exit 1, as for any output that cannot be written, and no
+    signal. A full disk behind standard output is the same."""
+    for more in ([], ["--json"]):
+        with setting.start("chat", *more) as process:
+            process.stdout.close()
+            process.stdout = None
+            try:
+                process.stdin.write("Tell me about a cat.\n" * 20)
+                process.stdin.close()
+            except BrokenPipeError:
+                pass
+            process.stdin = None
+            code, errors = end(process)
+            expect(code == 1 and "standard output: writing the reply failed: Broken pipe" in errors,
+                   f"exit {code}: {errors}")
+    if os.path.exists("/dev/full"):
+        with open("/dev/full", "w") as full, setting.start("chat", "-p", "Hello", stdout=full) as process:
+            code, errors = end(process)
+            expect(code == 1 and "No space left on device" in errors, f"/dev/full: exit {code}: {errors}")
+
+
+def terminated(setting):
+    """SIGTERM in the middle of a reply: the token at hand is finished, the turn is saved, exit 0 within a second, and
+    the next run goes on from there. Likewise while nobody reads and the pipe is full, and while it waits for input."""
+    state = os.path.join(setting.folder, "terminated.state")
+    for moment in ("reply", "input", "unread"):
+        if os.path.exists(state):
+            os.remove(state)
+        with setting.start("chat", "-n", "1000000", "--state", state) as process:
+            fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+            reading = threading.Thread(target=process.stdout.read)
+            if moment != "input":
+                process.stdin.write("Tell me a story that never ends.\n")
+                process.stdin.flush()
+            if moment != "unread":
+                reading.start()
+            time.sleep(0.7)
+            begin = time.monotonic()
+            process.terminate()
+            code = process.wait(timeout=20)
+            seconds = time.monotonic() - begin
+            if moment != "unread":
+                reading.join()
+            errors = process.stderr.read()
+            expect(code == 0 and seconds < 1, f"{moment}: exit {code} after {seconds:.2f} s: {errors}")
+        with setting.start("chat", "--json", "--state", state) as process:
+            first = json.loads(process.stdout.readline())
+            expect(first["restored"] and first["turns"] == (0 if moment == "input" else 1), f"{moment}: {first}")
+            expect(end(process)[0] == 0, "the next run")
+
+
+def stopped_and_continued(setting):
+    """SIGSTOP and SIGCONT, at random and of the whole process (a thread alone cannot be stopped from outside): the
+    same reply as ever. A worker that gets next to no CPU: the same, only later."""
+    lines = ["Tell me about a cat.", "And about a dog?"]
+    with setting.start("chat", "--json") as free:
+        expected = [turn(free, line) for line in lines]
+        end(free)
+    rounds = random.Random(1)
+    with setting.start("chat", "--json", "--threads", "3") as process:
+        replies = []
+
+        def disturb():
+            for _ in range(40):
+                process.send_signal(signal.SIGSTOP)
+                time.sleep(rounds.uniform(0, 0.01))
+                process.send_signal(signal.SIGCONT)
+                time.sleep(rounds.uniform(0, 0.005))
+        disturbing = threading.Thread(target=disturb)
+        disturbing.start()
+        replies = [turn(process, line) for line in lines]
+        disturbing.join()
+        expect(end(process)[0] == 0 and replies == expected, f"stopped: {replies}, expected {expected}")
+    with setting.start("chat", "--json", "--threads", "3") as process:
+        workers = [int(task) for task in os.listdir(f"/proc/{process.pid}/task") if int(task) != process.pid]
+        for worker in workers:  # all workers on one CPU, as idle work
+            os.sched_setaffinity(worker, {min(os.sched_getaffinity(0))})
+            os.sched_setscheduler(worker, os.SCHED_IDLE, os.sched_param(0))
+        replies = [turn(process, line) for line in lines]
+        expect(end(process)[0] == 0 and replies == expected, f"descheduled: {replies}, expected {expected}")
+
+
+CASES = [model_cut_off, sandbox, soak, reader_that_stops, reader_that_goes, terminated, stopped_and_continued]
 
 
 def main():
