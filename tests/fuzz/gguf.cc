@@ -8,11 +8,11 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   auto file = rill::quant::GgufFile::parse(rill::fuzz::bytes_of(data, size), "input");
   if (!file.ok()) return 0;
-  if (const auto tokenizer = rill::quant::read_gguf_tokenizer(*file); tokenizer.ok()) {
-    rill::fuzz::tokenize_with(*tokenizer);
-  }
+  const auto tokenizer = rill::quant::read_gguf_tokenizer(*file);
   if (const auto model = rill::quant::import_gguf(*std::move(file)); model.ok()) {
     rill::fuzz::quantize_and_stream(**model);
+  } else if (tokenizer.ok()) {
+    rill::fuzz::tokenize_with(*tokenizer);
   }
   return 0;
 }

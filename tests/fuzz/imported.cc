@@ -88,14 +88,15 @@ void tokenize_with(const quant::SourceTokenizer& tokenizer) {
 }
 
 void quantize_and_stream(const quant::SourceModel& source) {
-  tokenize_with(source.tokenizer());
+  // A SentencePiece model takes a while to try out: once is enough.
+  const auto section = quant::write_tokenizer_section(source.tokenizer(), source.config().vocabulary);
+  if (section.ok()) tokenize_with_section(*section);
   Size elements;
   const Status counted = for_each_tensor(source.config(), [&](const TensorSpec& spec) -> Status {
     elements = elements + Size(spec.rows) * Size(spec.columns);
     return {};
   });
   if (!counted.ok() || elements.wrapped || elements.value > std::size_t{1} << 16U) return;
-  const auto section = quant::write_tokenizer_section(source.tokenizer(), source.config().vocabulary);
   const auto report = quant::quantize(
       source, scratch_path(),
       {.group = 16,

@@ -83,12 +83,13 @@ void put_llama2c() {
 }
 
 void put_gguf() {
-  constexpr std::uint64_t kHidden = 32, kMlp = 32, kVocabulary = 263;
+  constexpr std::uint64_t kHidden = 32, kMlp = 32, kVocabulary = 20;
   rill::quant::GgufBuilder file;
   file.string("general.architecture", "llama").u32("llama.block_count", 1).u32("llama.context_length", 64);
   file.u32("llama.embedding_length", kHidden).u32("llama.feed_forward_length", kMlp);
   file.u32("llama.attention.head_count", 2).u32("llama.attention.head_count_kv", 1);
   file.f32("llama.attention.layer_norm_rms_epsilon", 1e-5F).f32("llama.rope.freq_base", 10000.0F);
+  const rill::quant::GgufBuilder network_only = file;
   std::vector<std::string> tokens = {"<unk>", "<s>", "</s>"};
   std::vector<std::int32_t> types = {2, 3, 3};
   for (int byte = 0; byte < 256; ++byte) {
@@ -106,7 +107,8 @@ void put_gguf() {
   file.numbers("tokenizer.ggml.token_type", 5, types).numbers("tokenizer.ggml.scores", 6, scores);
   file.u32("tokenizer.ggml.bos_token_id", 1).u32("tokenizer.ggml.eos_token_id", 2);
   file.string("tokenizer.chat_template", "{% for m in messages %}<|im_start|>{{ m.role }}{% endfor %}");
-  rill::quant::GgufBuilder vocabulary_only = file;
+  put("gguf", "vocabulary_only", text_of(file.build()));
+  file = network_only;
   const auto matrix = [&](const char* name, std::uint64_t columns, std::uint64_t rows) {
     // Q8_0: a half and 32 bytes a block.
     rill::quant::ByteWriter data;
@@ -129,7 +131,6 @@ void put_gguf() {
   matrix("blk.0.ffn_up.weight", kHidden, kMlp);
   matrix("blk.0.ffn_down.weight", kMlp, kHidden);
   put("gguf", "llama_q8_0", text_of(file.build()));
-  put("gguf", "vocabulary_only", text_of(vocabulary_only.build()));
 }
 
 void put_safetensors() {
