@@ -4,8 +4,8 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "core/memory_plan.h"
@@ -26,21 +26,30 @@ void run(SoakWatch& watch, double first_half, double second_half, int tokens = 4
   for (int i = 0; i < tokens; ++i) watch.add(1e-3, (i < tokens / 2 ? first_half : second_half) + scatter(random));
 }
 
-std::string verdict(SoakWatch& watch) {
-  watch.end();
-  return std::string(watch.verdict().message());
+/// What a watch says in the end of what `work` does. Done twice, and the second time counts: the first brings code in,
+/// and pages with it.
+template <typename Work>
+std::string verdict_on(const SoakLimits& limits, const Work& work) {
+  std::string verdict;
+  for (int time = 0; time < 2; ++time) {
+    SoakWatch watch(limits);
+    watch.begin();
+    work(watch);
+    watch.end();
+    verdict = std::string(watch.verdict().message());
+  }
+  return verdict;
 }
 
 TEST(SoakWatch, IsContentWithAStreamThatStaysAsItIs) {
   RILL_NEED_STILL_MEMORY;
+  EXPECT_EQ(verdict_on({.tokens = 40000}, [](SoakWatch& watch) { run(watch, 1.5, 1.5); }), "");
+}
+
+TEST(SoakWatch, CountsTokensTimesAndQuarters) {
   SoakWatch watch({.tokens = 40000});
-  for (int time = 0; time < 2; ++time) {  // the first brings code in
-    watch = SoakWatch({.tokens = 40000});
-    watch.begin();
-    run(watch, 1.5, 1.5);
-    static_cast<void>(verdict(watch));
-  }
-  EXPECT_EQ(verdict(watch), "");
+  watch.begin();
+  run(watch, 1.5, 1.5);
   EXPECT_EQ(watch.tokens(), 40000U);
   EXPECT_FALSE(watch.goes_on());
   EXPECT_NEAR(watch.median_s(), 1e-3, 1e-5);
@@ -52,32 +61,25 @@ TEST(SoakWatch, IsContentWithAStreamThatStaysAsItIs) {
 TEST(SoakWatch, NoticesTextThatTheModelLikesLessOrMore) {
   RILL_NEED_STILL_MEMORY;
   for (const double after : {1.0, 2.0}) {
-    SoakWatch watch({.tokens = 40000});
-    watch.begin();
-    run(watch, 1.5, after);
-    EXPECT_NE(verdict(watch).find("the NLL of its own text went from 1."), std::string::npos);
+    const auto drift = [&](SoakWatch& watch) { run(watch, 1.5, after); };
+    EXPECT_NE(verdict_on({.tokens = 40000}, drift).find("the NLL of its own text went from 1."), std::string::npos);
+    EXPECT_EQ(verdict_on({.tokens = 40000, .drift_nats = 1}, drift), "");
   }
-  SoakWatch tolerant({.tokens = 40000, .drift_nats = 1});
-  tolerant.begin();
-  run(tolerant, 1.5, 2.0);
-  EXPECT_EQ(verdict(tolerant), "");
 }
 
 TEST(SoakWatch, TakesNoChanceForADrift) {
   RILL_NEED_STILL_MEMORY;
-  SoakWatch watch({.tokens = 400});  // too few blocks to tell
-  watch.begin();
-  run(watch, 1.5, 2.5, 400);
-  EXPECT_EQ(verdict(watch), "");
+  EXPECT_EQ(verdict_on({.tokens = 400}, [](SoakWatch& watch) { run(watch, 1.5, 2.5, 400); }), "")
+      << "too few blocks to tell";
 }
 
 TEST(SoakWatch, NoticesAnAllocation) {
   RILL_NEED_STILL_MEMORY;
-  SoakWatch watch({.tokens = 1000});
-  watch.begin();
-  std::vector<int>* volatile taken = new std::vector<int>(1);
-  delete taken;
-  EXPECT_NE(verdict(watch).find(" allocations after the start, expected none"), std::string::npos) << verdict(watch);
+  const std::string verdict = verdict_on({.tokens = 1000}, [](SoakWatch&) {
+    std::vector<int>* volatile taken = new std::vector<int>(1);
+    delete taken;
+  });
+  EXPECT_NE(verdict.find(" allocations after the start, expected none"), std::string::npos) << verdict;
 }
 
 TEST(SoakWatch, NoticesAPageOfGrowthEvenIfItIsGivenBack) {
@@ -91,17 +93,16 @@ TEST(SoakWatch, NoticesAPageOfGrowthEvenIfItIsGivenBack) {
     watch.report();
     EXPECT_NE(testing::internal::GetCapturedStderr().find("soak: 0.0 min, 1 tokens"), std::string::npos);
   }
-  EXPECT_NE(verdict(watch).find("RSS went from "), std::string::npos) << verdict(watch);
+  watch.end();
+  EXPECT_NE(watch.verdict().message().find("RSS went from "), std::string::npos) << watch.verdict().message();
 }
 
 TEST(SoakWatch, NoticesATokenThatTakesTooLong) {
   RILL_NEED_STILL_MEMORY;
-  SoakWatch watch({.tokens = 10, .longest_token_s = 0.5});
-  watch.begin();
-  watch.add(0.4, 1.0);
-  EXPECT_EQ(verdict(watch), "");
-  watch.add(0.6, 1.0);
-  EXPECT_NE(verdict(watch).find("a token took 0.6 s, expected at most 0.5"), std::string::npos) << verdict(watch);
+  const SoakLimits limits = {.tokens = 10, .longest_token_s = 0.5};
+  EXPECT_EQ(verdict_on(limits, [](SoakWatch& watch) { watch.add(0.4, 1.0); }), "");
+  const std::string verdict = verdict_on(limits, [](SoakWatch& watch) { watch.add(0.6, 1.0); });
+  EXPECT_NE(verdict.find("a token took 0.6 s, expected at most 0.5"), std::string::npos) << verdict;
 }
 
 TEST(SoakWatch, EndsWhenItsHoursAreOver) {
