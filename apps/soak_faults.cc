@@ -56,6 +56,11 @@ Status SoakFaults::do_all() {
   for (std::size_t kind = 0; kind < kKinds; ++kind) {
     for (std::uint32_t form = 0; form < 8; ++form) RILL_TRY(do_one(static_cast<Kind>(kind), form));
   }
+  // Every length that a prompt's last chunk can have: kernels have code of their own for what is left over.
+  for (std::size_t tokens = 1; tokens <= std::min(session_.chunk(), prompt_.size() - 1); ++tokens) {
+    if (session_.room() < prompt_.size()) session_.reset();
+    RILL_TRY(prompt_at_random(tokens + 1));
+  }
   std::fill(std::begin(counts_), std::end(counts_), 0U);
   session_.reset();
   return {};
