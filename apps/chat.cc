@@ -2,9 +2,7 @@
 
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,7 +12,9 @@
 #include "apps/chat_terminal.h"
 #include "apps/command.h"
 #include "apps/interrupt.h"
+#include "apps/line_reader.h"
 #include "apps/model_options.h"
+#include "apps/sandbox_option.h"
 #include "apps/state_options.h"
 #include "core/conversation.h"
 
@@ -27,54 +27,7 @@ struct ChatArguments {
   std::optional<std::string> system;
   std::uint64_t most_tokens = 512;
   StateArguments state;
-};
-
-/// Lines of standard input in one fixed buffer.
-class LineReader {
- public:
-  static constexpr std::size_t kLongestLine = std::size_t{256} * 1024;
-
-  LineReader() : buffer_(kLongestLine) {}
-
-  enum class Outcome : std::uint8_t { kLine, kTooLong, kEnd };
-  /// The next line without its end; borrowed until the next call. Of one that is too long nothing is kept. SIGTERM is
-  /// an end, too.
-  Outcome next(std::string_view& line) {
-    std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
-    end_ -= begin_;
-    begin_ = 0;
-    bool too_long = false;
-    for (std::size_t looked_at = 0;;) {
-      const auto* const newline =
-          static_cast<const char*>(std::memchr(buffer_.data() + looked_at, '\n', end_ - looked_at));
-      if (newline != nullptr) {
-        const auto size = static_cast<std::size_t>(newline - buffer_.data());
-        begin_ = size + 1;
-        line = {buffer_.data(), size > 0 && buffer_[size - 1] == '\r' ? size - 1 : size};
-        return too_long ? Outcome::kTooLong : Outcome::kLine;
-      }
-      looked_at = end_;
-      if (end_ == buffer_.size()) {
-        too_long = true;
-        end_ = looked_at = 0;
-      }
-      if (!wait_for_input(STDIN_FILENO)) return Outcome::kEnd;
-      const ssize_t size = ::read(STDIN_FILENO, buffer_.data() + end_, buffer_.size() - end_);
-      if (size < 0 && errno == EINTR) continue;
-      if (size <= 0) {
-        line = {buffer_.data(), end_};
-        begin_ = end_;
-        if (too_long) return Outcome::kTooLong;
-        return line.empty() ? Outcome::kEnd : Outcome::kLine;
-      }
-      end_ += static_cast<std::size_t>(size);
-    }
-  }
-
- private:
-  std::vector<char> buffer_;
-  std::size_t begin_ = 0;
-  std::size_t end_ = 0;
+  bool sandbox = false;
 };
 
 Status say_and_print(ChatSetting& setting, std::string_view user, bool json) {
@@ -104,7 +57,7 @@ Status chat_in_pipe(ChatSetting& setting, LineReader& reader, bool json) {
     Status status;
     if (outcome == LineReader::Outcome::kTooLong) {
       status = bad_input({.where = text("standard input"),
-                          .what = text("a line longer than ", LineReader::kLongestLine, " bytes"),
+                          .what = text("a line longer than ", reader.longest(), " bytes"),
                           .expected = text("a turn a line"),
                           .remedy = text("it was left out")});
     } else if (line.find_first_not_of(" \t") != std::string_view::npos) {
@@ -147,21 +100,23 @@ Status talk(const ChatArguments& arguments, ChatSetting& setting, SessionKeeper&
   setting.conversation->set_stop(termination_pending);
   if (on_terminal) {
     RILL_TRY(begin_or_resume(arguments, setting, keeper));
-    return chat_on_terminal(setting);
+    return chat_on_terminal(setting, arguments.sandbox);
   }
   static std::vector<char> output(1U << 16U);
   std::setvbuf(stdout, output.data(), _IOFBF, output.size());  // so that the first reply does not allocate one
-  LineReader reader;
+  LineReader reader(STDIN_FILENO);
   if (const Status status = begin_or_resume(arguments, setting, keeper); !status.ok()) {
     return termination_pending() ? Status() : status;
   }
   RILL_TRY(setting.state->settle());
+  RILL_TRY(close_sandbox(arguments.sandbox, {}));
   if (json && arguments.state.is_asked_for()) print_restored(setting.restored, *setting.conversation);
   return arguments.prompt.has_value() ? say_and_print(setting, *arguments.prompt, json)
                                       : chat_in_pipe(setting, reader, json);
 }
 
 Status run_chat(const ChatArguments& arguments) {
+  RILL_TRY(prepare_sandbox(arguments.sandbox, arguments.state.file));
   RILL_ASSIGN(const ModelFile model, open_model(arguments.model));
   if (model.chat_section().empty()) {
     return bad_usage({.where = text(model.name()),
@@ -200,6 +155,7 @@ void add_chat(CLI::App& app, Action& action) {
   command.add_option("-p,--prompt", arguments->prompt, "One turn, then exit");
   command.add_option("--system", arguments->system, "The system prompt (default: the model's own); \"\" for none");
   command.add_option("-n", arguments->most_tokens, "Most tokens of a reply")->capture_default_str();
+  add_sandbox_argument(command, arguments->sandbox);
   add_state_arguments(command, arguments->state,
                       "Save every N tokens of a reply as well (default: at each turn's end only)");
   command.footer(

@@ -12,6 +12,7 @@
 #include "apps/chat_output.h"
 #include "apps/interrupt.h"
 #include "apps/plan_report.h"
+#include "apps/sandbox_option.h"
 #include "platform/process_memory.h"
 
 namespace rill::apps {
@@ -71,7 +72,7 @@ Result<bool> run_command(std::string_view line, ChatSetting& setting) {
 
 }  // namespace
 
-Status chat_on_terminal(ChatSetting& setting) {
+Status chat_on_terminal(ChatSetting& setting, bool sandbox) {
   std::setlocale(LC_CTYPE, "");
   print_header(setting);
   if (const std::uint64_t turns = setting.conversation->turns(); setting.restored && turns > 0) {
@@ -83,6 +84,7 @@ Status chat_on_terminal(ChatSetting& setting) {
   rl_initialize();
   using_history();
   stifle_history(200);
+  RILL_TRY(close_sandbox(sandbox, {.memory = true, .terminal = true}));
   ReplyPrinter printer(/*json=*/false);
   for (;;) {
     const std::unique_ptr<char, void (*)(void*)> line(readline("> "), std::free);

@@ -20,6 +20,7 @@ struct ChatSetting {
 };
 
 /// Talks until Ctrl-D, /quit or SIGTERM. Line editing allocates; the model does not.
-Status chat_on_terminal(ChatSetting& setting);
+/// @param sandbox  --sandbox was given: it is closed once line editing has read what it needs
+Status chat_on_terminal(ChatSetting& setting, bool sandbox);
 
 }  // namespace rill::apps

@@ -1,5 +1,6 @@
 // rill generate: a raw continuation, without a chat form.
 
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <memory>
@@ -9,6 +10,7 @@
 
 #include "apps/command.h"
 #include "apps/model_options.h"
+#include "apps/sandbox_option.h"
 #include "apps/text_input.h"
 
 namespace rill::apps {
@@ -20,9 +22,11 @@ struct GenerateArguments {
   std::string ids;
   std::uint64_t tokens = 128;
   bool special = false;
+  bool sandbox = false;
 };
 
 Status run_generate(const GenerateArguments& arguments) {
+  RILL_TRY(prepare_sandbox(arguments.sandbox, {}));
   RILL_ASSIGN(const ModelFile model, open_model(arguments.model));
   std::vector<Token> prompt;
   if (!arguments.ids.empty()) {
@@ -38,13 +42,15 @@ Status run_generate(const GenerateArguments& arguments) {
                       .expected = text("at least one token"),
                       .remedy = text("give -p TEXT or --ids FILE")});
   }
-  const auto capacity =
-      static_cast<std::uint32_t>(std::min<std::uint64_t>(prompt.size() + arguments.tokens, 1U << 24U));
+  constexpr std::uint64_t kMost = 1U << 24U;  // each of the two, so that their sum does not wrap
+  const auto capacity = static_cast<std::uint32_t>(std::min<std::uint64_t>(prompt.size(), kMost) +
+                                                   std::min<std::uint64_t>(arguments.tokens, kMost));
   RILL_ASSIGN(const EngineOptions options,
               engine_options(arguments.model, model.config(), {.dense_capacity = capacity}));
   RILL_ASSIGN(Engine engine, start_engine(model, options));
   Session& session = engine.session(0);
   session.set_sampling(sampling_options(arguments.model, model.config()));
+  RILL_TRY(close_sandbox(arguments.sandbox, {.memory = true}));
 
   const Tokenizer* const tokenizer = engine.tokenizer();
   Utf8Stream characters;
@@ -84,6 +90,7 @@ void add_generate(CLI::App& app, Action& action) {
   add_model_arguments(command, arguments->model);
   add_draft_argument(command, arguments->model);
   add_sampling_arguments(command, arguments->model);
+  add_sandbox_argument(command, arguments->sandbox);
   auto* prompt = command.add_option("-p,--prompt", arguments->prompt, "The text to continue");
   command.add_option("--ids", arguments->ids, "A file with the prompt's ids instead")->excludes(prompt);
   command.add_option("-n", arguments->tokens, "Most tokens to make")->capture_default_str();

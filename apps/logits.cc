@@ -1,5 +1,6 @@
 // rill logits: the logits after every id of a file.
 
+#include <algorithm>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -28,9 +29,11 @@ Status run_logits(const LogitsArguments& arguments) {
   if (ids.empty())
     return bad_input(
         {.where = text(arguments.ids), .what = text("no ids"), .expected = text("at least one"), .remedy = {}});
-  RILL_ASSIGN(const EngineOptions options,
-              engine_options(arguments.model, model.config(),
-                             {.dense_capacity = static_cast<std::uint32_t>(ids.size()), .logits_rows = 8}));
+  RILL_ASSIGN(
+      const EngineOptions options,
+      engine_options(arguments.model, model.config(),
+                     {.dense_capacity = static_cast<std::uint32_t>(std::min<std::size_t>(ids.size(), UINT32_MAX)),
+                      .logits_rows = 8}));
   RILL_ASSIGN(Engine engine, start_engine(model, options));
   RILL_ASSIGN(auto file,
               quant::SafetensorsWriter::create(arguments.output, "logits", ids.size(), model.config().vocabulary));

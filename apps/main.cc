@@ -6,6 +6,7 @@
 #include <string>
 
 #include "apps/command.h"
+#include "platform/cut_off_files.h"
 
 namespace {
 
@@ -19,18 +20,7 @@ int run(int argc, char** argv) {
       "Example: rill chat smollm2.rill -p \"What is the capital of France?\"\n"
       "`rill COMMAND --help` says more.");
   rill::apps::Action action;
-  rill::apps::add_chat(app, action);
-  rill::apps::add_plan(app, action);
-  rill::apps::add_quantize(app, action);
-  rill::apps::add_inspect(app, action);
-  rill::apps::add_generate(app, action);
-  rill::apps::add_tokenize(app, action);
-  rill::apps::add_logits(app, action);
-  rill::apps::add_perplexity(app, action);
-  rill::apps::add_streameval(app, action);
-  rill::apps::add_bench(app, action);
-  rill::apps::add_soak(app, action);
-  rill::apps::add_kernels(app, action);
+  rill::apps::add_all_commands(app, action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -48,6 +38,7 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // a reader that went away is an error of write(), with a sentence
   std::signal(SIGXFSZ, SIG_IGN);  // and so is a file that may grow no further (ulimit -f)
+  rill::report_cut_off_files("rill");
   try {
     return run(argc, argv);
   } catch (const std::exception& error) {  // programs may allocate before the start, and so fail to

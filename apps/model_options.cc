@@ -1,5 +1,6 @@
 #include "apps/model_options.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <string>
@@ -137,12 +138,13 @@ Result<EngineOptions> engine_options(const ModelArguments& a, const ModelConfig&
 }
 
 SamplingOptions sampling_options(const ModelArguments& a, const ModelConfig& config) {
-  return {.temperature = a.temperature >= 0 ? a.temperature : static_cast<float>(config.temperature),
-          .top_k = a.top_k >= 0 ? static_cast<std::uint32_t>(a.top_k) : config.top_k,
-          .top_p = a.top_p >= 0 ? a.top_p : static_cast<float>(config.top_p),
-          .min_p = a.min_p,
-          .repeat_penalty = a.repeat_penalty,
-          .seed = a.seed};
+  return {
+      .temperature = a.temperature >= 0 ? a.temperature : static_cast<float>(config.temperature),
+      .top_k = a.top_k >= 0 ? static_cast<std::uint32_t>(std::min<std::int64_t>(a.top_k, UINT32_MAX)) : config.top_k,
+      .top_p = a.top_p >= 0 ? a.top_p : static_cast<float>(config.top_p),
+      .min_p = a.min_p,
+      .repeat_penalty = a.repeat_penalty,
+      .seed = a.seed};
 }
 
 std::string label_of(const CachePolicy& policy) {

@@ -233,7 +233,9 @@ Status run_perplexity(const PerplexityArguments& arguments) {
   RILL_ASSIGN(const std::vector<Token> tokens, read_tokens(arguments, model));
   ModelArguments model_arguments = arguments.model;
   if (arguments.blocks > 0) model_arguments.policy = "dense";
-  const std::uint32_t capacity = arguments.blocks > 0 ? arguments.blocks : static_cast<std::uint32_t>(tokens.size());
+  const std::uint32_t capacity = arguments.blocks > 0
+                                     ? arguments.blocks
+                                     : static_cast<std::uint32_t>(std::min<std::size_t>(tokens.size(), UINT32_MAX));
   RILL_ASSIGN(
       const EngineOptions options,
       engine_options(model_arguments, model.config(),

@@ -1,5 +1,6 @@
 // rill quantize: any model that Rill imports, to a .rill file.
 
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <memory>
@@ -41,7 +42,8 @@ struct QuantizeArguments {
 void refine(const QuantizeArguments& arguments, ModelConfig& config) {
   if (arguments.temperature >= 0) config.temperature = arguments.temperature;
   if (arguments.top_p >= 0) config.top_p = arguments.top_p;
-  if (arguments.top_k >= 0) config.top_k = static_cast<std::uint32_t>(arguments.top_k);
+  if (arguments.top_k >= 0)
+    config.top_k = static_cast<std::uint32_t>(std::min<std::int64_t>(arguments.top_k, UINT32_MAX));
   if (arguments.sink_token >= 0) {  // one sink that was learned is as good as four tokens (the paper, section 3.3)
     config.sink_token = static_cast<Token>(arguments.sink_token);
     config.default_sinks = 1;

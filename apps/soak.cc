@@ -7,14 +7,16 @@
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <thread>
-#include <vector>
 
 #include "apps/command.h"
+#include "apps/interrupt.h"
 #include "apps/model_options.h"
 #include "apps/plan_report.h"
-#include "apps/progress.h"
-#include "platform/allocation_watch.h"
+#include "apps/sandbox_option.h"
+#include "apps/soak_faults.h"
+#include "apps/soak_watch.h"
 #include "platform/process_memory.h"
 
 namespace rill::apps {
@@ -22,23 +24,17 @@ namespace {
 
 struct SoakArguments {
   ModelArguments model;
-  std::uint64_t tokens = 20000;
+  std::optional<std::uint64_t> tokens;
+  SoakLimits limits;
+  bool faults = false;
+  bool sandbox = false;
 };
+
+constexpr std::uint64_t kDefaultTokens = 20000;
 
 /// Tokens before the measurement begins: everything that is touched once has been touched then. 16 were too few: pages
 /// of code came in after them.
 constexpr std::uint64_t kWarmUp = 96;
-
-struct Findings {
-  std::uint64_t tokens = 0;
-  std::uint64_t rss_start = 0;
-  std::uint64_t rss_end = 0;
-  std::uint64_t allocations = 0;
-  double median_s = 0;
-  double worst_s = 0;
-  double nll_first_quarter = 0;
-  double nll_last_quarter = 0;
-};
 
 /// Log of the sum of exponentials: what turns a logit into a probability. A double a token, no memory.
 double log_sum_exp(std::span<const float> logits) {
@@ -49,101 +45,130 @@ double log_sum_exp(std::span<const float> logits) {
 }
 
 /// The model talks to itself: each token is drawn from its own distribution and fed back.
-/// @param seconds, nll  [tokens], all memory that the measurement needs, taken before it begins
-Result<Findings> soak(Engine& engine, std::uint64_t tokens, std::vector<float>& seconds, std::vector<float>& nll) {
-  Session& session = engine.session(0);
-  const Tokenizer* const tokenizer = engine.tokenizer();
-  Token token = tokenizer != nullptr && tokenizer->beginning_of_text() != kNoToken ? tokenizer->beginning_of_text() : 1;
-  token = std::min(token, engine.model().config().vocabulary - 1);
-  Findings found;
-  std::uint64_t allocations_before = 0;
-  Progress progress("soak", "tokens");
-  // Until the ring has gone round once there is code that has not run yet.
-  const CachePolicy& policy = session.policy();
-  const std::uint64_t warm_up = kWarmUp + (policy.evicts ? std::uint64_t{policy.sinks} + policy.window : 0);
-  for (std::uint64_t i = 0; i < tokens + warm_up; ++i) {
-    if (i == warm_up) {
-      allocations_before = allocations_so_far();  // before, as its code comes in with it
-      found.rss_start = resident_bytes();         // the first time its own code comes in
-      found.rss_start = resident_bytes();
-    }
-    // A pause sends the workers to sleep: on a busy machine they do later, and that code must have run as well.
-    if (i == warm_up / 2) std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    const auto start = std::chrono::steady_clock::now();
-    RILL_ASSIGN(const std::span<const float> logits, session.prefill({&token, 1}));
-    const Token next = session.sample(logits);
-    const auto end = std::chrono::steady_clock::now();
-    // During the warm-up the first places are written over and over, so that every line of this loop has run before.
-    const std::uint64_t place = i < warm_up ? 0 : i - warm_up;
-    seconds[place] = std::chrono::duration<float>(end - start).count();
-    nll[place] = static_cast<float>(log_sum_exp(logits) - static_cast<double>(logits[next]));
-    progress.update(place, tokens);
-    token = next;
+class SelfTalk {
+ public:
+  explicit SelfTalk(Engine& engine) : session_(engine.session(0)) {
+    const Tokenizer* const tokenizer = engine.tokenizer();
+    const Token first = tokenizer != nullptr ? tokenizer->beginning_of_text() : kNoToken;
+    token_ = std::min(first == kNoToken ? Token{1} : first, engine.model().config().vocabulary - 1);
   }
-  found.allocations = allocations_so_far() - allocations_before;
-  found.rss_end = resident_bytes();
-  found.tokens = tokens;
-  return found;
+
+  /// @param watch  hears of the token
+  Status make_one(SoakWatch& watch) {
+    const auto start = SoakWatch::Clock::now();
+    RILL_ASSIGN(const std::span<const float> logits, session_.prefill({&token_, 1}));
+    token_ = session_.sample(logits);
+    const auto end = SoakWatch::Clock::now();
+    watch.add(std::chrono::duration<double>(end - start).count(),
+              log_sum_exp(logits) - static_cast<double>(logits[token_]));
+    return {};
+  }
+  Token& token() { return token_; }
+
+ private:
+  Session& session_;
+  Token token_ = 0;
+};
+
+/// Runs all code once that the measurement will run, faults included: what it touches first comes in with it.
+Status warm_up(Engine& engine, SelfTalk& talk, SoakFaults* faults) {
+  if (faults != nullptr) RILL_TRY(faults->do_all());
+  const CachePolicy& policy = engine.session(0).policy();
+  SoakWatch watch(SoakLimits{});
+  watch.begin();
+  // Until the ring has gone round once there is code that has not run yet.
+  const std::uint64_t tokens = kWarmUp + (policy.evicts ? std::uint64_t{policy.sinks} + policy.window : 0);
+  for (std::uint64_t i = 0; i < tokens; ++i) {
+    // A pause sends the workers to sleep: on a busy machine they do later, and that code must have run as well.
+    if (i == tokens / 2) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    RILL_TRY(talk.make_one(watch));
+    watch.report();
+  }
+  watch.end();
+  watch.print_line("warm-up");
+  return {};
 }
 
-void summarize(std::vector<float>& seconds, const std::vector<float>& nll, Findings& found) {
-  const std::size_t quarter = nll.size() / 4;
-  for (std::size_t i = 0; i < quarter; ++i) {
-    found.nll_first_quarter += static_cast<double>(nll[i]) / static_cast<double>(quarter);
-    found.nll_last_quarter += static_cast<double>(nll[nll.size() - 1 - i]) / static_cast<double>(quarter);
+Status soak(Engine& engine, const SoakArguments& arguments, SoakFaults* faults, SoakWatch& watch) {
+  SelfTalk talk(engine);
+  RILL_TRY(warm_up(engine, talk, faults));
+  RILL_TRY(close_sandbox(arguments.sandbox, {.memory = true}));  // for the report at the end
+  watch.begin();
+  while (watch.goes_on() && !termination_pending() && !interrupt_pending()) {
+    RILL_TRY(talk.make_one(watch));
+    if (faults != nullptr) RILL_TRY(faults->maybe(talk.token()));
+    watch.report();
   }
-  std::sort(seconds.begin(), seconds.end());
-  found.median_s = static_cast<double>(seconds[seconds.size() / 2]);
-  found.worst_s = static_cast<double>(seconds.back());
+  watch.end();
+  return {};
+}
+
+void print_json(const SoakWatch& watch, const SoakFaults* faults, const EnginePlan& plan) {
+  nlohmann::ordered_json report{{"tokens", watch.tokens()},
+                                {"rss_start_bytes", watch.rss_start()},
+                                {"rss_end_bytes", watch.rss_end()},
+                                {"rss_peak_bytes", peak_resident_bytes()},
+                                {"allocations_after_start", watch.allocations()},
+                                {"worst_over_median", watch.worst_s() / watch.median_s()},
+                                {"nll_first_quarter", watch.first_quarter().mean()},
+                                {"nll_last_quarter", watch.last_quarter().mean()},
+                                {"median_s", watch.median_s()},
+                                {"worst_s", watch.worst_s()},
+                                {"seconds", watch.seconds()},
+                                {"rss_most_bytes", watch.rss_most()},
+                                {"plan_bytes", plan.memory.total_bytes()},
+                                {"passed", watch.verdict().ok()}};
+  for (std::size_t kind = 0; faults != nullptr && kind < SoakFaults::kKinds; ++kind) {
+    report["faults"][std::string(SoakFaults::name_of(kind))] = faults->count(kind);
+  }
+  std::cout << report.dump(2) << std::endl;
+}
+
+void print_text(const SoakWatch& watch, const SoakFaults* faults, const EnginePlan& plan) {
+  std::printf(
+      "%llu tokens in %.0f s: RSS %s at the start, %s at the most, plan %s; %llu allocations after start;\n"
+      "median %.2f ms a token, worst %.1f times that; NLL of its own text %.3f in the first quarter, %.3f in the "
+      "last\n",
+      static_cast<unsigned long long>(watch.tokens()), watch.seconds(), human_bytes(watch.rss_start()).c_str(),
+      human_bytes(watch.rss_most()).c_str(), human_bytes(plan.memory.total_bytes()).c_str(),
+      static_cast<unsigned long long>(watch.allocations()), 1e3 * watch.median_s(), watch.worst_s() / watch.median_s(),
+      watch.first_quarter().mean(), watch.last_quarter().mean());
+  for (std::size_t kind = 0; faults != nullptr && kind < SoakFaults::kKinds; ++kind) {
+    std::printf("%llu %s%s", static_cast<unsigned long long>(faults->count(kind)), SoakFaults::name_of(kind).data(),
+                kind + 1 == SoakFaults::kKinds ? "\n" : ", ");
+  }
+  std::fflush(stdout);
 }
 
 Status run_soak(const SoakArguments& arguments) {
-  if (arguments.tokens < 4)
+  SoakLimits limits = arguments.limits;
+  limits.tokens = arguments.tokens.value_or(limits.hours > 0 ? 0 : kDefaultTokens);
+  if (limits.tokens < 4 && limits.hours == 0) {
     return bad_usage(
-        {.where = text("--tokens"), .what = text(arguments.tokens), .expected = text("at least 4"), .remedy = {}});
+        {.where = text("--tokens"), .what = text(limits.tokens), .expected = text("at least 4"), .remedy = {}});
+  }
+  RILL_TRY(prepare_sandbox(arguments.sandbox, {}));
   RILL_ASSIGN(const ModelFile model, open_model(arguments.model));
+  // What a dense cache would take; a plan refuses what no machine has.
+  constexpr std::uint64_t kMostTokens = (1U << 24U) - kWarmUp;
+  const auto capacity = static_cast<std::uint32_t>(std::min(limits.tokens, kMostTokens) + kWarmUp);
   RILL_ASSIGN(const EngineOptions options,
-              engine_options(arguments.model, model.config(),
-                             {.dense_capacity = static_cast<std::uint32_t>(arguments.tokens + kWarmUp)}));
-  std::vector<float> seconds(arguments.tokens, 0.0F);
-  std::vector<float> nll(arguments.tokens, 0.0F);
+              engine_options(arguments.model, model.config(), {.dense_capacity = capacity}));
   RILL_ASSIGN(Engine engine, start_engine(model, options));
   engine.session(0).set_sampling(sampling_options(arguments.model, model.config()));
-  RILL_ASSIGN(Findings found, soak(engine, arguments.tokens, seconds, nll));
-  summarize(seconds, nll, found);
-  const double worst_over_median = found.worst_s / found.median_s;
+  std::optional<SoakFaults> faults;
+  if (arguments.faults) faults.emplace(engine, arguments.model.seed);
+  SoakFaults* const its_faults = faults.has_value() ? &*faults : nullptr;
+  catch_interrupts();
+  catch_termination();
+  SoakWatch watch(limits);
+  RILL_TRY(soak(engine, arguments, its_faults, watch));
   if (arguments.model.json) {
-    std::cout << nlohmann::ordered_json{{"tokens", found.tokens},
-                                        {"rss_start_bytes", found.rss_start},
-                                        {"rss_end_bytes", found.rss_end},
-                                        {"rss_peak_bytes", peak_resident_bytes()},
-                                        {"allocations_after_start", found.allocations},
-                                        {"worst_over_median", worst_over_median},
-                                        {"nll_first_quarter", found.nll_first_quarter},
-                                        {"nll_last_quarter", found.nll_last_quarter},
-                                        {"median_s", found.median_s},
-                                        {"worst_s", found.worst_s},
-                                        {"plan_bytes", engine.plan().memory.total_bytes()}}
-                     .dump(2)
-              << '\n';
+    print_json(watch, its_faults, engine.plan());
   } else {
-    std::printf(
-        "%llu tokens: RSS %s at the start, %s at the end, plan %s; %llu allocations after start;\n"
-        "median %.2f ms a token, worst %.1f times that; NLL of its own text %.3f in the first quarter, %.3f in the "
-        "last\n",
-        static_cast<unsigned long long>(found.tokens), human_bytes(found.rss_start).c_str(),
-        human_bytes(found.rss_end).c_str(), human_bytes(engine.plan().memory.total_bytes()).c_str(),
-        static_cast<unsigned long long>(found.allocations), 1e3 * found.median_s, worst_over_median,
-        found.nll_first_quarter, found.nll_last_quarter);
+    print_text(watch, its_faults, engine.plan());
   }
-  if (found.rss_end > found.rss_start || found.allocations > 0) {
-    return failed({.where = text("soak"),
-                   .what = text("RSS went from ", found.rss_start, " to ", found.rss_end, " bytes, ", found.allocations,
-                                " allocations after start"),
-                   .expected = text("no growth and none"),
-                   .remedy = text("this is a bug in Rill: please report it")});
-  }
-  return {};
+  return watch.verdict();
 }
 
 }  // namespace
@@ -153,8 +178,26 @@ void add_soak(CLI::App& app, Action& action) {
   CLI::App& command = *app.add_subcommand("soak", "Run an endless stream and watch that nothing grows");
   add_model_arguments(command, arguments->model);
   add_sampling_arguments(command, arguments->model);
-  command.add_option("--tokens", arguments->tokens, "Tokens to stream")->capture_default_str();
-  command.footer("Example: rill soak smollm2.rill --tokens 20000 --window 256 --json");
+  add_sandbox_argument(command, arguments->sandbox);
+  command.add_option("--tokens", arguments->tokens, "Tokens to stream (default 20000, or as many as --hours lets)");
+  command.add_option("--hours", arguments->limits.hours, "End after this time, whatever the tokens")
+      ->check(CLI::PositiveNumber);
+  command.add_flag("--faults", arguments->faults,
+                   "At random, by --seed: restores, resets, long and hostile prompts, changes of the system prompt");
+  command.add_option("--report-every", arguments->limits.report_every_s, "Seconds between lines on standard error")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command.add_option("--longest-token", arguments->limits.longest_token_s, "Fail if a token takes more seconds")
+      ->check(CLI::PositiveNumber);
+  command
+      .add_option("--drift", arguments->limits.drift_nats,
+                  "Fail if the NLL of the model's own text differs by more nats between the first and the last quarter")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command.footer(
+      "Fails (exit 1) if RSS grows by a page, anything is allocated, a token takes too long or the NLL drifts.\n"
+      "Ctrl-C and SIGTERM end it early, with its report.\n"
+      "Example: rill soak smollm2.rill --hours 24 --faults --window 256 --json");
   command.callback([arguments, &action] { action = [arguments] { return run_soak(*arguments); }; });
 }
 

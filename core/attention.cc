@@ -323,13 +323,16 @@ void prepare_phases(const Weights& m, const StreamCache& cache, std::size_t n, A
   if (half == 0) return;
   // Of all tokens or of none, so that neighbours can be attended to together: before they freeze, both are the same.
   const bool has_frozen_sinks = cache.occupancy.policy().sinks > 0 && cache.sinks_are_frozen(n - 1);
+  // Where the stream began: sinks are rotated from there on, and a query that looks at them likewise. Wraps by design.
+  const Occupancy::Counts counts = cache.occupancy.counts();
+  const std::uint64_t start = cache.position - (counts.sinks + counts.passed);
   for (std::size_t table = 0; table < m.config.rope_tables; ++table) {
     const std::span<const std::uint64_t> turns = m.rope_turns.subspan(table * half, half);
     for (std::size_t i = 0; i < n; ++i) {
       const std::size_t at = table * b.table_stride + i * half;
       rope_phases(turns, cache.position + i, b.cosines.subspan(at, half), b.sines.subspan(at, half));
       if (has_frozen_sinks) {
-        rope_phases(turns, cache.occupancy.cache_position(i), b.sink_cosines.subspan(at, half),
+        rope_phases(turns, start + cache.occupancy.cache_position(i), b.sink_cosines.subspan(at, half),
                     b.sink_sines.subspan(at, half));
       }
     }

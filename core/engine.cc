@@ -135,9 +135,12 @@ Result<Engine> Engine::start_in(const ModelFile& model, const EngineOptions& opt
   EngineState& s = *engine.state_;
 
   std::span<const std::byte> weights = model.weights();
+  std::span<const std::byte> tokenizer_tables = model.tokenizer_section();
   if (options.in_ram) {
-    std::memcpy(arena[plan.weights].data(), weights.data(), weights.size());
+    std::ranges::copy(weights, arena[plan.weights].begin());
+    std::ranges::copy(tokenizer_tables, arena[plan.tokenizer_tables].begin());
     weights = arena[plan.weights];
+    tokenizer_tables = arena[plan.tokenizer_tables];
   }
   s.weights = bind_weights(model, weights, arena[plan.layers]);
   s.buffers = cut_chunk(arena, plan.chunk, model.config(), plan.options.threads);
@@ -155,8 +158,8 @@ Result<Engine> Engine::start_in(const ModelFile& model, const EngineOptions& opt
     const std::size_t lookup = arena[plan.lookup].size() / s.sessions.size();
     session.lookup_ = PromptLookup(arena[plan.lookup].subspan(i * lookup, lookup));
   }
-  if (!model.tokenizer_section().empty()) {
-    RILL_ASSIGN(s.tokenizer, Tokenizer::load(model.tokenizer_section(), s.tokenizer_heap));
+  if (!tokenizer_tables.empty()) {
+    RILL_ASSIGN(s.tokenizer, Tokenizer::load(tokenizer_tables, s.tokenizer_heap));
   }
   if (plan.options.keeps_state) {
     clear_scales(s);

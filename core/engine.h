@@ -35,7 +35,7 @@ struct EngineOptions {
   std::uint32_t chunk = 0;    ///< most tokens of one forward call; 0: the largest of 64, 32, ... 1 within the budget
   std::uint32_t threads = 0;  ///< the caller included; 0: physical cores, at most 8
   const kernels::KernelSet* kernels = nullptr;  ///< nullptr: the best that this CPU runs
-  bool in_ram = false;                          ///< copy the weights into the arena instead of using the mapped file
+  bool in_ram = false;  ///< copy weights and tokenizer into the arena; the mapped file is not touched after start()
   std::uint32_t sessions = 1;
   std::uint32_t logits_rows = 1;   ///< rows of logits that evaluate() makes at a time
   std::uint32_t draft = 0;         ///< most tokens that Session::advance() guesses at a time; 0: none
@@ -52,7 +52,7 @@ struct EnginePlan {
   EngineOptions options;  ///< chunk, threads and kernels filled in
 
   // Where each part of the engine finds its bytes.
-  Item<std::byte> weights, state, sessions, stacks, tokenizer_heap, state_snapshot, state_note;
+  Item<std::byte> weights, tokenizer_tables, state, sessions, stacks, tokenizer_heap, state_snapshot, state_note;
   Item<Layer> layers;
   Item<Token> pending, history, lookup;
   CacheItems cache;

@@ -72,6 +72,7 @@ Result<EnginePlan> plan_with_chunk(const ModelOutline& model, const EngineOption
 
   if (options.in_ram) {
     p.weights = plan.add<std::byte>("weights", Size(model.weights_bytes), kLife);
+    p.tokenizer_tables = plan.add<std::byte>("tokenizer tables", Size(model.tokenizer_section.size()), kLife);
   } else {
     plan.add_mapped("model file", Size(model.file_bytes));
   }

@@ -97,7 +97,9 @@ class SentencePieceTokenizer final : public Tokenizer {
   std::string_view kind() const override { return "sentencepiece"; }
 
   Status load(std::size_t text_bytes) {
-    const std::size_t bytes = kEncodeSpare + static_cast<std::size_t>(section().header().encode_bytes) * text_bytes;
+    const Size need = Size(kEncodeSpare) + Size(section().header().encode_bytes) * Size(text_bytes);
+    if (need.wrapped || need.value > PTRDIFF_MAX) throw std::bad_alloc();
+    const auto bytes = static_cast<std::size_t>(need.value);
     auto* const block = static_cast<std::byte*>(heap().allocate(bytes));
     if (block == nullptr) throw std::bad_alloc();
     encode_block_ = {block, bytes};

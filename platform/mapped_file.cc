@@ -12,6 +12,8 @@
 #include <cstring>
 #include <utility>
 
+#include "platform/cut_off_files.h"
+
 namespace rill {
 
 Result<MappedFile> MappedFile::open(std::string_view path, Prefault prefault) {
@@ -53,6 +55,7 @@ Result<MappedFile> MappedFile::open(std::string_view path, Prefault prefault) {
   void* address = ::mmap(nullptr, static_cast<std::size_t>(size), PROT_READ, flags, descriptor, 0);
   if (address == MAP_FAILED) return system_failure(where, "mapping the file");
   file.bytes_ = {static_cast<const std::byte*>(address), static_cast<std::size_t>(size)};
+  watch_mapping(file.bytes_, path);
   return file;
 }
 
@@ -65,7 +68,9 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 }
 
 MappedFile::~MappedFile() {
-  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  if (bytes_.empty()) return;
+  forget_mapping(bytes_);
+  ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
 void MappedFile::forget_pages() const {

@@ -15,11 +15,10 @@
 namespace rill {
 
 std::uint64_t resident_bytes() {
-  const int descriptor = ::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  static const int descriptor = ::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) return 0;
   std::array<char, 128> line{};
-  const ssize_t size = ::read(descriptor, line.data(), line.size());
-  ::close(descriptor);
+  const ssize_t size = ::pread(descriptor, line.data(), line.size(), 0);
   if (size <= 0) return 0;
   // "total resident shared ...", in pages.
   const char* end = line.data() + size;

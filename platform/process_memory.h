@@ -5,7 +5,8 @@
 
 namespace rill {
 
-/// Resident memory now, in bytes; 0 where the system does not say. Opens and reads a small file, allocates nothing.
+/// Resident memory now, in bytes; 0 where the system does not say. Reads a small file, which the first call opens and
+/// which stays open; allocates nothing.
 std::uint64_t resident_bytes();
 /// The most there ever was.
 std::uint64_t peak_resident_bytes();

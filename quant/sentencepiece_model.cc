@@ -7,7 +7,6 @@
 #include <memory>
 #include <new>
 
-#include "core/memory_plan.h"
 #include "core/sentencepiece_tokenizer.h"
 #include "platform/fixed_heap.h"
 
@@ -15,7 +14,12 @@ namespace rill::quant {
 namespace {
 
 constexpr std::string_view kSpace = "\xe2\x96\x81";  // U+2581, which SentencePiece writes for a space
-constexpr std::size_t kTrialHeapBytes = std::size_t{512} << 20U;
+
+/// Room to load and to try out a model: Llama-2's takes 14 times its bytes.
+std::size_t trial_heap_bytes(std::size_t proto_bytes) {
+  constexpr std::size_t kMost = std::size_t{512} << 20U;
+  return std::min(kMost, (std::size_t{32} << 20U) + 64 * std::min(proto_bytes, kMost / 64));
+}
 
 /// Texts that need the most heap for a byte: one long piece, many short ones, bytes that fall back, words.
 std::vector<std::string> trial_texts() {
@@ -58,8 +62,16 @@ std::string bytes_of_piece(const sentencepiece::SentencePieceProcessor& processo
 
 /// Loads and encodes on a heap of its own to see how much of it is taken.
 Status measure_heap(std::string_view proto, SentencePieceFacts& facts) {
-  RILL_ASSIGN(const PageBlock block, PageBlock::take(kTrialHeapBytes));
-  FixedHeap heap(block.bytes());
+  // Not cleared: what is not used of it is not taken from the system.
+  const std::size_t bytes = trial_heap_bytes(proto.size());
+  const std::unique_ptr<std::byte[]> block(new (std::nothrow) std::byte[bytes]);
+  if (block == nullptr) {
+    return failed({.where = text("SentencePiece model"),
+                   .what = text("the system does not grant ", bytes, " bytes to try it out"),
+                   .expected = {},
+                   .remedy = {}});
+  }
+  FixedHeap heap({block.get(), bytes});
   std::unique_ptr<sentencepiece::SentencePieceProcessor> processor;
   {
     const FixedHeap::Scope scope(heap);

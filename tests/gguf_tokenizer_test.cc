@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -11,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "platform/process_memory.h"
 #include "quant/sentencepiece_model.h"
 #include "tests/gguf_builder.h"
 
@@ -200,6 +202,23 @@ TEST(GgufTokenizer, SentencePieceTablesBecomeAProto) {
   // Field 3 (normalizer_spec) of two bytes, in which field 3 (add_dummy_prefix) is 0.
   EXPECT_EQ(u->sentencepiece_proto, t->sentencepiece_proto + std::string("\x1a\x02\x18\x00", 4));
   expect_refused(sentencepiece(3), "3 scores, expected 4");
+}
+
+// Found by fuzzing: a model of any size was tried out in 512 MB, all of them touched.
+TEST(SentencePieceModel, IsTriedOutInMemoryInProportionToItsBytes) {
+  std::vector<std::string> spellings = {"<unk>", "<s>", "</s>", "\xe2\x96\x81", "a", "b", "ab"};
+  std::vector<std::int32_t> types = {2, 3, 3, 1, 1, 1, 1};
+  for (int byte = 0; byte < 256; ++byte) {
+    char spelling[8] = {};
+    std::snprintf(spelling, sizeof spelling, "<0x%02X>", static_cast<unsigned>(byte));
+    spellings.emplace_back(spelling);
+    types.push_back(6);
+  }
+  const std::vector<std::string_view> tokens(spellings.begin(), spellings.end());
+  const std::uint64_t before = peak_resident_bytes();
+  const auto facts = examine_sentencepiece(build_sentencepiece_proto(tokens, {}, types));
+  ASSERT_TRUE(facts.ok()) << facts.status().message();
+  EXPECT_LT(peak_resident_bytes() - before, std::uint64_t{100} << 20U);
 }
 
 TEST(GgufTokenizer, LlamasTablesMakeTheModelThatLlamasTokenizerModelIs) {

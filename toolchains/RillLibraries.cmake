@@ -32,6 +32,13 @@ rill_find(PCRE2 RILL_PCRE2 pcre2.h pcre2-8)
 rill_find(utf8proc RILL_UTF8PROC utf8proc.h utf8proc)
 rill_find(libedit RILL_LIBEDIT editline/readline.h edit)
 
+# Linux only; elsewhere, and where it is switched off, `--sandbox` says that it is not there.
+include(CMakeDependentOption)
+cmake_dependent_option(RILL_SANDBOX "Build `--sandbox` (needs libseccomp)" ON "CMAKE_SYSTEM_NAME STREQUAL Linux" OFF)
+if(RILL_SANDBOX)
+  rill_find(libseccomp RILL_SECCOMP seccomp.h seccomp)
+endif()
+
 find_package(nlohmann_json QUIET)
 if(NOT nlohmann_json_FOUND)
   rill_missing(nlohmann-json)

@@ -1,6 +1,7 @@
 #pragma once
 // A small Llama with random weights, in memory: a source for tests that need no files.
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <numbers>

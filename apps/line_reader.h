@@ -1,0 +1,33 @@
+#pragma once
+// The protocol of pipes: a turn a line. Lines of a descriptor in one fixed buffer.
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace rill::apps {
+
+class LineReader {
+ public:
+  static constexpr std::size_t kLongestLine = std::size_t{256} * 1024;
+
+  /// @param descriptor  borrowed
+  /// @param longest     bytes of the longest line that is taken, its end included
+  explicit LineReader(int descriptor, std::size_t longest = kLongestLine) : descriptor_(descriptor), buffer_(longest) {}
+
+  enum class Outcome : std::uint8_t { kLine, kTooLong, kEnd };
+  /// The next line without its end (a newline, or the two characters of other systems); borrowed until the next call.
+  /// Of one that is too long nothing is kept. A last line needs no end. SIGTERM is an end, too.
+  Outcome next(std::string_view& line);
+
+  std::size_t longest() const { return buffer_.size(); }
+
+ private:
+  int descriptor_;
+  std::vector<char> buffer_;
+  std::size_t begin_ = 0;
+  std::size_t end_ = 0;
+};
+
+}  // namespace rill::apps

@@ -1,0 +1,16 @@
+#pragma once
+// What follows an import that was let in: the same as `rill quantize` does, and a stream through its result.
+
+#include "quant/source_model.h"
+
+namespace rill::fuzz {
+
+/// Quantizes a source, opens what was written and streams it. Passes over what would be larger than a megabyte.
+void quantize_and_stream(const quant::SourceModel& source);
+
+/// Writes a vocabulary as a model file has it, loads it again and puts some text through it and back.
+void tokenize_with(const quant::SourceTokenizer& tokenizer);
+/// The same for a section as it lies in a model file.
+void tokenize_with_section(std::span<const std::byte> section);
+
+}  // namespace rill::fuzz

@@ -1,0 +1,49 @@
+// What numbers on a command line become: those that a field cannot hold are its most, never what is left of them.
+
+#include "apps/model_options.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace rill::apps {
+namespace {
+
+ModelArguments parsed(const std::vector<std::string>& words) {
+  ModelArguments model;
+  CLI::App app;
+  add_model_arguments(app, model);
+  add_sampling_arguments(app, model);
+  std::vector<const char*> arguments = {"rill", "m.rill"};
+  for (const std::string& word : words) arguments.push_back(word.c_str());
+  app.parse(static_cast<int>(arguments.size()), arguments.data());
+  return model;
+}
+
+TEST(ModelOptions, ATopKBeyond32BitsIsNoLimitAndNotOne) {
+  const ModelConfig config;
+  EXPECT_EQ(sampling_options(parsed({"--top-k", "4294967297"}), config).top_k, UINT32_MAX);
+  EXPECT_EQ(sampling_options(parsed({"--top-k", "40"}), config).top_k, 40U);
+}
+
+TEST(ModelOptions, AWindowBeyond32BitsIsRefusedAndNotCut) {
+  const ModelConfig config = {
+      .hidden = 32, .layers = 1, .heads = 1, .kv_heads = 1, .head_size = 32, .mlp_width = 32, .vocabulary = 32};
+  const auto options = engine_options(parsed({"--window", "4294967298"}), config, {});
+  ASSERT_TRUE(options.ok());
+  const auto outline = outline_of(config);
+  ASSERT_TRUE(outline.ok());
+  EXPECT_EQ(plan_engine(*outline, *options).status().code(), Code::kUsage);
+}
+
+TEST(ModelOptions, SizesThatWrapAreRefused) {
+  EXPECT_EQ(*parse_size("64MiB"), 64U << 20U);
+  for (const char* size : {"18446744073709551615K", "17179869184GiB", "18446744073709551616", "-1", "0", "1T", ""}) {
+    EXPECT_EQ(parse_size(size).status().code(), Code::kUsage) << size;
+  }
+}
+
+}  // namespace
+}  // namespace rill::apps

@@ -1,0 +1,338 @@
+#!/usr/bin/env python3
+"""What `rill` does when something around it goes wrong: the program itself, started as a process, on a small model.
+Standard library only. tests/state_kill.py does the same for what is kept on the disk.
+
+  tests/process_faults.py --rill build/release/rill --checkpoint stories260K.bin --tokenizer tok512.model [CASE...]
+
+Without a CASE all of them; each is a function below whose docstring says what is promised.
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+SKIPPED = 77  # what ctest takes for "skipped"
+
+
+class Failure(Exception):
+    pass
+
+
+class Setting:
+    def __init__(self, arguments, folder):
+        self.rill = arguments.rill
+        self.folder = folder
+        self.model = os.path.join(folder, "model.rill")
+        subprocess.run([self.rill, "quantize", arguments.checkpoint, "--tokenizer", arguments.tokenizer, "--chat-form",
+                        "llama2", "--group", "64", "-o", self.model], check=True, stdout=subprocess.DEVNULL)
+        self.options = ["--window", "60", "--temp", "0"]
+
+    def start(self, command, *more, model=None, **pipes):
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **pipes}
+        defaults = [] if command == "soak" or "-n" in more else ["-n", "24"]
+        if "--threads" not in more:
+            defaults += ["--threads", "2"]
+        return subprocess.Popen([self.rill, command, model or self.model, *self.options, *defaults, *more], text=True,
+                                **pipes)
+
+
+def turn(process, line):
+    """One turn of `rill chat --json`. @returns its reply; None at the end"""
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+    answer = process.stdout.readline()
+    return json.loads(answer)["reply"] if answer.endswith("\n") else None
+
+
+def end(process):
+    """@returns exit code and standard error"""
+    _, errors = process.communicate(timeout=60)
+    return process.returncode, errors
+
+
+def sentences(errors):
+    """What was said on standard error, without the program's name."""
+    return [line.removeprefix("rill: ") for line in errors.splitlines()]
+
+
+def expect(condition, what):
+    if not condition:
+        raise Failure(what)
+
+
+def model_cut_off(setting):
+    """A mapped model that is cut off while it runs: a sentence and exit 1. With --in-ram: the replies as ever. A SIGBUS
+    that somebody sends ends the process as it always did."""
+    lines = ["Tell me about a cat.", "And about a dog?", "Why?"]
+    with setting.start("chat", "--json") as whole:
+        expected = [turn(whole, line) for line in lines]
+        expect(end(whole)[0] == 0 and None not in expected, "the run with a whole model failed")
+    for in_ram in (False, True):
+        copy = os.path.join(setting.folder, "cut.rill")
+        shutil.copy(setting.model, copy)
+        with setting.start("chat", "--json", *(["--in-ram"] if in_ram else []), model=copy) as process:
+            expect(turn(process, lines[0]) == expected[0], "another first reply")
+            os.truncate(copy, 4096)
+            replies = [turn(process, line) for line in lines[1:]] if in_ram else [turn(process, lines[1])]
+            code, errors = end(process)
+        if in_ram:
+            expect(replies == expected[1:] and code == 0, f"--in-ram: exit {code}, {replies}: {errors}")
+        else:
+            expect(code == 1 and sentences(errors)[-1].startswith(f"{copy}: the file was cut off"),
+                   f"exit {code}: {errors}")
+    with setting.start("chat", "--json") as process:
+        turn(process, lines[0])
+        process.send_signal(signal.SIGBUS)
+        code, errors = end(process)
+        expect(code == -signal.SIGBUS, f"a SIGBUS that was sent: exit {code}: {errors}")
+
+
+def sandbox(setting):
+    """chat --sandbox: the same replies, saved and gone on with as ever, every thread filtered; generate --sandbox: the
+    same text; a chat on a terminal answers and ends."""
+    lines = ["Tell me about a cat.", "And about a dog?", "Why?", "The end."]
+    with setting.start("chat", "--json") as free:
+        expected = [turn(free, line) for line in lines]
+        end(free)
+    state = os.path.join(setting.folder, "sandbox.state")
+    replies = []
+    for run in range(2):
+        with setting.start("chat", "--json", "--sandbox", "--state", state, "--state-every", "5") as process:
+            first = process.stdout.readline()
+            if not first:
+                code, errors = end(process)
+                expect("this system does not allow it" in errors or "this build has none" in errors,
+                       f"exit {code}: {errors}")
+                print("no sandbox on this system: left out")
+                return
+            expect(json.loads(first)["restored"] == (run == 1), f"run {run}: {first}")
+            replies += [turn(process, line) for line in lines[2 * run:2 * run + 2]]
+            tasks = f"/proc/{process.pid}/task"
+            for task in os.listdir(tasks):
+                with open(f"{tasks}/{task}/status") as status:
+                    expect("Seccomp:\t2\n" in status.read(), f"thread {task} is not filtered")
+            expect(len(os.listdir(tasks)) == 3, "the caller, a worker and the keeper")
+            code, errors = end(process)
+            expect(code == 0, f"run {run}: exit {code}: {errors}")
+    expect(replies == expected, f"{replies}, expected {expected}")
+
+    texts = [subprocess.run([setting.rill, "generate", setting.model, "-p", "Once upon a time", "-n", "24",
+                             "--threads", "2", *setting.options, *more],
+                            capture_output=True, text=True) for more in ([], ["--sandbox"])]
+    expect(texts[0].stdout == texts[1].stdout != "" and texts[1].returncode == 0, f"generate: {texts[1]}")
+    chat_on_a_terminal(setting, "--sandbox")
+
+
+def chat_on_a_terminal(setting, *more):
+    """Types a turn, a command and the end into a pseudo-terminal."""
+    master, slave = os.openpty()
+    with setting.start("chat", *more, stdin=slave, stdout=slave, stderr=slave) as process:
+        os.close(slave)
+        screen = b""
+        for typed, until in ((b"", b"> "), (b"Tell me about a cat.\r", b"> "), (b"/stats\r", b"resident"),
+                             (b"/quit\r", b"")):
+            os.write(master, typed)
+            seen = b""
+            while until and until not in seen.replace(typed.strip(), b"", 1):
+                try:
+                    seen += os.read(master, 4096)
+                except OSError:
+                    break
+            screen += seen
+        code = process.wait(timeout=30)
+        os.close(master)
+    expect(code == 0, f"on a terminal: exit {code}: {screen[-500:]}")
+    expect(b"tokens since the conversation began" in screen, f"on a terminal: {screen[-500:]}")
+
+
+def soak(setting):
+    """A short soak with every fault passes its own verdict, in a sandbox and under a limit of its address space; a
+    bound that no token keeps is exit 1; SIGTERM ends it early, with its report."""
+    def lower():
+        resource.setrlimit(resource.RLIMIT_AS, (256 << 20, 256 << 20))
+    command = [setting.rill, "soak", setting.model, "--window", "60", "--faults", "--json"]
+    # Few tokens with two threads: on a machine that is busy otherwise they wait for one another's turn at every step.
+    for tokens, more in ((30000, ["--threads", "1"]), (8000, ["--threads", "2", "--in-ram"]),
+                         (30000, ["--threads", "1", "--sandbox"])):
+        said = subprocess.run([*command, "--tokens", str(tokens), "--report-every", "0.1", *more], capture_output=True,
+                              text=True, preexec_fn=lower)
+        if "--sandbox" in more and "--sandbox" in said.stderr:
+            continue  # this system has none
+        expect(said.returncode == 0, f"{more}: exit {said.returncode}: {said.stdout} {said.stderr}")
+        report = json.loads(said.stdout)
+        expect(report["passed"] and report["tokens"] == tokens and report["allocations_after_start"] == 0, said.stdout)
+        expect(report["rss_most_bytes"] == report["rss_start_bytes"] and sum(report["faults"].values()) > 0, said.stdout)
+        expect(said.stderr.splitlines()[-1].startswith("soak: "), f"a line now and then: {said.stderr}")
+    said = subprocess.run([*command, "--threads", "1", "--tokens", "1000", "--longest-token", "1e-9"], capture_output=True, text=True)
+    expect(said.returncode == 1 and "(--longest-token)" in said.stderr, f"exit {said.returncode}: {said.stderr}")
+    with setting.start("soak", "--hours", "1", "--json", "--report-every", "0.1") as process:
+        while not process.stderr.readline().startswith("soak: "):
+            pass
+        process.terminate()
+        output, errors = process.communicate(timeout=10)
+        expect(process.returncode == 0 and json.loads(output)["tokens"] > 0, f"exit {process.returncode}: {errors}")
+
+
+def rss_bytes(process):
+    with open(f"/proc/{process.pid}/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def cpu_seconds(process):
+    with open(f"/proc/{process.pid}/stat") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def wait_until(condition, what, seconds=30):
+    end_of_patience = time.monotonic() + seconds
+    while not condition():
+        expect(time.monotonic() < end_of_patience, what)
+        time.sleep(0.02)
+
+
+def reader_that_stops(setting):
+    """A consumer that does not read: the reply waits in the pipe, no memory grows and no CPU is burnt; when it reads
+    again, the reply goes on."""
+    with setting.start("chat", "-n", "30000", "--threads", "1") as process:
+        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+        process.stdin.write("Tell me a story that never ends.\n")
+        process.stdin.flush()
+
+        def is_blocked():
+            before = cpu_seconds(process)
+            time.sleep(0.3)
+            return cpu_seconds(process) == before
+        wait_until(is_blocked, "the reply never waited for its reader")
+        blocked = rss_bytes(process)
+        time.sleep(1)
+        expect(rss_bytes(process) <= blocked and cpu_seconds(process) < 30, f"grew from {blocked}, {rss_bytes(process)}")
+        process.stdin.close()
+        read = process.stdout.read(200000)
+        expect(len(read) > 10000, f"only {len(read)} characters came when it was read again")
+        expect(rss_bytes(process) <= blocked + 16 * 4096 if process.poll() is None else True, "memory grew with reading")
+        process.kill()
+        process.wait()
+
+
+def reader_that_goes(setting):
+    """A reader that closes its end (SIGPIPE): a sentence and exit 1, as for any output that cannot be written, and no
+    signal. A full disk behind standard output is the same."""
+    for more in ([], ["--json"]):
+        with setting.start("chat", *more) as process:
+            process.stdout.close()
+            process.stdout = None
+            try:
+                process.stdin.write("Tell me about a cat.\n" * 20)
+                process.stdin.close()
+            except BrokenPipeError:
+                pass
+            process.stdin = None
+            code, errors = end(process)
+            expect(code == 1 and "standard output: writing the reply failed: Broken pipe" in errors,
+                   f"exit {code}: {errors}")
+    if os.path.exists("/dev/full"):
+        with open("/dev/full", "w") as full, setting.start("chat", "-p", "Hello", stdout=full) as process:
+            code, errors = end(process)
+            expect(code == 1 and "No space left on device" in errors, f"/dev/full: exit {code}: {errors}")
+
+
+def terminated(setting):
+    """SIGTERM in the middle of a reply: the token at hand is finished, the turn is saved, exit 0 within a second, and
+    the next run goes on from there. Likewise while nobody reads and the pipe is full, and while it waits for input."""
+    state = os.path.join(setting.folder, "terminated.state")
+    for moment in ("reply", "input", "unread"):
+        if os.path.exists(state):
+            os.remove(state)
+        with setting.start("chat", "-n", "1000000", "--state", state) as process:
+            fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+            reading = threading.Thread(target=process.stdout.read)
+            if moment != "input":
+                process.stdin.write("Tell me a story that never ends.\n")
+                process.stdin.flush()
+            if moment != "unread":
+                reading.start()
+            time.sleep(0.7)
+            begin = time.monotonic()
+            process.terminate()
+            code = process.wait(timeout=20)
+            seconds = time.monotonic() - begin
+            if moment != "unread":
+                reading.join()
+            errors = process.stderr.read()
+            expect(code == 0 and seconds < 1, f"{moment}: exit {code} after {seconds:.2f} s: {errors}")
+        with setting.start("chat", "--json", "--state", state) as process:
+            first = json.loads(process.stdout.readline())
+            expect(first["restored"] and first["turns"] == (0 if moment == "input" else 1), f"{moment}: {first}")
+            expect(end(process)[0] == 0, "the next run")
+
+
+def stopped_and_continued(setting):
+    """SIGSTOP and SIGCONT, at random and of the whole process (a thread alone cannot be stopped from outside): the
+    same reply as ever. A worker that gets next to no CPU: the same, only later."""
+    lines = ["Tell me about a cat.", "And about a dog?"]
+    with setting.start("chat", "--json") as free:
+        expected = [turn(free, line) for line in lines]
+        end(free)
+    rounds = random.Random(1)
+    with setting.start("chat", "--json", "--threads", "3") as process:
+        replies = []
+
+        def disturb():
+            for _ in range(40):
+                process.send_signal(signal.SIGSTOP)
+                time.sleep(rounds.uniform(0, 0.01))
+                process.send_signal(signal.SIGCONT)
+                time.sleep(rounds.uniform(0, 0.005))
+        disturbing = threading.Thread(target=disturb)
+        disturbing.start()
+        replies = [turn(process, line) for line in lines]
+        disturbing.join()
+        expect(end(process)[0] == 0 and replies == expected, f"stopped: {replies}, expected {expected}")
+    with setting.start("chat", "--json", "--threads", "3") as process:
+        workers = [int(task) for task in os.listdir(f"/proc/{process.pid}/task") if int(task) != process.pid]
+        for worker in workers:  # all workers on one CPU, as idle work
+            os.sched_setaffinity(worker, {min(os.sched_getaffinity(0))})
+            os.sched_setscheduler(worker, os.SCHED_IDLE, os.sched_param(0))
+        replies = [turn(process, line) for line in lines]
+        expect(end(process)[0] == 0 and replies == expected, f"descheduled: {replies}, expected {expected}")
+
+
+CASES = [model_cut_off, sandbox, soak, reader_that_stops, reader_that_goes, terminated, stopped_and_continued]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rill", required=True)
+    parser.add_argument("--checkpoint", required=True, help="stories260K.bin, a model that is fast")
+    parser.add_argument("--tokenizer", required=True, help="tok512.model")
+    parser.add_argument("cases", nargs="*", metavar="CASE")
+    arguments = parser.parse_args()
+    if not os.path.exists(arguments.checkpoint):
+        print(f"needs {arguments.checkpoint}, which is not here")
+        return SKIPPED
+    cases = {case.__name__: case for case in CASES}
+    with tempfile.TemporaryDirectory(prefix="rill-faults-") as folder:
+        setting = Setting(arguments, folder)
+        for name in arguments.cases or cases:
+            try:
+                cases[name](setting)
+            except Failure as failure:
+                print(f"FAILED {name}: {failure}", file=sys.stderr)
+                return 1
+            print(f"{name}: as promised", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+// What is left to a process that has entered its sandbox. Each case is a child process that tries one thing.
+
+#include "platform/sandbox.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <thread>
+
+#include "tests/support/safetensors_builder.h"
+#include "tests/support/scratch_directory.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define RILL_SKIP_UNDER_SANITIZERS GTEST_SKIP() << "sanitizers make system calls of their own"
+#else
+#define RILL_SKIP_UNDER_SANITIZERS static_cast<void>(0)
+#endif
+
+namespace rill {
+namespace {
+
+constexpr int kCannot = 77;  // the child's word that there is no sandbox here
+constexpr int kDone = 42;
+
+/// Runs work() in a child after `enter`, and returns what waitpid() says of it.
+int in_child(const std::function<Status()>& enter, const std::function<void()>& work) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (!enter().ok()) ::_exit(kCannot);
+    work();
+    ::_exit(kDone);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return status;
+}
+
+int in_sandbox(const std::function<void()>& work, const SandboxNeeds& needs = {}) {
+  return in_child([&] { return enter_sandbox(needs); }, work);
+}
+
+bool is_done(int status) { return WIFEXITED(status) && WEXITSTATUS(status) == kDone; }
+bool is_killed(int status) { return WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS; }
+
+/// Skips where the kernel (a container's, say) lets nobody filter system calls.
+#define RILL_NEED_SANDBOX                                                                                           \
+  RILL_SKIP_UNDER_SANITIZERS;                                                                                       \
+  {                                                                                                                 \
+    const int status = in_sandbox([] {});                                                                           \
+    if (WIFEXITED(status) && WEXITSTATUS(status) == kCannot) GTEST_SKIP() << "this system or build has no sandbox"; \
+    ASSERT_TRUE(is_done(status)) << status;                                                                         \
+  }
+
+TEST(Sandbox, KillsWhoeverOpensMakesOrStartsAnything) {
+  RILL_NEED_SANDBOX;
+  const ScratchDirectory scratch;
+  const std::string path = scratch.file("new");
+  const struct {
+    const char* what;
+    std::function<void()> work;
+  } forbidden[] = {
+      {"open a file to read", [] { static_cast<void>(::open("/etc/passwd", O_RDONLY)); }},
+      {"make a file", [&] { static_cast<void>(::open(path.c_str(), O_CREAT | O_WRONLY, 0600)); }},
+      {"remove a file", [&] { static_cast<void>(::unlink(path.c_str())); }},
+      {"make a socket", [] { static_cast<void>(::socket(AF_INET, SOCK_STREAM, 0)); }},
+      {"make a Unix socket", [] { static_cast<void>(::socket(AF_UNIX, SOCK_STREAM, 0)); }},
+      {"start a program", [] { static_cast<void>(::execl("/bin/true", "true", nullptr)); }},
+      {"start a process", [] { static_cast<void>(::fork()); }},
+      {"look into another process", [] { static_cast<void>(::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr)); }},
+      {"send another process a signal", [] { static_cast<void>(::kill(::getppid(), SIGTERM)); }},
+      {"take memory",
+       [] { static_cast<void>(::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)); }},
+      {"change what memory is for", [] { static_cast<void>(::mprotect(nullptr, 4096, PROT_READ)); }},
+      {"type into the terminal",
+       [] {
+         char c = 'x';
+         static_cast<void>(::ioctl(0, TIOCSTI, &c));
+       }},
+  };
+  for (const auto& [what, work] : forbidden) EXPECT_TRUE(is_killed(in_sandbox(work))) << what;
+  EXPECT_FALSE(std::ifstream(path).good());
+}
+
+TEST(Sandbox, LeavesWhatACommandNeedsAndNoMore) {
+  RILL_NEED_SANDBOX;
+  const auto take = [] {
+    if (::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED) ::_exit(1);
+  };
+  const auto take_code = [] {
+    static_cast<void>(::mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  };
+  EXPECT_TRUE(is_done(in_sandbox(take, {.memory = true})));
+  EXPECT_TRUE(is_killed(in_sandbox(take_code, {.memory = true})));
+  EXPECT_TRUE(is_killed(in_sandbox(
+      [] {
+        char c = 'x';
+        static_cast<void>(::ioctl(0, TIOCSTI, &c));
+      },
+      {.terminal = true})));
+}
+
+TEST(Sandbox, LeavesOpenFilesClocksAndTheEnd) {
+  RILL_NEED_SANDBOX;
+  const ScratchDirectory scratch;
+  write_file(scratch.file("state"), "before");
+  const int file = ::open(scratch.file("state").c_str(), O_RDWR);
+  ASSERT_GE(file, 0);
+  const int status = in_sandbox([&] {
+    if (::pwrite(file, "after!", 6, 0) != 6 || ::fdatasync(file) != 0) ::_exit(1);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (std::chrono::steady_clock::now().time_since_epoch().count() == 0) ::_exit(2);
+  });
+  EXPECT_TRUE(is_done(status)) << status;
+  ::close(file);
+  std::string content;
+  std::getline(std::ifstream(scratch.file("state")), content);
+  EXPECT_EQ(content, "after!");
+}
+
+TEST(Sandbox, HoldsForThreadsThatWereThereBefore) {
+  RILL_NEED_SANDBOX;
+  std::atomic<bool> is_in{false};
+  const auto enter_with_a_thread = [&] {
+    std::thread([&] {
+      is_in.wait(false);
+      static_cast<void>(::open("/etc/passwd", O_RDONLY));
+    }).detach();
+    return enter_sandbox({});
+  };
+  const int status = in_child(enter_with_a_thread, [&] {
+    is_in = true;
+    is_in.notify_all();
+    std::this_thread::sleep_for(std::chrono::seconds(10));
+  });
+  EXPECT_TRUE(is_killed(status)) << status;
+}
+
+TEST(Sandbox, BeforeItIsClosedWritesOnlyInTheStatesFolder) {
+  RILL_NEED_SANDBOX;
+  const ScratchDirectory allowed;
+  const ScratchDirectory elsewhere;
+  const auto enter = [&] { return forbid_writing_outside(allowed.path()); };
+  const int status = in_child(enter, [&] {
+    if (::open(allowed.file("state").c_str(), O_CREAT | O_RDWR, 0600) < 0) ::_exit(1);
+    if (::open("/etc/passwd", O_RDONLY) < 0) ::_exit(2);
+    if (::open(elsewhere.file("new").c_str(), O_CREAT | O_WRONLY, 0600) >= 0) ::_exit(3);
+    if (::unlink(allowed.file("state").c_str()) == 0) ::_exit(4);
+  });
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 3) GTEST_SKIP() << "this kernel has no Landlock";
+  EXPECT_TRUE(is_done(status)) << status;
+}
+
+}  // namespace
+}  // namespace rill
