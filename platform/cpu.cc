@@ -8,6 +8,8 @@
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
+#elif defined(__aarch64__) || defined(__arm__)
+#include <sys/auxv.h>
 #endif
 
 namespace rill {
@@ -56,6 +58,24 @@ CpuFeatures detect_cpu() {
   if (avx512) found = found | cpu_feature::kAvx512;
   if (avx512 && bit(leaf7.ecx, 11)) found = found | cpu_feature::kAvx512Vnni;
   return found;
+}
+#elif defined(__aarch64__)
+CpuFeatures detect_cpu() {
+  // What the kernel tells every program, numbered by Linux's arch/arm64/include/uapi/asm/hwcap.h.
+  const unsigned long capabilities = ::getauxval(AT_HWCAP);
+  const unsigned long more = ::getauxval(AT_HWCAP2);
+  CpuFeatures found = cpu_feature::kNone;
+  if ((capabilities >> 1U & 1U) != 0) found = found | cpu_feature::kNeon;      // HWCAP_ASIMD
+  if ((capabilities >> 20U & 1U) != 0) found = found | cpu_feature::kDotprod;  // HWCAP_ASIMDDP
+  if ((more >> 13U & 1U) != 0) found = found | cpu_feature::kI8mm;             // HWCAP2_I8MM
+  return found;
+}
+#elif defined(__arm__)
+CpuFeatures detect_cpu() {
+  const unsigned long capabilities = ::getauxval(AT_HWCAP);  // numbered by Linux's arch/arm/include/uapi/asm/hwcap.h
+  const bool neon = (capabilities >> 12U & 1U) != 0;         // HWCAP_NEON
+  const bool vfpv4 = (capabilities >> 16U & 1U) != 0;        // HWCAP_VFPv4
+  return neon && vfpv4 ? cpu_feature::kNeon : cpu_feature::kNone;
 }
 #else
 CpuFeatures detect_cpu() { return cpu_feature::kNone; }

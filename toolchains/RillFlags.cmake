@@ -15,6 +15,22 @@ endif()
 option(RILL_WARNINGS_AS_ERRORS "Treat compiler warnings as errors" ON)
 set(RILL_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize= takes them: address,undefined or thread")
 
+option(RILL_STATIC "Programs that need no library of the system they run on, for boards" OFF)
+if(RILL_STATIC)
+  set(CMAKE_FIND_LIBRARY_SUFFIXES .a)
+  if(RILL_STATIC_PIE)  # the toolchain file knows whether the C library can start such a program
+    set(CMAKE_CXX_LINK_OPTIONS_PIE -fPIE -static-pie)
+  else()
+    set(CMAKE_POSITION_INDEPENDENT_CODE OFF)
+    set(CMAKE_CXX_LINK_OPTIONS_NO_PIE -no-pie -static)
+  endif()
+  # What no program calls is left out of it; it is most of the libraries.
+  add_compile_options(-ffunction-sections -fdata-sections)
+  # Command lines and JSON are most of the code and none of the time: small. The runtime's flags stay as they are.
+  set(RILL_SMALL -Os)
+  add_link_options(-Wl,--gc-sections $<$<CONFIG:Release>:-s>)
+endif()
+
 add_library(rill_flags INTERFACE)
 target_include_directories(rill_flags INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(rill_flags INTERFACE

@@ -31,6 +31,13 @@ rill_find(SentencePiece RILL_SENTENCEPIECE sentencepiece_processor.h sentencepie
 rill_find(PCRE2 RILL_PCRE2 pcre2.h pcre2-8)
 rill_find(utf8proc RILL_UTF8PROC utf8proc.h utf8proc)
 rill_find(libedit RILL_LIBEDIT editline/readline.h edit)
+if(RILL_STATIC)  # a shared library names what it needs itself
+  foreach(needed tinfo bsd md)
+    find_library(RILL_${needed}_LIBRARY ${needed} REQUIRED)
+    mark_as_advanced(RILL_${needed}_LIBRARY)
+    list(APPEND RILL_LIBEDIT_LIBRARY ${RILL_${needed}_LIBRARY})
+  endforeach()
+endif()
 
 # Linux only; elsewhere, and where it is switched off, `--sandbox` says that it is not there.
 include(CMakeDependentOption)
@@ -54,8 +61,10 @@ if(RILL_BUILD_TESTS)
   if(NOT GTest_FOUND)
     rill_missing(GoogleTest)
   endif()
-  find_package(benchmark QUIET)
-  if(NOT benchmark_FOUND)
-    rill_missing("Google Benchmark")
+  if(NOT CMAKE_CROSSCOMPILING)  # times that an emulator takes say nothing
+    find_package(benchmark QUIET)
+    if(NOT benchmark_FOUND)
+      rill_missing("Google Benchmark")
+    endif()
   endif()
 endif()

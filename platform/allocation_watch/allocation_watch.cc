@@ -38,7 +38,23 @@ std::uint64_t allocations_so_far() {
 
 #else
 
-// glibc's own entry points, under the names that it keeps for replacements like these.
+// glibc's own entry points, under the names that it keeps for replacements like these. In a program that glibc is
+// linked into, its malloc comes with them and cannot be replaced: there the linker sends calls of malloc to
+// __wrap_malloc.
+#ifdef RILL_STATIC
+#define malloc __wrap_malloc
+#define calloc __wrap_calloc
+#define realloc __wrap_realloc
+#define memalign __wrap_memalign
+#define aligned_alloc __wrap_aligned_alloc
+#define posix_memalign __wrap_posix_memalign
+#if __SIZEOF_POINTER__ == 4  // with 64-bit offsets, mmap is another name for mmap64
+#define mmap __wrap_mmap64
+#else
+#define mmap __wrap_mmap
+#endif
+#endif
+
 extern "C" {
 void* __libc_malloc(size_t size);
 void* __libc_calloc(size_t count, size_t size);

@@ -32,9 +32,9 @@ inline Lanes exp_lanes(Lanes x) {
   return multiply(p, power_of_two(k));
 }
 
-/// Bytes by which whoever reads memory once, in order, runs ahead of itself: enough of them under way to cover the latency
-/// of main memory, which the processor's own prefetching does not, as it stops at the end of every page. Measured with
-/// AVX-512: at 2 to 4 KiB a matrix is read at 93 to 98% of a plain read's speed, without it at 67 to 77%.
+/// Bytes by which whoever reads memory once, in order, runs ahead of itself: enough of them under way to cover the
+/// latency of main memory, which the processor's own prefetching does not, as it stops at the end of every page.
+/// Measured with AVX-512: at 2 to 4 KiB a matrix is read at 93 to 98% of a plain read's speed, without it at 67 to 77%.
 constexpr std::size_t kReadAhead = 3072;
 
 /// Calls step(offset, lanes in use) for every 16 floats of n.
@@ -115,7 +115,8 @@ inline void layer_normalize(const float* x, const float* gain, const float* bias
   });
 }
 
-// Below this a run counts as zero: its scale's inverse would overflow, and nothing downstream could tell the difference.
+// Below this a run counts as zero: its scale's inverse would overflow, and nothing downstream could tell the
+// difference.
 constexpr float kLeastMagnitude = 1e-30F;
 
 inline float largest_magnitude(const float* x, std::size_t n) {

@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""Predicts how many multiply-adds of bytes ARM cores do in a cycle, from the compiled inner loops alone.
+
+Compiles each ARM kernel set's file as CMake does, finds its innermost loops of multiply-adds in the assembly, and asks
+llvm-mca, LLVM's model of the core's pipelines, how many cycles an iteration takes once it runs level, with every load in
+the first-level cache. Predicted, not measured: no board is involved, and nothing outside the loop is counted.
+
+  tests/arm_speed.py           the table of README, as Markdown
+  tests/arm_speed.py --loops   the assembly of every loop that is in it
+
+Needs the packages of the groups cross-aarch64, cross-armv7 and predict (toolchains/install-packages.sh).
+"""
+
+import argparse
+import collections
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+KERNELS = ROOT / "platform" / "kernels"
+# Multiply-adds of bytes in one instruction; what is not here does none.
+PRODUCTS = {"smull": 8, "smull2": 8, "smlal": 8, "smlal2": 8, "sdot": 16, "smmla": 32, "vmull.s8": 8, "vmlal.s8": 8}
+# The board's core, and the model that LLVM has for it: its own, or that of the core it descends from.
+CORES_64 = [
+    ("Cortex-A53", "cortex-a53", {"neon"}),
+    ("Cortex-A55", "cortex-a55", {"neon", "neon_dotprod"}),
+    ("Cortex-A72", "cortex-a72", {"neon"}),
+    ("Cortex-A76 (Neoverse N1)", "neoverse-n1", {"neon", "neon_dotprod"}),
+    ("Cortex-A510", "cortex-a510", {"neon_dotprod", "neon_i8mm"}),
+    ("Cortex-A710 (Neoverse N2)", "neoverse-n2", {"neon_dotprod", "neon_i8mm"}),
+    ("Cortex-X3 (Neoverse V2)", "neoverse-v2", {"neon_dotprod", "neon_i8mm"}),
+]
+CORES_32 = [("Cortex-A57 in 32-bit mode", "cortex-a57", {"armv7_neon"})]
+Loop = collections.namedtuple("Loop", "kernel label lines products")
+
+
+def run(command, **options):
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout
+    except FileNotFoundError:
+        sys.exit(f"{command[0]} is not installed: toolchains/install-packages.sh cross-aarch64 cross-armv7 predict installs it")
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"{' '.join(map(str, command))} failed: {error.stderr.strip()[-600:]}")
+
+
+def kernel_sets():
+    """The flags of every ARM set, from the lines rill_kernels(...) of CMake."""
+    text = (ROOT / "platform" / "CMakeLists.txt").read_text()
+    for name, processor, flags in re.findall(r"^rill_kernels\((\w+) \"?([^\s\"]+)\"? ?(.*)\)$", text, re.MULTILINE):
+        if processor.startswith(("aarch64", "armv7")):
+            yield name, processor.startswith("aarch64"), flags.split()
+
+
+def assembly(name, is_64_bit, flags):
+    compiler = "aarch64-linux-gnu-g++" if is_64_bit else "arm-linux-gnueabihf-g++"
+    flags = flags if is_64_bit else [*flags, "-mthumb"]
+    return run([compiler, "-std=c++20", "-O3", "-DNDEBUG", "-ffp-contract=off", f"-I{ROOT}", *flags, "-S", "-o", "-",
+                KERNELS / f"{name}.cc"])
+
+
+def kernel_of(symbol):
+    """What a mangled function is, or nothing if it is none of those in the table."""
+    tokens = re.search(r"multiply_passILm(\d)E|multiply_passILj(\d)E", symbol)
+    if tokens:
+        count = int(tokens[1] or tokens[2])
+        return f"multiply, {count} tokens at a time" if count > 1 else None
+    if "multiply_matrix" in symbol or "multiply_vector" in symbol:
+        return "multiply, 1 token"
+    if "score" in symbol:
+        return "score"
+    if "dot_products" in symbol:
+        return "peak"
+    return None
+
+
+def loops(text):
+    """The blocks that end in a branch to their own label and hold multiply-adds: of each kernel the one with most."""
+    best = {}
+    symbol, label, lines = "", "", []
+    for line in text.splitlines():
+        line = re.sub(r"\s*(@|//).*", "", line)
+        if found := re.match(r"^([\w.$]+):", line):
+            label, lines = found[1], []
+            if not label.startswith(".L"):
+                symbol = label
+            continue
+        if not line.startswith("\t") or line.startswith("\t.") or not line.strip():
+            continue
+        lines.append(line)
+        words = line.split()
+        if not re.fullmatch(r"b(\.?[a-z]{2})?|cbn?z", words[0]):
+            continue
+        products = sum(PRODUCTS.get(l.split()[0], 0) for l in lines)
+        kernel = kernel_of(symbol)
+        if kernel and products and words[-1] == label:
+            loop = Loop(kernel, label, lines, products)
+            if kernel not in best or best[kernel].products < products:
+                best[kernel] = loop
+        lines = []
+    # Of the passes the largest stands for all.
+    most = max((k for k in best if "tokens at" in k), default=None)
+    return [best[k] for k in sorted(best) if "tokens at" not in k or k == most]
+
+
+def cycles(loop, is_64_bit, model):
+    target = ["-mtriple=aarch64", "-mattr=+dotprod,+i8mm"] if is_64_bit else ["-mtriple=thumbv8", "-mattr=+neon"]
+    iterations = 200
+    out = run(["llvm-mca-19", *target, f"-mcpu={model}", f"-iterations={iterations}", "-instruction-info=false",
+               "-resource-pressure=false"], input="\n".join(loop.lines) + "\n")
+    return int(re.search(r"Total Cycles:\s+(\d+)", out)[1]) / iterations
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--loops", action="store_true", help="print the loops' assembly too")
+    arguments = parser.parse_args()
+    print("| core | set | kernel | multiply-adds an instruction | a cycle | of the peak |\n|---|---|---|---|---|---|")
+    for name, is_64_bit, flags in kernel_sets():
+        found = loops(assembly(name, is_64_bit, flags))
+        peak = next((loop for loop in found if loop.kernel == "peak"), None)
+        if len(found) < 4 or not peak:
+            sys.exit(f"{name}.cc: its loops of multiply-adds were not found in the assembly; has the compiler changed?")
+        found.remove(peak)
+        for core, model, sets in CORES_64 if is_64_bit else CORES_32:
+            if name not in sets:
+                continue
+            most = peak.products / cycles(peak, is_64_bit, model)
+            for loop in found:
+                rate = loop.products / cycles(loop, is_64_bit, model)
+                share = f"{100 * rate / most:.0f}%"
+                print(f"| {core} | {name} | {loop.kernel} | {loop.products / len(loop.lines):.1f} | {rate:.1f} | {share} |")
+        if arguments.loops:
+            for loop in found:
+                print(f"\n{name}, {loop.kernel}:\n" + "\n".join(loop.lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+# What a board gets: a Debian package and an archive with the one program, its licence, README and the service.
+include_guard()
+
+install(TARGETS rill RUNTIME DESTINATION bin)
+install(FILES LICENSE README.md DESTINATION share/doc/rill)
+install(FILES toolchains/rill.service toolchains/rill.socket DESTINATION share/doc/rill)
+
+set(CPACK_GENERATOR DEB TGZ)
+set(CPACK_PACKAGE_NAME rill)
+set(CPACK_PACKAGE_CONTACT "the Rill maintainers")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "language models in a fixed amount of RAM, for ever")
+set(CPACK_RESOURCE_FILE_LICENSE ${CMAKE_SOURCE_DIR}/LICENSE)
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_PACKAGE_FILE_NAME rill-${PROJECT_VERSION}-${CMAKE_SYSTEM_PROCESSOR})
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION science)
+if(CMAKE_SYSTEM_PROCESSOR STREQUAL "aarch64")
+  set(CPACK_DEBIAN_PACKAGE_ARCHITECTURE arm64)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^armv7")
+  set(CPACK_DEBIAN_PACKAGE_ARCHITECTURE armhf)
+endif()
+include(CPack)
