@@ -42,7 +42,10 @@ Status say_and_print(ChatSetting& setting, std::string_view user, bool json) {
   printer.end(kept.ok() ? reply : Result<Reply>(kept));
   RILL_TRY(kept);
   if (!reply.ok() && termination_pending()) return {};  // before the reply began: the turn was not taken
-  if (std::ferror(stdout) != 0) return system_failure(text("standard output"), "writing the reply");
+  // A write that SIGTERM interrupted, because nobody reads, is how the reply ends and no failure.
+  if (std::ferror(stdout) != 0 && !termination_pending()) {
+    return system_failure(text("standard output"), "writing the reply");
+  }
   RILL_TRY(reply.status());
   print_notes(*reply, setting.engine->plan().options.policy);
   return {};
