@@ -51,7 +51,10 @@ download() {
   mkdir -p "$work/state/lists/partial" "$work/cache/archives/partial" "$work/packages"
   : >"$work/state/status"
   archives
-  private_apt update
+  # One index of many may be out of step with its archive for hours: the rest is enough to go on, but must not be silent.
+  private_apt update || private_apt update ||
+    say "Some package indexes could not be had (build/sysroot/$target.log): what they alone name, such as a security" \
+      "update, is not in the libraries of $target. Delete build/sysroot/$target later and run this again." 2>&3
   cd "$work/packages"
   # shellcheck disable=SC2046  # names of packages: one word each
   private_apt download $(packages_of target)
@@ -95,6 +98,7 @@ make_all() {
   : >"$sysroot/complete" # the toolchain file asks for it
   make_sentencepiece
 }
+exec 3>&2 # for what must be said at once; the rest is for the log
 set +e # not as a condition: there the shell would not stop at what fails inside a function
 (
   set -e
