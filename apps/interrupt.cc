@@ -49,6 +49,8 @@ void catch_termination() {
 
 bool termination_pending() { return terminated != 0; }
 
+int termination_descriptor() { return termination_pipe[0]; }
+
 bool wait_for_input(int descriptor) {
   pollfd files[2] = {{.fd = descriptor, .events = POLLIN, .revents = 0},
                      {.fd = termination_pipe[0], .events = POLLIN, .revents = 0}};

@@ -13,6 +13,8 @@ bool take_interrupt();
 /// Makes SIGTERM set another flag, from now on and for good.
 void catch_termination();
 bool termination_pending();
+/// Readable from SIGTERM on, for whoever waits for more than one file; -1 before catch_termination().
+int termination_descriptor();
 /// Waits until a file can be read without waiting, or SIGTERM comes. @returns false for SIGTERM.
 bool wait_for_input(int descriptor);
 

@@ -1,0 +1,255 @@
+#include "apps/wyoming/server.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "apps/interrupt.h"
+#include "apps/wyoming/socket.h"
+
+namespace rill::apps {
+namespace {
+
+constexpr std::chrono::seconds kTimeToReadRefusal{2};
+
+nlohmann::json context_of(const WyomingEvent& event) {
+  const auto found = event.data.find("context");
+  return found != event.data.end() && found->is_object() ? *found : nlohmann::json();
+}
+
+}  // namespace
+
+std::string WyomingTurn::conversation() const {
+  if (!context.is_object()) return {};
+  const auto found = context.find("conversation_id");
+  return found != context.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+Result<WyomingServer> WyomingServer::listen(Setting setting) {
+  std::string address;
+  RILL_ASSIGN(const int file, listen_on(setting.host, setting.port, address));
+  return WyomingServer(file, std::move(address), std::move(setting));
+}
+
+WyomingServer::WyomingServer(int file, std::string address, Setting setting)
+    : file_(file),
+      address_(std::move(address)),
+      setting_(std::move(setting)),
+      connections_(setting_.connections + kMostRefusals) {}
+
+WyomingServer::WyomingServer(WyomingServer&& other) noexcept
+    : file_(std::exchange(other.file_, -1)),
+      address_(std::move(other.address_)),
+      setting_(std::move(other.setting_)),
+      connections_(std::move(other.connections_)),
+      last_served_(other.last_served_) {}
+
+WyomingServer::~WyomingServer() {
+  for (Connection& connection : connections_) close(connection);
+  if (file_ >= 0) ::close(file_);
+}
+
+/// A client that is ahead of us waits: with a turn that is not taken, or replies that it has not read.
+bool WyomingServer::wants_input(const Connection& connection) const {
+  return connection.is_refused || (!connection.turn.has_value() && connection.unsent.size() < kMostUnsent / 2);
+}
+
+void WyomingServer::serve(int wait_ms) {
+  std::vector<pollfd> files = {{.fd = file_, .events = POLLIN, .revents = 0},
+                               {.fd = termination_descriptor(), .events = POLLIN, .revents = 0}};
+  bool is_refusing = false;
+  for (const Connection& c : connections_) {
+    const int input = wants_input(c) ? POLLIN : 0;
+    files.push_back(
+        {.fd = c.file, .events = static_cast<short>(input | (c.unsent.empty() ? 0 : POLLOUT)), .revents = 0});
+    is_refusing |= c.file >= 0 && c.is_refused;
+  }
+  if (is_refusing && wait_ms < 0) wait_ms = 200;
+  if (::poll(files.data(), files.size(), wait_ms) < 0) return;
+  const auto now = std::chrono::steady_clock::now();
+  for (std::size_t i = 0; i < connections_.size(); ++i) {
+    Connection& connection = connections_[i];
+    const int happened = files[i + 2].revents;
+    if ((happened & POLLOUT) != 0) {
+      flush(connection);
+      if (connection.file >= 0 && connection.reader.has_value()) take_events(i);  // which may have waited for this
+    }
+    if ((happened & (POLLIN | POLLHUP | POLLERR)) != 0) receive(i);
+    if (connection.file >= 0 && connection.is_refused && now >= connection.deadline) close(connection);
+  }
+  if ((files[0].revents & POLLIN) != 0) accept_one();
+}
+
+WyomingServer::Connection* WyomingServer::free_place(bool is_refused) {
+  const auto served = connections_.begin() + static_cast<std::ptrdiff_t>(setting_.connections);
+  const auto begin = is_refused ? served : connections_.begin();
+  const auto end = is_refused ? connections_.end() : served;
+  const auto found = std::find_if(begin, end, [](const Connection& c) { return c.file < 0 && !c.is_answered; });
+  return found == end ? nullptr : &*found;
+}
+
+void WyomingServer::accept_one() {
+  const int file = ::accept4(file_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (file < 0) return;  // gone again before it was accepted
+  const int on = 1;
+  static_cast<void>(::setsockopt(file, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
+  static_cast<void>(
+      ::setsockopt(file, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on));  // a client that died leaves its place
+  Connection* place = free_place(/*is_refused=*/false);
+  const bool is_full = place == nullptr;
+  if (is_full) place = free_place(/*is_refused=*/true);
+  if (place == nullptr) {
+    ::close(file);
+    return;
+  }
+  const std::uint64_t generation = place->generation + 1;
+  *place = Connection();
+  place->file = file;
+  place->generation = generation;
+  if (is_full) {
+    refuse(*place,
+           std::to_string(setting_.connections) +
+               " conversations are open already, and there is memory for no more; end one, or start the server with "
+               "more --sessions",
+           "busy");
+  } else {
+    place->reader.emplace(/*most_payload=*/0);
+  }
+}
+
+/// Tells the client why, then reads what it still sends until it closes: closing first could take the sentence away.
+void WyomingServer::refuse(Connection& connection, std::string_view sentence, std::string_view code) {
+  queue(connection, to_bytes("error", {{"text", sentence}, {"code", code}}));
+  connection.is_refused = true;
+  connection.turn.reset();
+  connection.deadline = std::chrono::steady_clock::now() + kTimeToReadRefusal;
+  if (connection.file >= 0 && connection.unsent.empty()) ::shutdown(connection.file, SHUT_WR);
+}
+
+void WyomingServer::close(Connection& connection) {
+  if (connection.file >= 0) ::close(connection.file);
+  connection.file = -1;
+  connection.reader.reset();
+  connection.unsent = {};
+  connection.turn.reset();
+  connection.streamed.reset();
+}
+
+void WyomingServer::receive(std::size_t index) {
+  Connection& connection = connections_[index];
+  if (connection.file < 0) return;
+  char dropped[4096];
+  const std::span<char> room = connection.is_refused ? std::span<char>(dropped) : connection.reader->room();
+  const ssize_t size = ::recv(connection.file, room.data(), room.size(), 0);
+  if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (size <= 0) {
+    close(connection);
+    return;
+  }
+  if (connection.is_refused) return;
+  connection.reader->filled(static_cast<std::size_t>(size));
+  take_events(index);
+}
+
+void WyomingServer::take_events(std::size_t index) {
+  Connection& connection = connections_[index];
+  while (connection.file >= 0 && wants_input(connection) && !connection.is_refused) {
+    const Result<std::optional<WyomingEvent>> event = connection.reader->next();
+    if (!event.ok()) {
+      refuse(connection, event.status().message(), "bad-event");
+      return;
+    }
+    if (!event->has_value()) return;
+    take(index, **event);
+  }
+}
+
+void WyomingServer::take(std::size_t index, const WyomingEvent& event) {
+  Connection& connection = connections_[index];
+  if (event.type == "describe") {
+    queue(connection, to_bytes("info", setting_.info));
+  } else if (event.type == "ping") {
+    queue(connection, to_bytes("pong", {{"text", event.data.value("text", nlohmann::json())}}));
+  } else if (event.type == "transcript") {
+    connection.streamed.reset();
+    connection.turn = {.connection = index, .text = event.text(), .context = context_of(event)};
+    if (connection.turn->context.is_null()) connection.turn->context = std::move(connection.streamed_context);
+    connection.streamed_context = {};
+  } else if (event.type.starts_with("transcript-")) {
+    take_streamed(index, event);
+  }  // what a newer client sends besides is dropped, as the protocol has it
+}
+
+/// transcript-start, -chunk and -stop. A client sends the whole `transcript` as well, which is answered; one that
+/// leaves it out is answered at the stop.
+void WyomingServer::take_streamed(std::size_t index, const WyomingEvent& event) {
+  Connection& connection = connections_[index];
+  if (event.type == "transcript-start") {
+    connection.streamed.emplace();
+    connection.streamed_context = context_of(event);
+  } else if (event.type == "transcript-chunk" && connection.streamed.has_value()) {
+    if (connection.streamed->size() + event.text().size() > WyomingReader::kMostData) {
+      refuse(connection, "Wyoming event: the chunks of a transcript are longer than a transcript may be", "bad-event");
+      return;
+    }
+    *connection.streamed += event.text();
+  } else if (event.type == "transcript-stop" && connection.streamed.has_value()) {
+    connection.turn = {.connection = index,
+                       .text = std::move(*connection.streamed),
+                       .context = std::exchange(connection.streamed_context, {})};
+    connection.streamed.reset();
+  }
+}
+
+std::optional<WyomingTurn> WyomingServer::next_turn() {
+  for (std::size_t i = 1; i <= setting_.connections; ++i) {
+    const std::size_t index = (last_served_ + i) % setting_.connections;
+    Connection& connection = connections_[index];
+    if (!connection.turn.has_value()) continue;
+    last_served_ = index;
+    connection.is_answered = true;
+    return connection.turn;  // which stays there, so that the client's next events wait
+  }
+  return std::nullopt;
+}
+
+bool WyomingServer::send(std::size_t connection, std::string_view type, const nlohmann::json& data) {
+  queue(connections_[connection], to_bytes(type, data));
+  return is_open(connection);
+}
+
+void WyomingServer::finish(std::size_t index) {
+  connections_[index].is_answered = false;
+  connections_[index].turn.reset();
+  if (is_open(index)) take_events(index);  // it may have sent more already
+}
+
+/// A client that lets more lie than kMostUnsent is let go.
+void WyomingServer::queue(Connection& connection, std::string_view bytes) {
+  if (connection.file < 0) return;
+  if (connection.unsent.size() + bytes.size() > kMostUnsent) {
+    close(connection);
+    return;
+  }
+  connection.unsent += bytes;
+  flush(connection);
+}
+
+void WyomingServer::flush(Connection& connection) {
+  if (connection.file < 0 || connection.unsent.empty()) return;
+  const ssize_t size = ::send(connection.file, connection.unsent.data(), connection.unsent.size(), MSG_NOSIGNAL);
+  if (size < 0) {
+    if (errno != EAGAIN && errno != EINTR) close(connection);
+    return;
+  }
+  connection.unsent.erase(0, static_cast<std::size_t>(size));
+  if (connection.is_refused && connection.unsent.empty()) ::shutdown(connection.file, SHUT_WR);
+}
+
+}  // namespace rill::apps

@@ -1,0 +1,102 @@
+#pragma once
+// A server of the Wyoming protocol in the language model's place: it keeps the connections, answers what needs no model
+// and hands out one turn at a time. One thread: whoever makes a reply calls serve() between two tokens, so that pings
+// are answered and new connections are greeted while the model writes.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "apps/wyoming/event.h"
+#include "platform/status.h"
+
+namespace rill::apps {
+
+/// Something said that wants a reply.
+struct WyomingTurn {
+  std::size_t connection = 0;
+  std::string text;
+  nlohmann::json context;  ///< as the client gave it; null if it gave none
+
+  /// "conversation_id" of the context; empty if there is none.
+  std::string conversation() const;
+};
+
+/// Connections and what they have said. What is kept of each is bounded: one event, one turn and kMostUnsent bytes that
+/// its client has not taken yet.
+class WyomingServer {
+ public:
+  static constexpr std::size_t kMostUnsent = std::size_t{256} * 1024;
+  static constexpr std::size_t kMostRefusals = 4;  ///< connections that are being told why they are refused
+
+  struct Setting {
+    std::string host;
+    std::uint16_t port = 0;       ///< 0: the system chooses
+    std::size_t connections = 1;  ///< at a time; one more is refused
+    nlohmann::json info;          ///< what `describe` is answered with
+  };
+  /// kFailed with the system's reason if the address cannot be had.
+  static Result<WyomingServer> listen(Setting setting);
+
+  WyomingServer(WyomingServer&& other) noexcept;
+  WyomingServer& operator=(WyomingServer&&) = delete;
+  WyomingServer(const WyomingServer&) = delete;
+  WyomingServer& operator=(const WyomingServer&) = delete;
+  ~WyomingServer();
+
+  /// "127.0.0.1:10500", with the port that the system chose.
+  const std::string& address() const { return address_; }
+
+  /// Does what can be done without the model. @param wait_ms  for something to happen; -1: until it does, or SIGTERM
+  void serve(int wait_ms);
+  /// A turn that waits, each connection's in turn. Its connection gives no other one until finish().
+  std::optional<WyomingTurn> next_turn();
+  /// Sends an event to a turn's client. @returns false if the client is gone
+  bool send(std::size_t connection, std::string_view type, const nlohmann::json& data);
+  void finish(std::size_t connection);
+
+  /// Counts up whenever the place `connection` is given to another client: 0 before the first.
+  std::uint64_t generation(std::size_t connection) const { return connections_[connection].generation; }
+  bool is_open(std::size_t connection) const { return connections_[connection].file >= 0; }
+
+ private:
+  struct Connection {
+    int file = -1;
+    bool is_refused = false;   ///< only reads, to the end or the deadline, so that the refusal is not lost
+    bool is_answered = false;  ///< between next_turn() and finish()
+    std::chrono::steady_clock::time_point deadline;  ///< of a refused one
+    std::uint64_t generation = 0;
+    std::optional<WyomingReader> reader;
+    std::string unsent;
+    std::optional<WyomingTurn> turn;
+    std::optional<std::string> streamed;  ///< chunks of a transcript whose `transcript` has not come
+    nlohmann::json streamed_context;
+  };
+
+  WyomingServer(int file, std::string address, Setting setting);
+
+  void accept_one();
+  Connection* free_place(bool is_refused);
+  void refuse(Connection& connection, std::string_view sentence, std::string_view code);
+  void close(Connection& connection);
+  void receive(std::size_t index);
+  void take_events(std::size_t index);
+  void take(std::size_t index, const WyomingEvent& event);
+  void take_streamed(std::size_t index, const WyomingEvent& event);
+  void queue(Connection& connection, std::string_view bytes);
+  void flush(Connection& connection);
+  bool wants_input(const Connection& connection) const;
+
+  int file_;
+  std::string address_;
+  Setting setting_;
+  std::vector<Connection> connections_;  ///< setting_.connections places, then kMostRefusals
+  std::size_t last_served_ = 0;
+};
+
+}  // namespace rill::apps

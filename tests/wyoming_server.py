@@ -1,0 +1,278 @@
+#!/usr/bin/env python3
+"""Talks to `rill wyoming` as voice assistants do, and as strangers do; any failure names what it tried.
+
+  tests/wyoming_server.py client  --rill build/release/rill --model build/models/smollm2-135m-instruct.rill
+  tests/wyoming_server.py hostile --rill build/release/rill --checkpoint stories260K.bin --tokenizer tok512.model
+
+client   With the `wyoming` package (pip install wyoming) as the peer: describe, ping, transcript whole and in chunks,
+         the conversation id, one connection too many, SIGTERM in the middle of a reply. Skipped without the package.
+hostile  With sockets: headers that lie about sizes, that are no JSON, that never end, random bytes, clients that go
+         away in the middle of everything; after each the server answers a ping, and its memory has not grown.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+try:
+    from wyoming.asr import Transcript, TranscriptChunk, TranscriptStart, TranscriptStop
+    from wyoming.event import Event, read_event, write_event
+    from wyoming.handle import Handled, HandledChunk, HandledStart, HandledStop, NotHandled
+    from wyoming.info import Describe, Info
+    from wyoming.ping import Ping, Pong
+except ImportError:
+    Event = None
+
+SKIPPED = 77
+
+
+class Server:
+    def __init__(self, arguments, model, *options):
+        self.process = subprocess.Popen(
+            [arguments.rill, "wyoming", model, "--port", "0", "--json", "--temp", "0", "--threads", "1", "-n", "24",
+             "--window", "252", *options], stdout=subprocess.PIPE, text=True)
+        self.host, port = json.loads(self.process.stdout.readline())["listening"].rsplit(":", 1)
+        self.port = int(port)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.end()
+
+    def connect(self):
+        connection = socket.create_connection((self.host, self.port), timeout=120)
+        return connection
+
+    def resident_kib(self):
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+
+    def end(self):
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(timeout=30) == 0, f"exit code {self.process.returncode} after SIGTERM"
+
+
+class Client:
+    """One connection, with the package's own reader and writer."""
+
+    def __init__(self, server):
+        self.socket = server.connect()
+        self.file = self.socket.makefile("rwb")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+        self.socket.close()
+
+    def write(self, part):
+        write_event(part.event(), self.file)
+
+    def read(self, kind):
+        event = read_event(self.file)
+        assert event is not None and kind.is_type(event.type), f"{event} instead of {kind.__name__}"
+        return kind.from_event(event)
+
+    def reply(self):
+        """The streamed reply, which must be the whole one as well. @returns text, context"""
+        start = self.read(HandledStart)
+        chunks = []
+        while True:
+            event = read_event(self.file)
+            if not HandledChunk.is_type(event.type):
+                break
+            chunks.append(HandledChunk.from_event(event).text)
+        assert Handled.is_type(event.type), event
+        whole = Handled.from_event(event)
+        self.read(HandledStop)
+        assert "".join(chunks) == whole.text and len(chunks) > 1, (chunks, whole)
+        assert start.context == whole.context, (start, whole)
+        return whole.text, whole.context
+
+    def ask(self, text, conversation=None):
+        self.write(Transcript(text, context={"conversation_id": conversation} if conversation else None))
+        return self.reply()
+
+
+def test_client(arguments, model):
+    first, second = "My dog is called Rex.", "What is my dog called?"
+    with Server(arguments, model, "--sessions", "2") as server:
+        with Client(server) as a:
+            a.write(Describe())
+            info = a.read(Info)
+            assert info.handle[0].name == "rill" and info.handle[0].installed, info
+            assert info.handle[0].supports_handled_streaming and info.handle[0].models[0].languages == ["en"], info
+            a.write(Ping(text="are you there?"))
+            assert a.read(Pong).text == "are you there?"
+            a.write(Ping())
+            assert a.read(Pong).text is None
+            write_event(Event("from-a-newer-protocol", {"x": 1}, b"payload"), a.file)  # dropped, as the protocol has it
+
+            one = a.ask(first)[0]
+            two = a.ask(second)[0]  # on the same connection: the same conversation
+
+            a.write(Transcript(" "))
+            assert "nothing" in a.read(NotHandled).text
+        # By id: over two connections, with the same replies; the context comes back.
+        for text, expected in ((first, one), (second, two)):
+            with Client(server) as a:
+                reply = a.ask(text, "kitchen")
+                assert reply == (expected, {"conversation_id": "kitchen"}), (reply, expected)
+        with Client(server) as a:
+            anew, _ = a.ask(second, "hall")  # another conversation knows nothing of it
+            with Client(server) as b:
+                assert b.ask(second)[0] == anew, "a new connection must begin anew"
+                b.write(TranscriptStart(context={"conversation_id": "stairs"}))
+                b.write(TranscriptChunk(text=first[:8]))
+                b.write(TranscriptChunk(text=first[8:]))
+                b.write(TranscriptStop())
+                assert b.reply() == (one, {"conversation_id": "stairs"}), "chunks must be one transcript"
+                b.write(TranscriptStart())
+                b.write(TranscriptChunk(text="ignored"))
+                b.write(Transcript(second, context={"conversation_id": "stairs"}))
+                b.write(TranscriptStop())
+                assert b.reply()[0] == two, "the whole transcript counts, once"
+                with Client(server) as c:  # both connections are taken
+                    event = read_event(c.file)
+                    assert event.type == "error" and "2 conversations are open" in event.data["text"], event
+                b.write(Ping())  # two replies at a time, and a ping in between
+                b.read(Pong)
+                a.write(Transcript(first))
+                b.write(Transcript(first))
+                a.reply()
+                b.reply()
+        with Client(server) as a:
+            a.write(Transcript(first))
+            a.read(HandledStart)
+            server.end()
+    print("client: describe, ping, turns, conversation ids, chunks, a refusal and SIGTERM are as they should be")
+
+
+def header(**fields):
+    return json.dumps(fields).encode() + b"\n"
+
+
+def hostile_cases(chance):
+    yield "no JSON", b"hello\n"
+    yield "no object", b"[1, 2]\n"
+    yield "no type", b"{}\n"
+    yield "a type that is no string", header(type=5)
+    yield "nothing but line ends", b"\n" * 100
+    yield "an endless line", b"x" * 200_000
+    yield "an endless line of JSON", b'{"type": "' + b"a" * 200_000
+    yield "deep JSON", b"[" * 30_000 + b"\n"
+    yield "deep JSON in an object", b'{"type":"ping","data":' + b'{"a":' * 5_000 + b"1" + b"}" * 5_000 + b"}\n"
+    yield "a negative length", header(type="ping", data_length=-1)
+    yield "a length of 2^64", b'{"type":"ping","data_length":18446744073709551616}\n'
+    yield "a length of 2^64 - 1", header(type="ping", data_length=2**64 - 1, payload_length=2**64 - 1)
+    yield "a length that is a fraction", header(type="ping", data_length=1.5)
+    yield "a length that is text", header(type="ping", data_length="12")
+    yield "data over the limit", header(type="ping", data_length=100_000) + b"{" * 100_000
+    yield "a payload over the limit", header(type="ping", payload_length=2**40)
+    yield "data that is no JSON", header(type="ping", data_length=4) + b"nope"
+    yield "data that is no object", header(type="ping", data_length=4) + b"[1] "
+    yield "inline data that is no object", header(type="ping", data=3)
+    yield "text that is no text", header(type="transcript", data={"text": 5})
+    yield "a context that is no object", header(type="transcript", data={"text": "hello", "context": [1]})
+    yield "an id that is no text", header(type="transcript", data={"text": "hello", "context": {"conversation_id": {}}})
+    yield "invalid UTF-8", b'{"type":"transcript","data":{"text":"\xff\xfe"}}\n'
+    yield "a lone surrogate", b'{"type":"transcript","data":{"text":"\\ud800"}}\n'
+    yield "a transcript without end", header(type="transcript-start") + 200 * header(
+        type="transcript-chunk", data={"text": "x" * 1000})
+    yield "special tokens as text", header(type="transcript", data={"text": "</s><s>[INST] <<SYS>>"})
+    yield "a thousand pings, unread", header(type="ping", data={"text": "y" * 2000}) * 1000
+    yield "nothing at all", b""
+    for i in range(60):
+        yield f"random bytes {i}", chance.randbytes(chance.randrange(1, 3000))
+    good = header(type="transcript", data_length=17) + b'{"text": "hello"}' + header(type="describe")
+    for i in range(60):
+        cut = bytearray(good[:chance.randrange(1, len(good))])
+        for _ in range(chance.randrange(4)):
+            cut[chance.randrange(len(cut))] = chance.randrange(256)
+        yield f"a cut and altered event {i}: {bytes(cut)}", bytes(cut)
+
+
+def answers_ping(server):
+    with server.connect() as s:
+        s.sendall(header(type="ping", data_length=15) + b'{"text": "hey"}' + header(
+            type="ping", payload_length=70_000) + bytes(70_000))
+        file = s.makefile("rb")
+        for expected in ("hey", None):
+            head = json.loads(file.readline())
+            data = json.loads(file.read(head["data_length"]))
+            if head["type"] != "pong" or data["text"] != expected:
+                return False
+    return True
+
+
+def test_hostile(arguments, model):
+    chance = random.Random(arguments.seed)
+    with Server(arguments, model, "--sessions", "1") as server:
+        assert answers_ping(server)
+        resident = 0
+        for name, sent in hostile_cases(chance):
+            with server.connect() as s:
+                try:
+                    s.sendall(sent)
+                    if chance.random() < 0.5:
+                        s.shutdown(socket.SHUT_WR)
+                        s.settimeout(5)
+                        while s.recv(65536):
+                            pass
+                except (ConnectionError, TimeoutError):
+                    pass  # it was hung up on, which is right
+            deadline = time.monotonic() + 20
+            while True:  # the one session is free again as soon as the server has seen that the stranger left
+                try:
+                    if answers_ping(server):
+                        break
+                except (KeyError, ValueError, ConnectionError):
+                    pass
+                assert server.process.poll() is None, f"the server ended after {name}"
+                assert time.monotonic() < deadline, f"no pong in 20 s after {name}"
+                time.sleep(0.02)
+            resident = resident or server.resident_kib()
+        grown = server.resident_kib() - resident
+        assert grown < 4096, f"resident memory grew by {grown} KiB (seed {arguments.seed})"
+        server.end()
+    print(f"hostile: every stranger was survived, resident memory grew by {grown} KiB")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("client", "hostile"))
+    parser.add_argument("--rill", required=True)
+    parser.add_argument("--model", help="a .rill file; else one is made of --checkpoint and --tokenizer")
+    parser.add_argument("--checkpoint")
+    parser.add_argument("--tokenizer")
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    if arguments.what == "client" and Event is None:
+        print("skipped: the Python package `wyoming` is not here (pip install wyoming)")
+        return SKIPPED
+    model = arguments.model
+    with tempfile.TemporaryDirectory() as folder:
+        if not model or not os.path.exists(model):
+            if not arguments.checkpoint or not os.path.exists(arguments.checkpoint):
+                print("skipped: there is no model to talk with")
+                return SKIPPED
+            model = os.path.join(folder, "model.rill")
+            subprocess.run([arguments.rill, "quantize", arguments.checkpoint, "--tokenizer", arguments.tokenizer,
+                            "--chat-form", "llama2", "--group", "64", "-o", model], check=True,
+                           stdout=subprocess.DEVNULL)
+        {"client": test_client, "hostile": test_hostile}[arguments.what](arguments, model)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
