@@ -179,7 +179,10 @@ class Occupancy {
   std::size_t room() const;
   std::size_t live() const { return cache_position(0); }
   const CachePolicy& policy() const { return policy_; }
-  void clear() { sinks_ = passed_ = 0; }
+  void clear() {
+    sinks_ = 0;
+    passed_ = 0;
+  }
 
   /// All that it counts, to be saved with a stream.
   struct Counts {

@@ -22,7 +22,7 @@ void RandomGenerator::renew() {
 
 std::uint64_t RandomGenerator::operator()() {
   if (next_ >= kWords) renew();
-  std::uint64_t word = words_[next_++];
+  std::uint64_t word = words_[static_cast<std::size_t>(next_++)];
   word ^= (word >> 29U) & 0x5555555555555555U;
   word ^= (word << 17U) & 0x71d67fffeda60000U;
   word ^= (word << 37U) & 0xfff7eee000000000U;

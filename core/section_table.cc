@@ -141,7 +141,10 @@ Result<SectionTable> SectionTable::read(std::span<const std::byte> file, const T
   }
   for (const SectionEntry& entry : table.entries_) {
     if (&entry == table.find(Section::kWeights)) continue;
-    if (crc32(file.subspan(entry.offset, entry.stored_bytes)) != entry.crc32) {
+    // Sections lie inside the file, which is mapped whole: both fit a size.
+    const auto stored =
+        file.subspan(static_cast<std::size_t>(entry.offset), static_cast<std::size_t>(entry.stored_bytes));
+    if (crc32(stored) != entry.crc32) {
       return damaged(text(name, ", section ", format::name_of(entry.name), " at offset ", entry.offset),
                      text("its checksum does not match"), text("CRC-32 ", entry.crc32));
     }

@@ -151,7 +151,7 @@ Status FusedRows::read_bias(std::span<float> out) const {
       RILL_TRY(source_->read_rows(*piece.tensor, 0, piece.tensor->rows, values));
       RILL_TRY(check(piece, 0, values));
     }
-    for (std::size_t i = 0; i < size; ++i) out[i] = values[source_row(piece.name->rows, i)];
+    for (std::size_t i = 0; i < size; ++i) out[i] = values[static_cast<std::size_t>(source_row(piece.name->rows, i))];
     out = out.subspan(size);
   }
   return {};

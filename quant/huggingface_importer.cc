@@ -199,7 +199,7 @@ Status HuggingfaceModel::read_transposed(const Found& source, std::uint64_t firs
     part.resize(static_cast<std::size_t>(run));
     for (std::uint64_t c = 0; c < columns; ++c) {
       RILL_TRY(file.read_floats(*source.place.tensor, matrix_start + c * rows + in_matrix, part));
-      for (std::uint64_t r = 0; r < run; ++r) out[(done + r) * columns + c] = part[r];
+      for (std::size_t r = 0; r < part.size(); ++r) out[static_cast<std::size_t>((done + r) * columns + c)] = part[r];
     }
     done += run;
   }
