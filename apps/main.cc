@@ -31,6 +31,7 @@ int run(int argc, char** argv) {
   rill::apps::add_bench(app, action);
   rill::apps::add_soak(app, action);
   rill::apps::add_kernels(app, action);
+  rill::apps::add_voice(app, action);
   rill::apps::add_wyoming(app, action);
   try {
     app.parse(argc, argv);
