@@ -10,6 +10,12 @@ cst_voice* register_cmu_us_slt(const char* voxdir);
 
 namespace rill::apps {
 
+bool write_spoken(const std::string& file, const std::string& words) {
+  flite_init();
+  cst_voice* voice = register_cmu_us_slt(nullptr);
+  return voice != nullptr && flite_text_to_speech(words.c_str(), voice, file.c_str()) > 0;
+}
+
 int run_flite(SpeechService& service) {
   flite_init();
   cst_voice* voice = register_cmu_us_slt(nullptr);

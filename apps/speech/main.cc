@@ -1,5 +1,8 @@
 // rill-speech: one recogniser or speaker as a process of its own, so that its memory has a limit and its end is not
 // Rill's. Started by `rill voice`; speaks Wyoming on the socket that is its standard input.
+//
+//   rill-speech --list              the parts that this build has
+//   rill-speech --write FILE TEXT   a WAV file in flite's voice
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -75,6 +78,13 @@ int main(int argc, char** argv) {
     for (const Backend& backend : kBackends) std::puts(backend.name);
     return 0;
   }
+#ifdef RILL_HAS_FLITE
+  if (argc == 4 && std::strcmp(argv[1], "--write") == 0) {
+    if (write_spoken(argv[2], argv[3])) return 0;
+    std::fprintf(stderr, "rill-speech: %s could not be written\n", argv[2]);
+    return 1;
+  }
+#endif
   for (const Backend& backend : kBackends) {
     if (argc != 2 || std::strcmp(argv[1], backend.name) != 0) continue;
     try {

@@ -68,7 +68,7 @@ struct VoiceReport {
 };
 
 struct LoopSetting {
-  double pause_seconds = 0.6;  ///< of silence that end a question
+  double pause_seconds = 0.5;  ///< of silence that end a question
   double most_seconds = 20;    ///< of one question
   double idle_seconds = 0;     ///< without speech that end the loop; 0: never
   bool is_lockstep = false;    ///< the audio's clock stands still while somebody is waited for
