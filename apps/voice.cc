@@ -128,7 +128,7 @@ Status warm_up(Recognizer& recognizer, Speaker& speaker) {
 
 LoopSetting loop_setting(const VoiceArguments& arguments, const AudioSource& source, const AudioSink& sink) {
   LoopSetting setting = arguments.loop;
-  setting.is_clocked = arguments.is_paced && !source.is_live();
+  setting.is_clocked = !source.is_live() && (arguments.is_paced || sink.is_live());
   setting.is_lockstep = !arguments.is_paced && !source.is_live() && !sink.is_live();
   setting.keeps_time = !setting.is_lockstep;
   return setting;
