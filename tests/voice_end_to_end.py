@@ -98,7 +98,15 @@ def test_question(stage):
 
 
 def test_interruption(stage):
-    """Sample-exact: what goes in and out is on one clock."""
+    """Sample-exact: what goes in and out is on one clock. On a machine that is busier the second time than the first, the
+    speech may miss the reply: then once more."""
+    for attempt in range(4):
+        if interrupt(stage):
+            return
+    raise AssertionError(f"the speech missed the reply {attempt + 1} times")
+
+
+def interrupt(stage):
     question = read_wav(stage.question)
     asked = stage.path("asked.wav")
     write_wav(asked, question + silence(1.5))
@@ -114,6 +122,9 @@ def test_interruption(stage):
     write_wav(asked, question + pause + question + silence(4))
     lines = lines_of(stage.talk("--in", asked, "--out", stage.path("b.wav"), "--paced").stdout)
     turns = [line for line in lines if "spoken" in line]
+    spoke = [line["t"] for line in lines if line["state"] == "speaking"]
+    if not spoke or not spoke[0] < onset - 0.1 or lines[-1]["t"] < onset or turns[0]["spoken"] == turns[0]["reply"]:
+        return False
     assert len(turns) == 2 and turns[1]["spoken"] == turns[1]["reply"], turns
     assert turns[0]["reply"].startswith(turns[0]["spoken"]) and turns[0]["spoken"] != turns[0]["reply"], turns[0]
     cut = read_wav(stage.path("b.wav"))
@@ -121,6 +132,7 @@ def test_interruption(stage):
     latency = stopped - onset
     print(f"interruption: the reply stopped {latency * 1000:.0f} ms after the speech began; said: {turns[0]['spoken']!r}")
     assert 0 <= latency < 0.2, latency
+    return True
 
 
 def children(process):
