@@ -15,6 +15,7 @@ void add_all_commands(CLI::App& app, Action& action) {
   add_bench(app, action);
   add_soak(app, action);
   add_kernels(app, action);
+  add_voice(app, action);
   add_wyoming(app, action);
 }
 

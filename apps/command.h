@@ -24,6 +24,7 @@ void add_streameval(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
 void add_soak(CLI::App& app, Action& action);
 void add_kernels(CLI::App& app, Action& action);
+void add_voice(CLI::App& app, Action& action);
 void add_wyoming(CLI::App& app, Action& action);
 /// All of them, in the order of `rill --help`.
 void add_all_commands(CLI::App& app, Action& action);

@@ -133,11 +133,8 @@ Result<Reply> Conversation::say(std::string_view user, std::size_t most_tokens, 
   return reply;
 }
 
-Result<Reply> Conversation::reply_to(std::string_view user, std::size_t most_tokens, Listener listener) {
-  const auto start = std::chrono::steady_clock::now();
-  Tokenizer& tokenizer = *engine_->tokenizer();
-  Reply reply;
-  fed_ = 0;
+/// What a turn feeds before its reply.
+Status Conversation::feed_user(std::string_view user) {
   const std::string_view begin = turns_ > 0    ? form_->user_begin
                                  : has_system_ ? form_->user_begin_after_system
                                                : form_->first_user_begin;
@@ -147,7 +144,33 @@ Result<Reply> Conversation::reply_to(std::string_view user, std::size_t most_tok
                                           {form_->user_end, SpecialTokens::kControl}}};
   ++turns_;
   owes_reply_end_ = false;
-  RILL_TRY(feed_text(parts));
+  return feed_text(parts);
+}
+
+void Conversation::mark(std::span<std::byte> state) {
+  session_->save(state);
+  mark_ = {.state = state, .turns = turns_, .owes_reply_end = owes_reply_end_};
+}
+
+Status Conversation::retell(std::string_view user, std::string_view said) {
+  RILL_TRY(session_->restore(mark_.state));
+  pending_ = 0;
+  turns_ = mark_.turns;
+  owes_reply_end_ = mark_.owes_reply_end;
+  if (said.empty()) return {};
+  RILL_TRY(feed_user(user));
+  const TextPart reply[] = {{said, SpecialTokens::kText}};
+  RILL_TRY(feed_text(reply));
+  owes_reply_end_ = true;
+  return flush();
+}
+
+Result<Reply> Conversation::reply_to(std::string_view user, std::size_t most_tokens, Listener listener) {
+  const auto start = std::chrono::steady_clock::now();
+  Tokenizer& tokenizer = *engine_->tokenizer();
+  Reply reply;
+  fed_ = 0;
+  RILL_TRY(feed_user(user));
   reply.prompt_tokens = fed_;
   reply.prompt_left_window = fed_ > session_->policy().window;
 

@@ -83,6 +83,13 @@ class Conversation {
   /// After an error the conversation can go on with the next turn.
   Result<Reply> say(std::string_view user, std::size_t most_tokens, Listener listener);
 
+  /// Notes where the conversation stands before a turn, so that the turn can be taken anew.
+  /// @param state  [Session::state_bytes()], borrowed until retell(). Cost: one copy of the cache.
+  void mark(std::span<std::byte> state);
+  /// The turn since mark() as if the reply had been `said` and had then been stopped; with nothing said, as if there
+  /// had been no turn. What a listener did not hear is no part of a conversation. Not for one that a keeper keeps.
+  Status retell(std::string_view user, std::string_view said);
+
   std::uint64_t turns() const { return turns_; }
   const ChatForm& form() const { return *form_; }
   /// What a keeper has of it; nullptr without one.
@@ -91,6 +98,7 @@ class Conversation {
  private:
   Conversation(Engine& engine, Session& session, const ChatForm& form);
 
+  Status feed_user(std::string_view user);
   Result<Reply> reply_to(std::string_view user, std::size_t most_tokens, Listener listener);
   void save(bool is_mid_reply);
   void note_text(std::string_view text);
@@ -106,6 +114,11 @@ class Conversation {
   bool owes_reply_end_ = false;  ///< the last reply's end has not been fed yet
   std::size_t pending_ = 0;      ///< tokens that wait in the engine's chunk buffer
   std::size_t fed_ = 0;          ///< tokens of this turn
+  struct Mark {
+    std::span<std::byte> state;
+    std::uint64_t turns = 0;
+    bool owes_reply_end = false;
+  } mark_;
   bool (*is_stop_asked_)() = nullptr;
   SessionKeeper* keeper_ = nullptr;
   ConversationNote* note_ = nullptr;  ///< in the keeper's note

@@ -19,7 +19,7 @@ looks_up_to_date() {
     [ -z "$(find "$root"/{platform,core,quant,apps,CMake*} "$tools"/*.cmake -newer "$build/rill" -print -quit)" ]
 }
 
-"$tools/install-packages.sh" build test
+"$tools/install-packages.sh" build voice test
 lock "$root/build/.lock"
 if [ ! -e "$build/build.ninja" ]; then
   say "Configuring build/release"

@@ -52,11 +52,11 @@ check_tidy() {
 }
 
 [ $# -gt 0 ] || set -- format scripts release clang asan tsan tidy
-groups=(build test)
+groups=(build voice test)
 for name in "$@"; do
   case $name in
     release | asan | hostile | tsan) ;;
-    format | scripts | clang | tidy) groups=(build test tooling) ;;
+    format | scripts | clang | tidy) groups=(build voice test tooling) ;;
     *) fail 2 "check.sh: there is no check $name; see toolchains/check.sh --help" ;;
   esac
 done

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs the Debian packages of the named groups of toolchains/packages.txt that are missing.
 #
-#   toolchains/install-packages.sh               what building and testing need (groups build and test)
-#   toolchains/install-packages.sh build         what building and running need
+#   toolchains/install-packages.sh               what building and testing need (build, voice and test)
+#   toolchains/install-packages.sh build voice   what building and running need; voice may be left out
 #   toolchains/install-packages.sh tooling       what toolchains/check.sh needs besides
 #
 # With nothing missing it says nothing and starts no package manager. Otherwise it must run as root or find sudo. On a
@@ -11,7 +11,7 @@
 # shellcheck source=toolchains/prelude.sh
 . "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
 help_if_asked "$@"
-[ $# -gt 0 ] || set -- build test
+[ $# -gt 0 ] || set -- build voice test
 
 packages_of() {
   local group

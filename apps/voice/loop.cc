@@ -1,0 +1,414 @@
+#include "apps/voice/loop.h"
+
+#include <algorithm>
+#include <cctype>
+#include <thread>
+
+namespace rill::apps {
+namespace {
+
+constexpr std::size_t kPreRoll = kFrameSamples * 35;  // before speech was noticed, so that no first sound is lost
+constexpr std::size_t kChunk = kFrameSamples * 10;    // what the recogniser is given at a time
+constexpr std::size_t kMostChanges = 1024;
+
+double seconds(std::chrono::steady_clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+std::size_t frames(double duration) { return static_cast<std::size_t>(duration / kFrameSeconds); }
+
+/// Lower case, letters and digits, one space between words: what a phrase is compared by.
+std::string plain(std::string_view text) {
+  std::string words;
+  for (const char c : text) {
+    if (std::isalnum(static_cast<unsigned char>(c)) != 0) {
+      words += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    } else if (!words.empty() && words.back() != ' ' && c != '\'') {
+      words += ' ';
+    }
+  }
+  if (!words.empty() && words.back() == ' ') words.pop_back();
+  return words;
+}
+
+}  // namespace
+
+VoiceLoop::VoiceLoop(const LoopSetting& setting, const Parts& parts, std::function<void(const VoiceReport&)> report)
+    : setting_(setting), parts_(parts), report_(std::move(report)) {
+  changes_.reserve(kMostChanges);
+}
+
+Status VoiceLoop::run(bool (*is_stopped)()) {
+  std::thread audio([this] { audio_main(); });
+  std::thread mouth([this] { mouth_main(); });
+  while (wait_for_speech(is_stopped)) take_turn();
+  {
+    const std::scoped_lock lock(mutex_);
+    is_ending_ = true;
+  }
+  changed_.notify_all();
+  audio.join();
+  mouth.join();
+  tell_changes();
+  return parts_.sink->close();
+}
+
+// ---- the audio thread
+
+void VoiceLoop::audio_main() {
+  Endpointer endpointer(frames(setting_.pause_seconds), frames(setting_.most_seconds));
+  std::array<Sample, kFrameSamples> in{};
+  std::array<Sample, kFrameSamples> out{};
+  auto next = Clock::now();
+  for (;;) {
+    {
+      std::unique_lock lock(mutex_);
+      if (setting_.is_lockstep) wait_for_others(lock);
+      if (is_ending_) return;
+    }
+    const bool is_there = parts_.source->read(in);
+    const bool is_voice = parts_.activity->is_voice(in);
+    const Endpointer::Change change = endpointer.judge(is_voice);
+    std::size_t given = 0;
+    {
+      const std::scoped_lock lock(mutex_);
+      input_is_over_ |= !is_there;
+      pause_ = static_cast<double>(endpointer.silent_frames()) * kFrameSeconds;
+      take_frame(in, change);
+      given = give_frame(out);
+    }
+    changed_.notify_all();
+    if (given > 0 || setting_.keeps_time || parts_.sink->is_live()) {
+      parts_.activity->played(out);
+      parts_.sink->write(out);
+    }
+    // A source that is live gives the pace; once it has ended, or for a file, the clock does.
+    next += std::chrono::milliseconds(10);
+    if (setting_.is_clocked || (!is_there && !setting_.is_lockstep)) {
+      std::this_thread::sleep_until(next);
+    } else {
+      next = Clock::now();
+    }
+  }
+}
+
+/// Lets the audio's clock stand still while the next frame depends on somebody who is slower than it.
+void VoiceLoop::wait_for_others(std::unique_lock<std::mutex>& lock) {
+  changed_.wait(lock, [this] {
+    if (is_ending_) return true;
+    const std::uint64_t ready = playback_.end() - played_;
+    switch (state_) {
+      case VoiceState::kListening:
+        return !input_is_over_;  // the end is the caller's to see
+      case VoiceState::kHearing:
+        return captured_.end() - heard_up_to_ < kCaptureSamples / 2;
+      case VoiceState::kThinking:
+        return ready > 0 || nothing_left();
+      case VoiceState::kSpeaking:
+        return ready >= kFrameSamples || (reply_is_over_ && unsaid_ == 0);
+    }
+    return true;
+  });
+}
+
+void VoiceLoop::enter(VoiceEvent event) {
+  const VoiceState next = next_state(state_, event);
+  if (next == state_) return;
+  state_ = next;
+  last_active_ = captured_.end();
+  if (changes_.size() < kMostChanges) changes_.push_back({.t = now(), .state = next});
+}
+
+void VoiceLoop::take_frame(std::span<Sample, kFrameSamples> frame, Endpointer::Change change) {
+  captured_.append(frame);
+  if (change == Endpointer::Change::kBegins) {
+    if (state_ == VoiceState::kSpeaking || state_ == VoiceState::kThinking) interrupt();
+    ++turn_;
+    speech_is_over_ = false;
+    const std::uint64_t end = captured_.end();
+    speech_begin_ = std::max(end > kPreRoll ? end - kPreRoll : 0, captured_.begin());
+    heard_up_to_ = speech_begin_;
+    enter(VoiceEvent::kSpeechBegins);
+  } else if (change == Endpointer::Change::kEnds) {
+    speech_is_over_ = true;
+    speech_end_ = captured_.end();
+    ended_at_ = Clock::now();
+    reply_is_over_ = false;
+    enter(VoiceEvent::kSpeechEnds);
+  }
+}
+
+/// Stops the reply: nothing more of it is played, made or, by the turn's number, written.
+void VoiceLoop::interrupt() {
+  const std::uint64_t unheard = parts_.sink->drop();
+  if (!is_cut_) cut_at_ = played_ > unheard ? played_ - unheard : 0;
+  is_cut_ = true;
+  played_ = playback_.end();
+  sentences_.clear();
+  unsaid_ = 0;
+  reply_is_over_ = true;
+}
+
+/// @returns samples of the reply in the frame; the rest is silence
+std::size_t VoiceLoop::give_frame(std::span<Sample, kFrameSamples> frame) {
+  std::size_t count = 0;
+  const bool may_play = state_ == VoiceState::kThinking || state_ == VoiceState::kSpeaking;
+  const std::uint64_t ready = playback_.end() - played_;
+  if (may_play && ready > 0 && (ready >= kFrameSamples || (reply_is_over_ && unsaid_ == 0))) {
+    if (state_ == VoiceState::kThinking) first_sample_at_ = Clock::now();
+    enter(VoiceEvent::kFirstSample);
+    count = playback_.copy(played_, frame);
+    played_ += count;
+    last_active_ = captured_.end();
+  } else if (may_play && nothing_left()) {
+    enter(state_ == VoiceState::kSpeaking ? VoiceEvent::kAllSaid : VoiceEvent::kNothingToSay);
+  }
+  std::fill(frame.begin() + static_cast<std::ptrdiff_t>(count), frame.end(), Sample{0});
+  return count;
+}
+
+// ---- the mouth thread
+
+void VoiceLoop::mouth_main() {
+  for (;;) {
+    std::string sentence;
+    std::uint64_t turn = 0;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return is_ending_ || !sentences_.empty(); });
+      if (is_ending_) return;
+      turn = turn_;
+      sentence = std::move(sentences_.front());
+      sentences_.pop_front();
+      clips_.push_back({.text = sentence, .begin = playback_.end(), .end = playback_.end()});
+    }
+    const std::string words = spoken_form(sentence);
+    Status status;
+    if (std::any_of(words.begin(), words.end(), [](char c) { return (c & 0x80) != 0 || std::isalnum(c) != 0; })) {
+      status = parts_.speaker->say(words, [&](std::span<const Sample> samples) { return play(turn, samples); });
+    }
+    {
+      const std::scoped_lock lock(mutex_);
+      if (turn == turn_) {
+        clips_.back().is_whole = status.ok();
+        --unsaid_;
+      }
+    }
+    changed_.notify_all();
+    if (!status.ok()) tell_failure(status);
+  }
+}
+
+bool VoiceLoop::play(std::uint64_t turn, std::span<const Sample> samples) {
+  while (!samples.empty()) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] {
+      return is_ending_ || turn != turn_ || playback_.end() - played_ < kPlaybackSamples - kFrameSamples;
+    });
+    if (is_ending_ || turn != turn_) return false;
+    const std::size_t room = kPlaybackSamples - static_cast<std::size_t>(playback_.end() - played_);
+    const std::size_t count = std::min(samples.size(), room);
+    playback_.append(samples.first(count));
+    clips_.back().end = playback_.end();
+    samples = samples.subspan(count);
+    lock.unlock();
+    changed_.notify_all();
+  }
+  return true;
+}
+
+// ---- the caller's thread
+
+bool VoiceLoop::wait_for_speech(bool (*is_stopped)()) {
+  for (;;) {
+    tell_changes();
+    std::unique_lock lock(mutex_);
+    if (is_stopped()) return false;
+    if (turn_ != served_turn_) return true;
+    if (state_ == VoiceState::kListening) {
+      const double quiet = static_cast<double>(captured_.end() - last_active_) / kSampleRate;
+      if (input_is_over_ || (setting_.idle_seconds > 0 && quiet >= setting_.idle_seconds)) return false;
+    }
+    changed_.wait_for(lock, std::chrono::milliseconds(100));
+  }
+}
+
+/// Gives the recogniser what is said while it is said.
+Result<std::string> VoiceLoop::recognize(std::uint64_t turn) {
+  RILL_TRY(parts_.recognizer->begin());
+  std::array<Sample, kChunk> chunk{};
+  for (;;) {
+    std::size_t count = 0;
+    bool is_last = false;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [&] { return turn_ != turn || speech_is_over_ || captured_.end() - heard_up_to_ >= kChunk; });
+      if (turn_ != turn) break;  // only if a new speech began before the end of this one was taken: it has all of it
+      heard_up_to_ = std::max(heard_up_to_, captured_.begin());
+      const std::uint64_t end = speech_is_over_ ? speech_end_ : captured_.end();
+      count = captured_.copy(heard_up_to_, std::span(chunk).first(std::min<std::uint64_t>(kChunk, end - heard_up_to_)));
+      heard_up_to_ += count;
+      is_last = speech_is_over_ && heard_up_to_ == speech_end_;
+    }
+    changed_.notify_all();
+    tell_changes();
+    RILL_TRY(parts_.recognizer->hear(std::span(chunk).first(count)));
+    if (is_last) break;
+  }
+  return parts_.recognizer->end();
+}
+
+/// The wake phrase is taken off what was heard. @returns true if it was there, or is not needed now
+bool VoiceLoop::is_for_us(std::string& words) {
+  if (setting_.wake.empty()) return true;
+  double t = 0;
+  {
+    const std::scoped_lock lock(mutex_);
+    t = now();
+  }
+  const std::string phrase = plain(setting_.wake);
+  std::string heard(1, ' ');
+  heard.append(plain(words)).push_back(' ');
+  const std::size_t found = heard.find(std::string(1, ' ').append(phrase).append(1, ' '));
+  if (found == std::string::npos) return t < awake_until_;
+  awake_until_ = t + setting_.awake_seconds;
+  words = heard.substr(found + phrase.size() + 2);
+  if (!words.empty()) words.pop_back();
+  return true;
+}
+
+void VoiceLoop::take_turn() {
+  {
+    const std::scoped_lock lock(mutex_);
+    served_turn_ = turn_;
+  }
+  const std::uint64_t turn = served_turn_;
+  Result<std::string> heard = recognize(turn);
+  std::string words;
+  if (heard.ok()) {
+    words = *heard;
+  } else {
+    tell_failure(heard.status());
+  }
+  tell({.heard = &words});
+  const bool answers = is_for_us(words) && !words.empty();
+  if (!unanswered_.empty() && !words.empty()) words.insert(0, unanswered_ + ' ');
+  if (answers) {
+    reply_to(words, turn);
+    return;
+  }
+  const std::scoped_lock lock(mutex_);
+  if (turn_ != turn) return;
+  reply_is_over_ = true;
+  if (state_ == VoiceState::kThinking) enter(VoiceEvent::kNothingToSay);
+  changed_.notify_all();
+}
+
+void VoiceLoop::queue(const std::string& sentence, std::uint64_t turn) {
+  if (sentence.find_first_not_of(" \n\t\r") == std::string::npos) return;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (turn_ != turn) return;
+    if (clips_.empty() && unsaid_ == 0) first_sentence_at_ = Clock::now();
+    sentences_.push_back(sentence);
+    ++unsaid_;
+  }
+  changed_.notify_all();
+}
+
+void VoiceLoop::reply_to(const std::string& words, std::uint64_t turn) {
+  Clock::time_point heard_at = Clock::now();
+  VoiceLatency latency;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (turn_ != turn) {  // the speaker went on already
+      unanswered_ = words;
+      return;
+    }
+    clips_.clear();
+    is_cut_ = false;
+    latency.activity = pause_ > 0 ? setting_.pause_seconds : 0;
+    latency.recognizer = seconds(heard_at - ended_at_);
+  }
+  std::string reply;
+  SentenceCutter cutter;
+  const auto is_current = [&] {
+    const std::scoped_lock lock(mutex_);
+    return turn_ == turn && !is_ending_;
+  };
+  const Status status = parts_.answerer->answer(words, [&](std::string_view text) {
+    if (reply.empty()) first_text_at_ = Clock::now();
+    reply += text;
+    cutter.add(text);
+    while (const std::optional<std::string> sentence = cutter.next()) queue(*sentence, turn);
+    tell_changes();
+    return is_current();
+  });
+  if (!status.ok()) tell_failure(status);
+  queue(cutter.rest(), turn);
+
+  std::string spoken;
+  bool was_interrupted = false;
+  {
+    std::unique_lock lock(mutex_);
+    if (turn_ == turn) reply_is_over_ = true;
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return turn_ != turn || (state_ == VoiceState::kListening && nothing_left()); });
+    was_interrupted = turn_ != turn;
+    const std::uint64_t heard = is_cut_ ? cut_at_ : played_;
+    for (const Clip& clip : clips_) {
+      if (heard >= clip.end && (clip.is_whole || !was_interrupted)) {
+        spoken += clip.text;
+      } else if (heard > clip.begin) {
+        // A clip that is still being made is longer than what there is of it: it counts as twice that.
+        const auto length = static_cast<double>(clip.end - clip.begin) * (clip.is_whole ? 1 : 2);
+        spoken += first_words(clip.text, static_cast<double>(heard - clip.begin) / length);
+      }
+    }
+    if (!clips_.empty()) {
+      latency.prefill = seconds(first_text_at_ - heard_at);
+      latency.clause = seconds(first_sentence_at_ - first_text_at_);
+      latency.speaker = seconds(first_sample_at_ - first_sentence_at_);
+      latency.total = latency.activity + seconds(first_sample_at_ - ended_at_);
+    }
+    awake_until_ = now() + setting_.awake_seconds;
+  }
+  const bool was_heard = !spoken.empty();
+  tell_changes();
+  tell({.reply = &reply, .spoken = &spoken, .latency = was_heard ? &latency : nullptr});
+  unanswered_ = was_interrupted && !was_heard ? words : "";
+  if (!was_interrupted || spoken == reply || !status.ok()) return;
+  if (const Status retold = parts_.answerer->retell(words, spoken); !retold.ok()) tell_failure(retold);
+}
+
+/// Changes of state that the audio thread made, in order.
+void VoiceLoop::tell_changes() {
+  std::vector<Change> changes;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (changes_.empty()) return;
+    changes.assign(changes_.begin(), changes_.end());
+    changes_.clear();  // keeps its memory
+  }
+  for (const Change& change : changes) report_({.t = change.t, .state = change.state});
+}
+
+void VoiceLoop::tell(VoiceReport report) {
+  tell_changes();
+  {
+    const std::scoped_lock lock(mutex_);
+    report.t = now();
+    report.state = state_;
+  }
+  report_(report);
+}
+
+void VoiceLoop::tell_failure(const Status& status) {
+  VoiceReport report{.failure = &status};
+  {
+    const std::scoped_lock lock(mutex_);
+    report.t = now();
+    report.state = state_;
+  }
+  report_(report);
+}
+
+}  // namespace rill::apps

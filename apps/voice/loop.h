@@ -1,0 +1,176 @@
+#pragma once
+// The voice loop: microphone, recogniser, model, speaker, loudspeaker, and the right to interrupt.
+//
+//   audio thread    source -> voice activity -> capture ring        playback ring -> sink        every 10 ms; allocates
+//                                                                                                nothing, waits for
+//                                                                                                nobody
+//   caller's        capture ring -> recogniser -> answerer -> sentences
+//   mouth thread    sentences -> speaker -> playback ring
+//
+// apps/voice/state.h draws the states. The audio thread makes every change of state but "nothing to say", so that
+// speech stops the reply within the frame that it is noticed in, whatever the model is doing.
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "apps/voice/activity.h"
+#include "apps/voice/audio_io.h"
+#include "apps/voice/speech.h"
+#include "apps/voice/speech_text.h"
+#include "apps/voice/state.h"
+#include "platform/function_ref.h"
+#include "platform/status.h"
+
+namespace rill::apps {
+
+/// What replies: a conversation with the model.
+class Answerer {
+ public:
+  using Listener = FunctionRef<bool(std::string_view text)>;
+  Answerer() = default;
+  Answerer(const Answerer&) = delete;
+  Answerer& operator=(const Answerer&) = delete;
+  virtual ~Answerer() = default;
+  /// Replies piece by piece; the listener's false ends it.
+  virtual Status answer(std::string_view user, Listener listener) = 0;
+  /// The last turn anew: only `said` of its reply was. With nothing said it is as if the turn had not been.
+  virtual Status retell(std::string_view user, std::string_view said) = 0;
+};
+
+/// Where the time went between the end of a question and the first sample of its answer, in seconds.
+struct VoiceLatency {
+  double activity = 0;    ///< silence that told the end
+  double recognizer = 0;  ///< from there to the words
+  double prefill = 0;     ///< to the reply's first text
+  double clause = 0;      ///< to its first clause
+  double speaker = 0;     ///< to that clause's first samples
+  double total = 0;
+};
+
+/// What the loop tells; fields that do not apply are empty.
+struct VoiceReport {
+  double t = 0;  ///< seconds of audio since the start
+  VoiceState state = VoiceState::kListening;
+  const std::string* heard = nullptr;
+  const std::string* reply = nullptr;
+  const std::string* spoken = nullptr;
+  const VoiceLatency* latency = nullptr;
+  const Status* failure = nullptr;
+};
+
+struct LoopSetting {
+  double pause_seconds = 0.5;  ///< of silence that end a question
+  double most_seconds = 20;    ///< of one question
+  double idle_seconds = 0;     ///< without speech that end the loop; 0: never
+  bool is_lockstep = false;    ///< the audio's clock stands still while somebody is waited for
+  bool keeps_time = false;     ///< silence is written, too
+  bool is_clocked = false;     ///< frames of a file at the pace of the world
+  std::string wake;            ///< a phrase without which nothing is answered; empty: none
+  double awake_seconds = 10;   ///< after a reply in which the phrase is not needed
+};
+
+class VoiceLoop {
+ public:
+  /// All borrowed. Takes its rings here.
+  struct Parts {
+    AudioSource* source;
+    AudioSink* sink;
+    VoiceActivity* activity;
+    Recognizer* recognizer;
+    Speaker* speaker;
+    Answerer* answerer;
+  };
+  static constexpr std::size_t kCaptureSamples = std::size_t{kSampleRate} * 40;
+  static constexpr std::size_t kPlaybackSamples = std::size_t{kSampleRate} * 40;
+
+  VoiceLoop(const LoopSetting& setting, const Parts& parts, std::function<void(const VoiceReport&)> report);
+  /// Until the input ends, nobody spoke for too long, or is_stopped says so.
+  Status run(bool (*is_stopped)());
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Clip {  // a sentence on its way to the loudspeaker; positions in the playback ring
+    std::string text;
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+    bool is_whole = false;
+  };
+  struct Change {
+    double t;
+    VoiceState state;
+  };
+
+  // The audio thread.
+  void audio_main();
+  void wait_for_others(std::unique_lock<std::mutex>& lock);
+  void take_frame(std::span<Sample, kFrameSamples> frame, Endpointer::Change change);
+  std::size_t give_frame(std::span<Sample, kFrameSamples> frame);
+  void interrupt();
+  void enter(VoiceEvent event);
+
+  // The mouth thread.
+  void mouth_main();
+  bool play(std::uint64_t turn, std::span<const Sample> samples);
+
+  // The caller's thread.
+  bool wait_for_speech(bool (*is_stopped)());
+  Result<std::string> recognize(std::uint64_t turn);
+  void take_turn();
+  bool is_for_us(std::string& words);
+  void reply_to(const std::string& words, std::uint64_t turn);
+  void queue(const std::string& sentence, std::uint64_t turn);
+  void tell_changes();
+  void tell(VoiceReport report);
+  void tell_failure(const Status& status);
+
+  bool nothing_left() const { return reply_is_over_ && unsaid_ == 0 && playback_.end() == played_; }
+  double now() const { return static_cast<double>(captured_.end()) / kSampleRate; }
+
+  LoopSetting setting_;
+  Parts parts_;
+  std::function<void(const VoiceReport&)> report_;
+
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable changed_;
+  VoiceState state_ = VoiceState::kListening;
+  std::vector<Change> changes_;  // not told yet; its memory is taken at the start
+  bool input_is_over_ = false;
+  bool is_ending_ = false;
+
+  SampleRing captured_{kCaptureSamples};
+  std::uint64_t turn_ = 0;          // counts speech that began
+  std::uint64_t speech_begin_ = 0;  // in the capture ring
+  std::uint64_t speech_end_ = 0;    // there, once speech_is_over_
+  bool speech_is_over_ = true;
+  std::uint64_t heard_up_to_ = 0;  // what the recogniser has had
+  std::uint64_t last_active_ = 0;  // when somebody spoke or was spoken to
+  double pause_ = 0;               // silence at the end of the speech, seconds
+  Clock::time_point ended_at_;     // when its end was noticed
+
+  SampleRing playback_{kPlaybackSamples};
+  std::uint64_t played_ = 0;  // in the playback ring
+  std::deque<std::string> sentences_;
+  std::size_t unsaid_ = 0;  // sentences that wait or are being made
+  bool reply_is_over_ = true;
+  std::vector<Clip> clips_;
+  Clock::time_point first_sample_at_;
+  bool is_cut_ = false;       // the reply was interrupted
+  std::uint64_t cut_at_ = 0;  // where, in the playback ring, if it was
+
+  // Of the caller's thread alone.
+  std::uint64_t served_turn_ = 0;
+  std::string unanswered_;  // what was said before, when the speaker went on
+  double awake_until_ = 0;
+  Clock::time_point first_text_at_, first_sentence_at_;
+};
+
+}  // namespace rill::apps

@@ -1,0 +1,75 @@
+#pragma once
+// A part of the voice loop that lives in another process: ours, with a limit on its memory, or a Wyoming service on the
+// network. Both speak Wyoming, so there is one client for both.
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "apps/wyoming/event.h"
+#include "platform/status.h"
+
+namespace rill::apps {
+
+/// Where a part is: "NAME", one of rill-speech's, or "wyoming:HOST:PORT".
+struct PartAddress {
+  std::string name;  ///< as written
+  std::string host;  ///< empty: our own process
+  std::uint16_t port = 0;
+
+  /// kUsage for what is neither a name nor such an address.
+  static Result<PartAddress> parse(const std::string& written, std::string_view option);
+};
+
+/// The connection. A part that dies or stops answering is started anew, later each time it happens again.
+class Part {
+ public:
+  static constexpr std::size_t kMostPayload = std::size_t{1024} * 1024;
+  static constexpr std::chrono::milliseconds kFirstWait{100};
+  static constexpr std::chrono::milliseconds kLongestWait{30'000};
+
+  /// @param most_memory  bytes of data and stack that a process of ours may take; what needs more fails there
+  Part(PartAddress address, std::uint64_t most_memory) : address_(std::move(address)), most_memory_(most_memory) {}
+  Part(const Part&) = delete;
+  Part& operator=(const Part&) = delete;
+  ~Part() { stop(); }
+
+  /// Connects, or starts the process, unless that is done. After failures it waits before it tries again, and fails at
+  /// once until then.
+  Status start();
+  /// kFailed if the part is not there; it is then stopped, and the next start() makes it anew.
+  Status send(std::string_view type, const nlohmann::json& data, std::span<const char> payload = {});
+  /// The next event. @param wait  for it; kFailed after that, likewise
+  Result<WyomingEvent> receive(std::chrono::milliseconds wait);
+  /// Whether bytes wait to be read.
+  bool has_input() const;
+  /// Ends the connection and the process; nothing it was about to say is heard.
+  void stop();
+  /// A whole exchange went well: the next failure is the first again.
+  void praise() { wait_ = kFirstWait; }
+
+  const std::string& name() const { return address_.name; }
+  bool is_own_process() const { return address_.host.empty(); }
+  pid_t process() const { return process_; }  ///< -1 if there is none
+  std::uint64_t most_memory() const { return is_own_process() ? most_memory_ : 0; }
+  std::uint32_t restarts() const { return restarts_; }
+
+ private:
+  Status lose(const Status& why);
+  Status spawn();
+
+  PartAddress address_;
+  std::uint64_t most_memory_;
+  int file_ = -1;
+  pid_t process_ = -1;
+  std::optional<WyomingReader> reader_;
+  std::chrono::milliseconds wait_ = kFirstWait;
+  std::chrono::steady_clock::time_point not_before_;
+  std::uint32_t restarts_ = 0;
+};
+
+}  // namespace rill::apps

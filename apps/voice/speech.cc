@@ -1,0 +1,80 @@
+#include "apps/voice/speech.h"
+
+#include <chrono>
+#include <vector>
+
+namespace rill::apps {
+namespace {
+
+// A part may have to load its models first.
+constexpr std::chrono::seconds kTimeToAnswer{30};
+
+const nlohmann::json& own_format() {
+  static const nlohmann::json format = {{"rate", kSampleRate}, {"width", 2}, {"channels", 1}};
+  return format;
+}
+
+Status no_audio(const std::string& name, const Text& what) {
+  return failed({.where = text(name), .what = what, .expected = text("mono, 16 bits"), .remedy = {}});
+}
+
+}  // namespace
+
+Status PartRecognizer::begin() {
+  if (is_open_) part_->stop();  // an utterance that nobody waited for: its text must not be taken for the next one's
+  is_open_ = true;
+  RILL_TRY(part_->send("transcribe", nlohmann::json::object()));
+  return part_->send("audio-start", own_format());
+}
+
+Status PartRecognizer::hear(std::span<const Sample> samples) {
+  return part_->send("audio-chunk", own_format(),
+                     {reinterpret_cast<const char*>(samples.data()), samples.size_bytes()});
+}
+
+Result<std::string> PartRecognizer::end() {
+  RILL_TRY(part_->send("audio-stop", nlohmann::json::object()));
+  for (;;) {
+    RILL_ASSIGN(const WyomingEvent event, part_->receive(kTimeToAnswer));
+    if (event.type == "error")
+      return failed({.where = text(part_->name()), .what = text(event.text()), .expected = {}, .remedy = {}});
+    if (event.type != "transcript") continue;  // a streaming service sends the words one by one before
+    is_open_ = false;
+    part_->praise();
+    // Services that stream say that they are done; it is read with the next answer, where it is skipped.
+    return event.text();
+  }
+}
+
+Status PartSpeaker::say(std::string_view words, Listener listener) {
+  RILL_TRY(part_->send("synthesize", {{"text", words}}));
+  std::optional<Resampler> resampler;
+  std::vector<Sample> samples;
+  for (;;) {
+    RILL_ASSIGN(const WyomingEvent event, part_->receive(kTimeToAnswer));
+    if (event.type == "error")
+      return failed({.where = text(part_->name()), .what = text(event.text()), .expected = {}, .remedy = {}});
+    if (event.type == "audio-stop") break;
+    if (event.type != "audio-chunk") continue;
+    const std::uint32_t rate = event.number("rate", 0);
+    if (event.number("width", 0) != 2 || event.number("channels", 0) != 1 || rate < Resampler::kLowestRate ||
+        rate > Resampler::kHighestRate) {
+      part_->stop();
+      return no_audio(part_->name(), text("audio of ", rate, " Hz, ", event.number("width", 0), " bytes a sample, ",
+                                          event.number("channels", 0), " channels"));
+    }
+    if (!resampler.has_value()) resampler.emplace(rate);
+    std::vector<Sample> given(event.payload.size() / sizeof(Sample));
+    std::copy_n(event.payload.data(), given.size() * sizeof(Sample), reinterpret_cast<char*>(given.data()));
+    samples.resize(resampler->most_output(given.size()));
+    const std::size_t count = resampler->run(given, samples);
+    if (!listener(std::span(samples).first(count))) {
+      part_->stop();  // the rest of what it says is not wanted; a new process is there before it is needed
+      return part_->start();
+    }
+  }
+  part_->praise();
+  return {};
+}
+
+}  // namespace rill::apps
