@@ -30,6 +30,7 @@ struct PerplexityArguments {
   std::string ids;
   std::string nll_out;
   std::string plot;
+  std::string plot_label;
   std::vector<std::string> plot_with;
   std::uint64_t max_tokens = 0;
   std::uint32_t blocks = 0;
@@ -199,7 +200,6 @@ Result<std::vector<NllRun>> earlier_runs(const PerplexityArguments& arguments) {
   return runs;
 }
 
-/// "stream 4+252": how the runs of a picture are told apart.
 void print_result(const PerplexityArguments& arguments, const CachePolicy& policy, Scores& scores,
                   double tokens_per_s) {
   const std::vector<double>& nll = scores.nll();
@@ -264,7 +264,8 @@ Status run_perplexity(const PerplexityArguments& arguments) {
   const CachePolicy& policy = engine.plan().options.policy;
   print_result(arguments, policy, scores, static_cast<double>(scores.nll().size() - earlier.size()) / seconds);
   if (arguments.plot.empty()) return status;
-  runs.push_back({.label = label_of(policy), .nll = std::move(scores.nll())});
+  const std::string& label = arguments.plot_label;
+  runs.push_back({.label = label.empty() ? label_of(policy) : label, .nll = std::move(scores.nll())});
   RILL_TRY(write_nll_plot(arguments.plot, runs));
   return status;
 }
@@ -285,6 +286,8 @@ void add_perplexity(CLI::App& app, Action& action) {
                      "Report perplexity and RSS of every N tokens on the way (JSON: `pieces`)");
   command.add_option("--nll-out", arguments->nll_out, "Write the NLL of each scored token, one a line, in nats");
   auto* plot = command.add_option("--plot", arguments->plot, "Draw log perplexity along the stream as SVG");
+  command.add_option("--plot-label", arguments->plot_label, "This run's name in the picture (default: its policy)")
+      ->needs(plot);
   command
       .add_option("--plot-with", arguments->plot_with,
                   "LABEL=FILE: an earlier run's --nll-out, drawn into the same picture; may be given again")

@@ -13,7 +13,7 @@ namespace rill::apps {
 namespace {
 
 // The frame of one panel, in SVG units.
-constexpr double kPanelWidth = 760;
+constexpr double kPanelWidth = 776;  // half of "1000000" hangs over the right end
 constexpr double kLeft = 72;
 constexpr double kRight = 736;
 constexpr double kTop = 48;
@@ -134,6 +134,7 @@ Axis y_axis(const Plot& plot) {
   if (plot.y_scale == AxisScale::kLog10) {
     axis.ticks = decades(range.low, range.high);
   } else {
+    if (plot.y_is_percent) range = {.low = std::min(range.low, 0.0), .high = std::max(range.high, 100.0)};
     if (plot.y_from_zero) range.low = std::min(range.low, 0.0);
     axis.ticks = nice_ticks(range.low, range.high, 6);
   }

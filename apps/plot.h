@@ -30,6 +30,7 @@ struct Plot {
   AxisScale x_scale = AxisScale::kLinear;
   AxisScale y_scale = AxisScale::kLinear;
   bool y_from_zero = false;   ///< for amounts, which are compared by their height; linear axes only
+  bool y_is_percent = false;  ///< linear axes only: from 0 to 100, however little of it was reached
   bool marks_points = false;  ///< a dot at each point: for few, measured ones
 };
 

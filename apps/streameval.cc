@@ -27,6 +27,7 @@ struct StreamEvalArguments {
   std::uint32_t lines = 0;
   std::vector<std::uint32_t> distances = {20};
   std::string plot;
+  std::string plot_label;
   std::vector<std::string> plot_with;
 };
 
@@ -263,7 +264,8 @@ Status run_streameval(const StreamEvalArguments& arguments) {
     }
   }
   const CachePolicy& policy = engine.plan().options.policy;
-  StreamEvalRun run{.label = label_of(policy), .curves = {}};
+  const std::string& label = arguments.plot_label;
+  StreamEvalRun run{.label = label.empty() ? label_of(policy) : label, .curves = {}};
   for (const Outcome& outcome : outcomes) run.curves.push_back(curve_of(outcome));
   if (arguments.model.json) {
     std::cout << json_of(outcomes, run.curves, arguments, policy)
@@ -294,6 +296,8 @@ void add_streameval(CLI::App& app, Action& action) {
       ->capture_default_str();
   command.add_option("--seed", arguments->model.seed, "Seed of the numbers in the lines")->capture_default_str();
   auto* plot = command.add_option("--plot", arguments->plot, "Draw accuracy along the stream, and by distance, as SVG");
+  command.add_option("--plot-label", arguments->plot_label, "This run's name in the picture (default: its policy)")
+      ->needs(plot);
   command
       .add_option("--plot-with", arguments->plot_with,
                   "LABEL=FILE: what an earlier run printed with --json, drawn into the same picture, which then shows "

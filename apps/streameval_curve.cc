@@ -126,7 +126,7 @@ Status write_streameval_plot(const std::string& path, std::span<const StreamEval
              .x_label = "tokens of the stream",
              .y_label = "exact answers, %",
              .series = {},
-             .y_from_zero = true,
+             .y_is_percent = true,
              .marks_points = true};
   Plot distances = along;
   distances.title = "StreamEval: accuracy by distance";

@@ -2,7 +2,7 @@
 # Makes the figures and tables of the StreamingLLM paper (arXiv 2309.17453) with Rill, from nothing, on one small model
 # and five long books: build/paper/index.html, one page with every figure, table and the command behind it.
 #
-#   tests/paper.sh            PAPER_TIME on two cores
+#   tests/paper.sh            three quarters of an hour on two cores
 #   tests/paper.sh --quick    a few minutes, into build/paper-quick: the same page from short runs
 #
 # Resumable: a step whose JSON is there is skipped; delete build/paper/NAME.json to do a step again, or the folder to do
@@ -137,7 +137,8 @@ newline_sinks() {
   perplexity no-sinks "$tokens" --policy window --window 512
   with "no sinks, 0+512=no-sinks" "first four tokens, 4+508=text-sinks"
   step newline-sinks "$rill" perplexity "$model" --ids "$ids" --max-tokens $((tokens + 4)) --sinks 4 --window 508 \
-    --nll-out "$out/newline-sinks.nll" --plot "$out/newline-sinks.svg" "${drawn[@]}"
+    --nll-out "$out/newline-sinks.nll" --plot "$out/newline-sinks.svg" --plot-label "four newlines, 4+508" \
+    "${drawn[@]}"
 }
 
 # long NAME MODEL TOKENS SINKS WINDOW: one stream over all books, the same number of tokens of each, one after the other.

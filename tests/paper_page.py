@@ -257,7 +257,7 @@ def streameval(results):
                    "a window fail (queries 20 lines back). What has left the cache is not found (appendix).",
                    ours, figure(results, "eval-stream") + table(
                        "Exact answers (and digits right in their places, a tenth by chance) by distance",
-                       ["method"] + [f"{d} lines, {tokens[d]:.0f} tokens" for d in distances], rows) + said +
+                       ["method"] + [f"{d} line{'s' if d > 1 else ''}, {tokens[d]:.0f} tokens" for d in distances], rows) + said +
                    commands(results, [step for step, _ in steps]))
 
 

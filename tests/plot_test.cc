@@ -86,6 +86,14 @@ TEST(Plot, StartsAmountsAtZero) {
   EXPECT_NE(svg_of(plot).find(">0</text>"), std::string::npos);
 }
 
+TEST(Plot, ShowsPercentagesAgainstAHundred) {
+  Plot plot = plot_of({0, 10}, {0, 0});
+  plot.y_is_percent = true;
+  EXPECT_NE(svg_of(plot).find(">0</text>"), std::string::npos);
+  EXPECT_NE(svg_of(plot).find(">100</text>"), std::string::npos);
+  EXPECT_EQ(svg_of(plot).find(">-"), std::string::npos);
+}
+
 TEST(Plot, HoldsAnyTextWithoutBreakingTheXml) {
   Plot plot = plot_of({0, 1}, {0, 1});
   plot.title = "a < b & \"c\"\n";
