@@ -19,7 +19,8 @@ ModelCost::ModelCost(const ModelConfig& config, const CachePolicy& policy) : con
   for (std::uint32_t l = 0; l < config.layers; ++l) local_layers_ += config.is_local(l) ? 1 : 0;
   const auto count = [&](const TensorSpec& spec) -> Status {
     const bool is_table = spec.pattern == format::kPositions || spec.pattern == format::kRopeTurns;
-    const bool is_head = spec.pattern == (config.tied_head != 0 ? format::kEmbedding : format::kHead);
+    const bool is_head = spec.pattern == (config.tied_head != 0 ? format::kEmbedding : format::kHead) ||
+                         spec.pattern == format::kHeadTransform;
     if (is_table || (spec.pattern == format::kEmbedding && !is_head)) return {};  // of these a token takes a row
     const double share = share_used(config, spec);
     (is_head ? head_bytes_ : layer_bytes_) += share * static_cast<double>(spec.bytes().value);

@@ -34,6 +34,7 @@ struct QuantizeArguments {
   std::int64_t top_k = -1;
   std::int64_t sink_token = -1;
   bool softmax_plus_one = false;
+  bool rotate = false;
   bool report = false;
   bool json = false;
 };
@@ -106,6 +107,7 @@ Result<quant::QuantizeReport> import(const QuantizeArguments& arguments, quant::
                                                                arguments.system ? &*arguments.system : nullptr));
   return quant::quantize(source, arguments.output,
                          {.group = arguments.group,
+                          .is_rotated = arguments.rotate,
                           .tokenizer_section = tokenizer,
                           .chat_section = std::as_bytes(std::span(chat)),
                           .progress = progress});
@@ -196,6 +198,11 @@ void add_quantize(CLI::App& app, Action& action) {
                   "The default system prompt, kept in the file (default: the template's own)")
       ->excludes(synthetic);
   command.add_option("--group", arguments->group, "Inputs that share a scale: a multiple of 16")->capture_default_str();
+  command
+      .add_flag("--rotate", arguments->rotate,
+                "Turn the network's coordinates so that no activation stands out, which buys wider groups at the same "
+                "fidelity: with --group 64 fewer bytes and more speed. For models with RMSNorm in front")
+      ->excludes(synthetic);
   command.add_option("--temperature", arguments->temperature, "The model's own sampling temperature, kept in the file");
   command.add_option("--top-p", arguments->top_p, "The model's own top-p, kept in the file");
   command.add_option("--top-k", arguments->top_k, "The model's own top-k, kept in the file");

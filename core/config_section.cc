@@ -1,5 +1,6 @@
 #include "core/config_section.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -17,6 +18,12 @@ using format::ConfigEntry;
 Status damaged(const Text& where, const Text& what, const Text& expected) {
   return bad_input({.where = where, .what = what, .expected = expected, .remedy = damaged_file_remedy()});
 }
+
+/// Fields that came after the first files. A file without one means 0, and 0 is not written: a model that needs none of
+/// them has the same file as ever.
+constexpr std::string_view kLaterFields[] = {"head_transform", "down_rotation"};
+
+bool is_later(std::string_view name) { return std::ranges::find(kLaterFields, name) != std::end(kLaterFields); }
 
 ConfigEntry entry_at(std::span<const std::byte> raw, std::size_t index) {
   ConfigEntry entry;
@@ -61,7 +68,7 @@ Status read_field(std::span<const std::byte> raw, std::string_view name, Field& 
     if (++times > 1) return damaged(where, text("the field appears twice"), {});
     RILL_TRY(set_field(field, entry.bits, where));
   }
-  if (times == 0) return damaged(where, text("the field is missing"), {});
+  if (times == 0 && !is_later(name)) return damaged(where, text("the field is missing"), {});
   return {};
 }
 
@@ -99,7 +106,7 @@ std::vector<ConfigEntry> make_config_section(const ModelConfig& config) {
     } else {
       entry.bits = static_cast<std::uint64_t>(value);
     }
-    entries.push_back(entry);
+    if (entry.bits != 0 || !is_later(name)) entries.push_back(entry);
   });
   return entries;
 }

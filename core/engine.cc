@@ -96,6 +96,7 @@ Weights bind_weights(const ModelFile& model, std::span<const std::byte> weights,
   w.alibi = bind.floats(format::kAlibi);
   w.rope_turns = bind.integers(format::kRopeTurns);
   w.final_norm = bind.norm(format::kFinalNorm);
+  w.head_transform = bind.projection(format::kHeadTransform);
   w.head = bind.projection(format::kHead);
   if (w.config.tied_head != 0) w.head.weights = w.embedding;
   std::uint32_t of_kind[2] = {0, 0};

@@ -137,6 +137,7 @@ class Steps {
       } else {
         k_.activate(c.activation, wide, c.mlp_width, limit, row);
       }
+      if (c.down_rotation != 0) k_.hadamard(c.down_rotation, c.mlp_width, row);
       return row;
     });
   }
@@ -262,8 +263,13 @@ void commit_drafted(const Weights& m, std::size_t first, StreamCache& cache) {
 std::span<const float> project_logits(const Weights& m, std::size_t first, std::size_t count, Buffers& b,
                                       const Machine& machine) {
   const Steps step(m, count, b, machine);
-  const Activations h = step.normalize(m.final_norm, first, count);  // h         [count, D]  int8
-  step.project(m.head, h, count, b.logits);                          // logits    [count, V]  float32
+  Activations h = step.normalize(m.final_norm, first, count);  // h         [count, D]  int8
+  if (m.config.head_transform != 0) {
+    step.project(m.head_transform, h, count, b.projected);
+    h = step.quantize_rows(m.config.hidden, count,
+                           [&](std::size_t t, float*) { return b.projected.data() + t * step.x_stride(); });
+  }
+  step.project(m.head, h, count, b.logits);  // logits    [count, V]  float32
   const std::span<float> logits = b.logits.first(count * padded_vocabulary(m.config));
   if (m.config.logit_cap > 0) {
     machine.kernels->soft_cap(static_cast<float>(m.config.logit_cap), logits.size(), logits.data());

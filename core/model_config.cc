@@ -1,5 +1,6 @@
 #include "core/model_config.h"
 
+#include <bit>
 #include <type_traits>
 
 namespace rill {
@@ -34,6 +35,11 @@ Status check_ranges(const ModelConfig& config, const Text& where) {
 /// The bits of a layer pattern lie inside its period, so that two files never mean the same by different numbers.
 bool is_pattern(std::uint64_t layers, std::uint32_t period) { return period == 64 || layers >> period == 0; }
 
+/// 0, or the size of a transform that whole lanes of the kernels can do on a row of this width.
+bool is_hadamard(std::uint32_t block, std::uint32_t width) {
+  return block == 0 || (block >= 16 && std::has_single_bit(block) && width % block == 0);
+}
+
 }  // namespace
 
 Status validate(const ModelConfig& c, const Text& where) {
@@ -43,6 +49,10 @@ Status validate(const ModelConfig& c, const Text& where) {
       {"kv_heads", c.heads % c.kv_heads == 0, text(c.kv_heads), text("a divisor of heads, ", c.heads)},
       {"head_size", c.head_size % 2 == 0, text(c.head_size), text("an even number")},
       {"group", c.group % 16 == 0, text(c.group), text("a multiple of 16")},
+      {"head_transform", c.head_transform == 0 || c.tied_head != 0, text(c.head_transform),
+       text("0 where the head is not tied")},
+      {"down_rotation", is_hadamard(c.down_rotation, c.mlp_width), text(c.down_rotation),
+       text("0, or a power of two from 16 that divides mlp_width, ", c.mlp_width)},
       {"rotary", c.rotary % 2 == 0 && c.rotary <= c.head_size, text(c.rotary),
        text("an even number up to head_size, ", c.head_size)},
       {"local_layers", is_pattern(c.local_layers, c.layer_period), text(c.local_layers),

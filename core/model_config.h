@@ -60,10 +60,11 @@ struct ModelConfig {
   std::uint32_t context_length = 0;  ///< tokens of a training sequence; 0 if the source does not say
   std::uint32_t group = 32;          ///< inputs that share one weight scale and one activation scale
 
-  std::uint32_t tied_head = 0;   ///< 1: the head is the embedding
-  std::uint32_t head_bias = 0;   ///< 1: the head has a bias
-  double embedding_scale = 1.0;  ///< the embedding's rows are multiplied by this
-  double logit_cap = 0.0;        ///< c: logits become c tanh(logits / c); 0: they stay
+  std::uint32_t tied_head = 0;       ///< 1: the head is the embedding
+  std::uint32_t head_bias = 0;       ///< 1: the head has a bias
+  std::uint32_t head_transform = 0;  ///< 1: a tied head's input goes through a matrix first (quant/rotation.h)
+  double embedding_scale = 1.0;      ///< the embedding's rows are multiplied by this
+  double logit_cap = 0.0;            ///< c: logits become c tanh(logits / c); 0: they stay
 
   NormKind norm = NormKind::kRms;
   NormPlacement norm_placement = NormPlacement::kBefore;
@@ -84,11 +85,12 @@ struct ModelConfig {
   Softmax softmax = Softmax::kStandard;
 
   ActivationFunction activation = ActivationFunction::kSilu;
-  std::uint32_t gated_mlp = 1;     ///< 1: activation(gate) * up; 0: activation(up)
-  std::uint32_t mlp_bias = 0;      ///< 1: the MLP's matrices, and the router, have biases
-  double mlp_limit = 0.0;          ///< of ActivationFunction::kClampedSwish
-  std::uint32_t experts = 0;       ///< E; 0: one MLP for all tokens
-  std::uint32_t experts_used = 0;  ///< experts that a token goes through, the most probable ones
+  std::uint32_t gated_mlp = 1;      ///< 1: activation(gate) * up; 0: activation(up)
+  std::uint32_t mlp_bias = 0;       ///< 1: the MLP's matrices, and the router, have biases
+  std::uint32_t down_rotation = 0;  ///< of the MLP's middle, so many elements at a time go through a Hadamard transform
+  double mlp_limit = 0.0;           ///< of ActivationFunction::kClampedSwish
+  std::uint32_t experts = 0;        ///< E; 0: one MLP for all tokens
+  std::uint32_t experts_used = 0;   ///< experts that a token goes through, the most probable ones
 
   // Layers may differ in two ways, by a pattern that repeats every layer_period layers; bit i is layer i of the period.
   std::uint32_t layer_period = 1;      ///< 1 to 64
@@ -135,6 +137,7 @@ void for_each_field(Config& c, Visitor&& visit) {
   visit("group", c.group, 16.0, 256.0);
   visit("tied_head", c.tied_head, 0.0, 1.0);
   visit("head_bias", c.head_bias, 0.0, 1.0);
+  visit("head_transform", c.head_transform, 0.0, 1.0);
   visit("embedding_scale", c.embedding_scale, 1e-6, 1e6);
   visit("logit_cap", c.logit_cap, 0.0, 1e6);
   visit("norm", c.norm, 0.0, 1.0);
@@ -155,6 +158,7 @@ void for_each_field(Config& c, Visitor&& visit) {
   visit("activation", c.activation, 0.0, 3.0);
   visit("gated_mlp", c.gated_mlp, 0.0, 1.0);
   visit("mlp_bias", c.mlp_bias, 0.0, 1.0);
+  visit("down_rotation", c.down_rotation, 0.0, 4096.0);
   visit("mlp_limit", c.mlp_limit, 0.0, 1e6);
   visit("experts", c.experts, 0.0, 1024.0);
   visit("experts_used", c.experts_used, 0.0, 64.0);

@@ -152,6 +152,7 @@ inline constexpr std::string_view kGateUp = "layers.{}.gate_up";  // per expert:
 inline constexpr std::string_view kDown = "layers.{}.down";
 inline constexpr std::string_view kMlpPostNorm = "layers.{}.mlp_post_norm";
 inline constexpr std::string_view kFinalNorm = "final_norm";
+inline constexpr std::string_view kHeadTransform = "head_transform";
 inline constexpr std::string_view kHead = "head";
 inline constexpr std::string_view kBiasSuffix = ".bias";
 

@@ -53,6 +53,7 @@ class TensorWalk {
     }
     layer_ = 0;
     RILL_TRY(norm(format::kFinalNorm));
+    if (c_.head_transform != 0) RILL_TRY(matrix(format::kHeadTransform, hidden, hidden));
     if (c_.tied_head == 0) RILL_TRY(matrix(format::kHead, c_.vocabulary, hidden));
     if (c_.head_bias != 0) RILL_TRY(bias(format::kHead, 1, c_.vocabulary));
     return {};

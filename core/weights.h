@@ -53,7 +53,8 @@ struct Weights {
   std::span<const std::uint64_t> rope_turns;  ///< [rope_tables, rotated size / 2]
   std::span<const Layer> layers;
   Norm final_norm;
-  Projection head;  ///< [V, D]; the embedding where it is tied
+  Projection head_transform;  ///< [D, D] between the last norm and a tied head; without rows where there is none
+  Projection head;            ///< [V, D]; the embedding where it is tied
 };
 
 }  // namespace rill

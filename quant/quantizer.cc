@@ -4,12 +4,14 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "core/model_tensors.h"
 #include "quant/fused_rows.h"
 #include "quant/model_writer.h"
 #include "quant/packed_matrix.h"
+#include "quant/rotation.h"
 #include "quant/tensor_table.h"
 
 namespace rill::quant {
@@ -46,7 +48,8 @@ class Distortion {
 /// One conversion: reads, packs, writes and keeps the report.
 class Conversion {
  public:
-  Conversion(const SourceModel& source, ModelWriter& writer) : source_(source), writer_(writer) {}
+  Conversion(const SourceModel& source, const Rotation* rotation, ModelWriter& writer)
+      : source_(source), rotation_(rotation), writer_(writer) {}
 
   Status convert(const TensorSpec& spec) {
     if (spec.pattern == format::kRopeTurns) return convert_turns(spec);
@@ -98,15 +101,15 @@ class Conversion {
   }
 
   Status convert_floats(const TensorSpec& spec) {
-    RILL_ASSIGN(const FusedRows rows, FusedRows::find(source_, spec));
+    RILL_ASSIGN(const TurnedRows rows, TurnedRows::find(source_, spec, rotation_));
     std::vector<float> values(static_cast<std::size_t>(spec.rows * spec.columns));
-    RILL_TRY(rows.read_all(values));
+    RILL_TRY(rows.read(0, spec.rows, values));
     report_.parameters += values.size();
     return writer_.append(std::as_bytes(std::span(values)));
   }
 
   Status convert_matrix(const TensorSpec& spec) {
-    RILL_ASSIGN(const FusedRows source_rows, FusedRows::find(source_, spec));
+    RILL_ASSIGN(const TurnedRows source_rows, TurnedRows::find(source_, spec, rotation_));
     const format::TileShape shape{.rows = static_cast<std::size_t>(spec.rows),
                                   .columns = static_cast<std::size_t>(spec.columns),
                                   .group = spec.group};
@@ -123,7 +126,7 @@ class Conversion {
       RILL_TRY(writer_.append(pack(piece, shape, packed, distortion)));
       first += count;
     }
-    report_.parameters += spec.rows * spec.columns;
+    if (spec.pattern != format::kHeadTransform) report_.parameters += spec.rows * spec.columns;
     report_.tensors.push_back({.name = std::string(tensor_name(spec.pattern, spec.layer, spec.is_bias).view()),
                                .rows = spec.rows,
                                .columns = spec.columns,
@@ -154,6 +157,7 @@ class Conversion {
   }
 
   const SourceModel& source_;
+  const Rotation* rotation_;
   ModelWriter& writer_;
   std::vector<float> unpacked_;  // [columns]
   QuantizeReport report_;
@@ -172,6 +176,10 @@ Result<QuantizeReport> quantize(const SourceModel& source, std::string_view outp
   const auto start = std::chrono::steady_clock::now();
   ModelConfig config = source.config();
   config.group = options.group;
+  std::optional<Rotation> rotation;
+  if (options.is_rotated) {
+    RILL_ASSIGN(rotation, Rotation::of(source, config));
+  }
   RILL_TRY(validate(config, text(source.format())));
   // Every tensor is looked up before the first byte is written: a wrong family is refused at once.
   const auto look_up = [&](const TensorSpec& spec) -> Status {
@@ -185,7 +193,7 @@ Result<QuantizeReport> quantize(const SourceModel& source, std::string_view outp
                                                        .tokenizer_section = options.tokenizer_section,
                                                        .chat_section = options.chat_section},
                                                       options.progress));
-  Conversion conversion(source, writer);
+  Conversion conversion(source, rotation ? &*rotation : nullptr, writer);
   RILL_TRY(for_each_tensor(config, [&](const TensorSpec& spec) { return conversion.convert(spec); }));
   RILL_TRY(writer.finish());
 

@@ -16,6 +16,7 @@ namespace rill::quant {
 
 struct QuantizeOptions {
   std::uint32_t group = 32;                      ///< inputs that share a scale
+  bool is_rotated = false;                       ///< the same network in other coordinates: quant/rotation.h
   std::span<const std::byte> tokenizer_section;  ///< as stored; empty: none
   std::span<const std::byte> chat_section;       ///< not compressed; empty: none
   Progress progress = kNoProgress;               ///< called after each piece of at most about 1 MB; borrowed

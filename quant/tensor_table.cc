@@ -73,7 +73,7 @@ std::vector<TensorPart> parts_of(const TensorSpec& spec, const ModelConfig& conf
 }
 
 bool is_computed(const TensorSpec& spec) {
-  return spec.pattern == format::kRopeTurns || spec.pattern == format::kAlibi;
+  return spec.pattern == format::kRopeTurns || spec.pattern == format::kAlibi || spec.pattern == format::kHeadTransform;
 }
 
 PartShape shape_of(Part part, const ModelConfig& config, std::span<const TensorName> table) {

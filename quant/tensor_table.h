@@ -32,7 +32,7 @@ std::vector<TensorPart> parts_of(const TensorSpec& spec, const ModelConfig& conf
 /// The shape that a part has in a network of these dimensions; [0, 0] if it has none.
 PartShape shape_of(Part part, const ModelConfig& config, std::span<const TensorName> table);
 
-/// True for what is computed from the configuration instead of being read.
+/// True for what is computed instead of being read.
 bool is_computed(const TensorSpec& spec);
 
 /// True if there is one tensor per layer ("{}" in the pattern).

@@ -6,25 +6,17 @@
 #include <cstring>
 #include <new>
 #include <random>
-#include <string>
 #include <vector>
 
-#include "platform/cpu.h"
 #include "platform/kernels/kernels.h"
+#include "tests/support/every_kernel_set.h"
 
 namespace rill::kernels {
 namespace {
 
-class EveryKernelSetsLimits : public testing::TestWithParam<const KernelSet*> {
- protected:
-  void SetUp() override {
-    if (!detect_cpu().has(GetParam()->needs)) GTEST_SKIP() << "this CPU cannot run " << GetParam()->name;
-  }
-};
-INSTANTIATE_TEST_SUITE_P(Table, EveryKernelSetsLimits, testing::ValuesIn(kernel_sets().begin(), kernel_sets().end()),
-                         [](const auto& test) { return std::string(test.param->name); });
+RILL_TEST_EVERY_KERNEL_SET();
 
-TEST_P(EveryKernelSetsLimits, ReadingSumsUpEveryWord) {
+TEST_P(EveryKernelSet, LimitReadingSumsUpEveryWord) {
   struct alignas(64) Line {
     std::uint64_t words[8];
   };
@@ -39,7 +31,7 @@ TEST_P(EveryKernelSetsLimits, ReadingSumsUpEveryWord) {
   }
 }
 
-TEST_P(EveryKernelSetsLimits, DotProductsCountInProportionToTheirRounds) {
+TEST_P(EveryKernelSet, LimitDotProductsCountInProportionToTheirRounds) {
   const std::uint64_t one = GetParam()->dot_products(1);
   EXPECT_GT(one, 0U);
   EXPECT_EQ(GetParam()->dot_products(0), 0U);

@@ -1,11 +1,9 @@
-// Every kernel set gives the bits that the definition gives, and the float kernels are what they say they are.
+// Every kernel set gives the bits that the definition gives: the integer kernels, and what leads to them.
 
 #include "platform/kernels/kernels.h"
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -14,25 +12,10 @@
 
 #include "platform/cpu.h"
 #include "platform/half.h"
+#include "tests/support/every_kernel_set.h"
 
 namespace rill::kernels {
 namespace {
-
-std::string set_name(const testing::TestParamInfo<const KernelSet*>& info) { return std::string(info.param->name); }
-
-std::vector<std::uint32_t> bits(const std::vector<float>& values) {
-  std::vector<std::uint32_t> result;
-  for (const float value : values) result.push_back(std::bit_cast<std::uint32_t>(value));
-  return result;
-}
-
-std::vector<float> random_floats(std::size_t n, unsigned seed, float spread = 1.0F) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal(0.0F, spread);
-  std::vector<float> values(n);
-  for (float& value : values) value = normal(generator);
-  return values;
-}
 
 /// A packed matrix with random weights and scales, and rows of random activations.
 struct MultiplyCase {
@@ -108,17 +91,7 @@ std::vector<float> multiply_by_definition(MultiplyCase& c) {
   return out;
 }
 
-class EveryKernelSet : public testing::TestWithParam<const KernelSet*> {
- protected:
-  void SetUp() override {
-    if (!detect_cpu().has(GetParam()->needs)) GTEST_SKIP() << "this CPU cannot run " << GetParam()->name;
-  }
-  const KernelSet& set() const { return *GetParam(); }
-  const KernelSet& reference() const { return *kernel_sets().front(); }
-};
-
-INSTANTIATE_TEST_SUITE_P(Table, EveryKernelSet, testing::ValuesIn(kernel_sets().begin(), kernel_sets().end()),
-                         set_name);
+RILL_TEST_EVERY_KERNEL_SET();
 
 TEST_P(EveryKernelSet, MultiplyHasTheBitsThatTheDefinitionGives) {
   unsigned seed = 1;
@@ -254,44 +227,6 @@ TEST_P(EveryKernelSet, MixAddsTheValuesInAscendingOrder) {
   }
 }
 
-constexpr ActivationFunction kActivationFunctions[] = {ActivationFunction::kSilu, ActivationFunction::kGelu,
-                                                       ActivationFunction::kGeluTanh,
-                                                       ActivationFunction::kClampedSwish};
-
-TEST_P(EveryKernelSet, FloatKernelsHaveTheReferencesBitsAtEveryLength) {
-  for (std::size_t n = 1; n <= 70; ++n) {
-    const std::vector<float> x = random_floats(n, 11, 5.0F);
-    const std::vector<float> y = random_floats(n, 12, 3.0F);
-    const auto run = [&](const KernelSet& k) {
-      std::vector<float> all;
-      std::vector<float> scores = x;
-      all.push_back(k.exponentiate(scores.data(), n));
-      all.insert(all.end(), scores.begin(), scores.end());
-      std::vector<float> out(n);
-      k.rms_normalize(x.data(), y.data(), n, 1e-5F, out.data());
-      all.insert(all.end(), out.begin(), out.end());
-      k.layer_normalize(x.data(), y.data(), x.data(), n, 1e-5F, out.data());
-      all.insert(all.end(), out.begin(), out.end());
-      for (const ActivationFunction function : kActivationFunctions) {
-        k.activate(function, x.data(), n, 7.0F, out.data());
-        all.insert(all.end(), out.begin(), out.end());
-        k.activate_gated(function, x.data(), y.data(), n, 7.0F, out.data());
-        all.insert(all.end(), out.begin(), out.end());
-      }
-      k.soft_cap(2.0F, n, out.data());
-      all.insert(all.end(), out.begin(), out.end());
-      k.add(y.data(), n, out.data());
-      k.scale(0.3F, n, out.data());
-      all.insert(all.end(), out.begin(), out.end());
-      const std::size_t half = n / 2;
-      k.rotate(x.data(), y.data(), y.data() + half, half, out.data());
-      all.insert(all.end(), out.begin(), out.end());
-      return all;
-    };
-    EXPECT_EQ(bits(run(set())), bits(run(reference()))) << n;
-  }
-}
-
 struct Quantized {
   std::vector<std::int8_t> values;
   std::vector<float> scales;
@@ -331,87 +266,6 @@ TEST_P(EveryKernelSet, QuantizeHasTheReferencesBitsEvenForInfinityAndNan) {
   const Quantized expected = quantize(reference(), x, 32);
   const Quantized actual = quantize(set(), x, 32);
   EXPECT_EQ(actual.values, expected.values);
-}
-
-TEST_P(EveryKernelSet, ExponentiateIsExpWithinTwoUlp) {
-  for (float x = -86.5F; x < 0; x += 0.0371F) {
-    std::vector<float> scores = {x, 0.0F};
-    set().exponentiate(scores.data(), 2);
-    const double expected = std::exp(static_cast<double>(x));
-    EXPECT_NEAR(scores[0] / expected, 1.0, 2 * 1.2e-7) << x;
-    EXPECT_EQ(scores[1], 1.0F);
-  }
-}
-
-/// The functions of ActivationFunction from their definitions, in double.
-double activation(ActivationFunction function, double x, double limit) {
-  switch (function) {
-    case ActivationFunction::kSilu:
-      return x / (1 + std::exp(-x));
-    case ActivationFunction::kGelu:
-      return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0)));
-    case ActivationFunction::kGeluTanh:
-      return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x)));
-    case ActivationFunction::kClampedSwish:
-      break;
-  }
-  const double clamped = std::min(x, limit);
-  return clamped / (1 + std::exp(-1.702 * clamped));
-}
-
-TEST_P(EveryKernelSet, ActivationsAreWhatTheirPapersSay) {
-  constexpr float kLimit = 3.0F;
-  std::vector<float> x = random_floats(100, 1, 4.0F);
-  x[0] = 0.0F;
-  x[1] = -60.0F;
-  x[2] = 60.0F;
-  const std::vector<float> y = random_floats(100, 2, 4.0F);
-  std::vector<float> plain(100);
-  std::vector<float> gated(100);
-  for (const ActivationFunction function : kActivationFunctions) {
-    set().activate(function, x.data(), 100, kLimit, plain.data());
-    set().activate_gated(function, x.data(), y.data(), 100, kLimit, gated.data());
-    for (std::size_t i = 0; i < 100; ++i) {
-      const double expected = activation(function, x[i], kLimit);
-      EXPECT_NEAR(plain[i], expected, 1e-6 * (1 + std::fabs(expected))) << "at " << x[i];
-      const bool is_clamped = function == ActivationFunction::kClampedSwish;
-      const double up = is_clamped ? std::clamp<double>(y[i], -kLimit, kLimit) + 1 : static_cast<double>(y[i]);
-      EXPECT_NEAR(gated[i], expected * up, 1e-6 * (1 + std::fabs(expected)) * (1 + std::fabs(up))) << "at " << x[i];
-    }
-  }
-}
-
-TEST_P(EveryKernelSet, SoftCapIsATanh) {
-  std::vector<float> x = random_floats(50, 4, 20.0F);
-  x[0] = 0.0F;
-  x[1] = 1e6F;
-  x[2] = -1e6F;
-  std::vector<float> capped = x;
-  set().soft_cap(5.0F, 50, capped.data());
-  for (std::size_t i = 0; i < 50; ++i) EXPECT_NEAR(capped[i], 5 * std::tanh(x[i] / 5.0), 2e-6) << "at " << x[i];
-}
-
-TEST_P(EveryKernelSet, NormsAreWhatTheirPapersSay) {
-  for (const std::size_t n : {5U, 64U, 100U}) {
-    std::vector<float> x = random_floats(n, 1, 4.0F);
-    for (float& v : x) v += 3.0F;
-    const std::vector<float> gain = random_floats(n, 2);
-    const std::vector<float> bias = random_floats(n, 3);
-    double squares = 0;
-    double mean = 0;
-    for (const float v : x) squares += static_cast<double>(v) * v / static_cast<double>(n);
-    for (const float v : x) mean += v / static_cast<double>(n);
-    double variance = 0;
-    for (const float v : x) variance += (v - mean) * (v - mean) / static_cast<double>(n);
-    std::vector<float> rms(n);
-    std::vector<float> layer = x;  // in place
-    set().rms_normalize(x.data(), gain.data(), n, 1e-5F, rms.data());
-    set().layer_normalize(layer.data(), gain.data(), bias.data(), n, 1e-5F, layer.data());
-    for (std::size_t i = 0; i < n; ++i) {
-      EXPECT_NEAR(rms[i], x[i] / std::sqrt(squares + 1e-5) * gain[i], 4e-6);
-      EXPECT_NEAR(layer[i], (x[i] - mean) / std::sqrt(variance + 1e-5) * gain[i] + bias[i], 4e-6) << n;
-    }
-  }
 }
 
 TEST(KernelTable, HasTheScalarSetFirstAndFindsEverySetByName) {

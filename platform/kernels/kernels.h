@@ -114,6 +114,11 @@ struct KernelSet {
   void (*activate_gated)(ActivationFunction function, const float* gate, const float* up, std::size_t n, float limit,
                          float* out);
 
+  /// x becomes its Walsh-Hadamard transform in runs of `block` elements, not scaled: elements whose indices differ in
+  /// one bit become their sum and their difference, bit after bit from the lowest.
+  /// @param block  a power of two, 16 or more, that divides n
+  void (*hadamard)(std::size_t block, std::size_t n, float* x);
+
   /// x = cap * tanh(x / cap).
   void (*soft_cap)(float cap, std::size_t n, float* x);
 
@@ -146,8 +151,9 @@ struct KernelSet {
     .name = (set_name), .needs = (set_needs), .shift = kShift, .multiply = multiply_matrix, .score = score,           \
     .mix = mix, .exponentiate = exponentiate, .rms_normalize = rms_normalize, .layer_normalize = layer_normalize,     \
     .quantize = quantize, .quantize_vector = quantize_vector, .quantize_query = quantize_query, .activate = activate, \
-    .activate_gated = activate_gated, .soft_cap = soft_cap, .rotate = rotate, .multiply_elements = multiply_elements, \
-    .add = add_arrays, .scale = scale_array, .read = read_bytes, .dot_products = dot_products                         \
+    .activate_gated = activate_gated, .hadamard = hadamard, .soft_cap = soft_cap, .rotate = rotate,                   \
+    .multiply_elements = multiply_elements, .add = add_arrays, .scale = scale_array, .read = read_bytes,              \
+    .dot_products = dot_products                                                                                      \
   }
 
 /// Every set that was built for this architecture, slowest first; "scalar" always is.

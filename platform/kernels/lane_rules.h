@@ -6,7 +6,7 @@
 //   Lanes:    load(p), load_part(p, n) (zeros behind), store(v, p), store_part(v, p, n), all(x), multiply, add,
 //   subtract,
 //             divide, fma(a, b, c) = a b + c rounded once, larger(a, b) = a > b ? a : b, smaller, magnitude, sum_lanes,
-//             largest_lane
+//             largest_lane, swap_lanes<d>(a): lane i is lane i xor d of a, d = 1, 2, 4, 8
 //   IntLanes: round(v) to nearest even, to_float(i), power_of_two(i) = 2^i, store_int8(i, p), load_int8(p),
 //             int_all(x), int_add(a, b), int_subtract(a, b), over_128(a) = floor(a / 128), times_128(a)
 //
@@ -232,6 +232,38 @@ inline void activate_gated(ActivationFunction function, const float* gate, const
     }
     store_some(multiply(activate_lanes(function, load_some(gate + i, used), all(limit)), u), out + i, used);
   });
+}
+
+/// Signs of a butterfly within 16 lanes: minus where the lane's index has the distance's bit.
+template <int kDistance>
+struct ButterflySigns {
+  float sign[16];
+  constexpr ButterflySigns() : sign{} {
+    for (int i = 0; i < 16; ++i) sign[i] = (i & kDistance) == 0 ? 1.0F : -1.0F;
+  }
+};
+
+/// Lanes i and i + kDistance become their sum and their difference, exactly as if added one by one.
+template <int kDistance>
+inline Lanes butterfly(Lanes a) {
+  static constexpr ButterflySigns<kDistance> kSigns;
+  return fma(a, load(kSigns.sign), swap_lanes<kDistance>(a));
+}
+
+inline void hadamard(std::size_t block, std::size_t n, float* x) {
+  for (std::size_t i = 0; i < n; i += 16) {
+    store(butterfly<8>(butterfly<4>(butterfly<2>(butterfly<1>(load(x + i))))), x + i);
+  }
+  for (std::size_t stride = 16; stride < block; stride *= 2) {
+    for (std::size_t begin = 0; begin < n; begin += 2 * stride) {
+      for (std::size_t i = begin; i < begin + stride; i += 16) {
+        const Lanes a = load(x + i);
+        const Lanes b = load(x + i + stride);
+        store(add(a, b), x + i);
+        store(subtract(a, b), x + i + stride);
+      }
+    }
+  }
 }
 
 inline void soft_cap(float cap, std::size_t n, float* x) {

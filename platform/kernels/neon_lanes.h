@@ -61,6 +61,12 @@ inline Lanes smaller(Lanes a, Lanes b) {
 inline Lanes magnitude(Lanes a) {
   return each([&](int k) { return vabsq_f32(a.v[k]); });
 }
+template <int kDistance>
+inline Lanes swap_lanes(Lanes a) {
+  if constexpr (kDistance == 1) return each([&](int k) { return vrev64q_f32(a.v[k]); });
+  if constexpr (kDistance == 2) return each([&](int k) { return vextq_f32(a.v[k], a.v[k], 2); });
+  if constexpr (kDistance >= 4) return each([&](int k) { return a.v[k ^ (kDistance / 4)]; });
+}
 inline float sum_lanes(Lanes a) {
   const float32x4_t four = vaddq_f32(vaddq_f32(a.v[0], a.v[2]), vaddq_f32(a.v[1], a.v[3]));
   const float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));

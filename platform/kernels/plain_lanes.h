@@ -51,6 +51,10 @@ inline Lanes smaller(const Lanes& a, const Lanes& b) {
 inline Lanes magnitude(const Lanes& a) {
   return each([&](int i) { return std::fabs(a.v[i]); });
 }
+template <int kDistance>
+inline Lanes swap_lanes(const Lanes& a) {
+  return each([&](int i) { return a.v[i ^ kDistance]; });
+}
 inline float sum_lanes(Lanes a) {
   for (int width = 8; width > 0; width /= 2) {
     for (int i = 0; i < width; ++i) a.v[i] += a.v[i + width];

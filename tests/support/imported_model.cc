@@ -10,21 +10,24 @@ namespace rill {
 namespace {
 
 Status import(const std::string& source_path, const std::string& tokenizer, std::string_view chat_form,
-              std::uint32_t group, const std::string& output) {
+              std::uint32_t group, bool is_rotated, const std::string& output) {
   RILL_ASSIGN(const auto source, quant::open_source_model(source_path, tokenizer));
   RILL_ASSIGN(const auto tokens, quant::write_tokenizer_section(source->tokenizer(), source->config().vocabulary));
   RILL_ASSIGN(const auto chat, quant::write_chat_section({}, chat_form));
   return quant::quantize(*source, output,
-                         {.group = group, .tokenizer_section = tokens, .chat_section = std::as_bytes(std::span(chat))})
+                         {.group = group,
+                          .is_rotated = is_rotated,
+                          .tokenizer_section = tokens,
+                          .chat_section = std::as_bytes(std::span(chat))})
       .status();
 }
 
 }  // namespace
 
 ImportedModel::ImportedModel(const std::string& source, const std::string& tokenizer, std::string_view chat_form,
-                             std::uint32_t group)
+                             std::uint32_t group, bool is_rotated)
     : file_(failed({.where = {}, .what = text("not imported"), .expected = {}, .remedy = {}})) {
-  const Status status = import(source, tokenizer, chat_form, group, path());
+  const Status status = import(source, tokenizer, chat_form, group, is_rotated, path());
   EXPECT_TRUE(status.ok()) << status.message();
   if (status.ok()) file_ = ModelFile::open(path());
   EXPECT_TRUE(file_.ok()) << file_.status().message();

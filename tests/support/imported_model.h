@@ -16,7 +16,7 @@ class ImportedModel {
  public:
   /// Fails the running test if the source cannot be imported. @param chat_form  "none", or a form's name
   explicit ImportedModel(const std::string& source, const std::string& tokenizer = {},
-                         std::string_view chat_form = "none", std::uint32_t group = 32);
+                         std::string_view chat_form = "none", std::uint32_t group = 32, bool is_rotated = false);
 
   bool ok() const { return file_.ok(); }
   const ModelFile& file() const { return *file_; }
