@@ -109,8 +109,8 @@ inline __m256i broadcast_four(const std::int8_t* p) {
   return _mm256_set1_epi32(four);
 }
 
-/// A group's dot products begin here: at minus what the activations' shift adds.
-inline IntLanes first_sums(const std::byte* tiles, std::size_t group_bytes) {
+/// A group's dot products with what the activations are shifted up by, which is to be taken from them.
+inline IntLanes excess_of(const std::byte* tiles, std::size_t group_bytes) {
   IntLanes sums = int_all(0);
   if constexpr (kShift != 0) {
     const __m256i shift = _mm256_set1_epi8(static_cast<char>(kShift));
@@ -118,27 +118,43 @@ inline IntLanes first_sums(const std::byte* tiles, std::size_t group_bytes) {
       sums.lo = dot_bytes(sums.lo, load_bytes(tiles + at), shift);
       sums.hi = dot_bytes(sums.hi, load_bytes(tiles + at + 32), shift);
     }
-    sums = {_mm256_sub_epi32(_mm256_setzero_si256(), sums.lo), _mm256_sub_epi32(_mm256_setzero_si256(), sums.hi)};
   }
   return sums;
 }
 
+/// The line of scales and the tiles of a group, some groups before they are wanted.
+inline void prefetch_group(const std::byte* tiles, std::size_t group_bytes) {
+  for (std::size_t at = 0; at <= group_bytes; at += kAlignment) {
+    _mm_prefetch(reinterpret_cast<const char*>(tiles + at + kReadAhead), _MM_HINT_T0);
+  }
+}
+
 /// One row block and a run of its groups times kTokens tokens. Adds to out unless the run begins the row.
-/// @param first  [groups] of the run: where their sums begin
-template <int kTokens>
+/// @tparam kTiles  tiles of a group, 0 if only known at run time: known, a group is straight code
+/// @param known  [groups] of the run, what excess_of() says of each; nullptr: every weight is read once, and that is
+///               found on the way
+template <int kTokens, std::size_t kTiles, bool kIsKnown>
 inline void multiply_run(const std::byte* block, const TileShape& shape, std::size_t begin, std::size_t end,
-                         const IntLanes* first, const Activations& x, float* out, std::size_t out_stride) {
+                         const IntLanes* known, const Activations& x, float* out, std::size_t out_stride) {
+  const std::size_t group_bytes = kTiles != 0 ? kTiles * kTileBytes : shape.group_bytes();
+  const __m256i shift = _mm256_set1_epi8(static_cast<char>(kShift));
   Lanes y[kTokens];
   for (std::size_t t = 0; t < kTokens; ++t) y[t] = begin == 0 ? all(0.0F) : load(out + t * out_stride);
   for (std::size_t g = begin; g < end; ++g) {
     const std::byte* tiles = block + shape.tiles_offset(g);
     const auto* scales = reinterpret_cast<const __m128i*>(block + shape.scales_offset(g));
     const std::int8_t* a = x.values + g * shape.group;
+    if constexpr (!kIsKnown) prefetch_group(tiles, group_bytes);
     IntLanes sums[kTokens];
-    for (auto& lanes : sums) lanes = first[g - begin];
-    for (std::size_t at = 0; at < shape.group_bytes(); at += kTileBytes, a += kTileColumns) {
+    for (auto& lanes : sums) lanes = int_all(0);
+    IntLanes excess = kIsKnown ? known[g - begin] : int_all(0);
+#pragma GCC unroll 16
+    for (std::size_t at = 0; at < group_bytes; at += kTileBytes, a += kTileColumns) {
       const __m256i lo = load_bytes(tiles + at);
       const __m256i hi = load_bytes(tiles + at + 32);
+      if constexpr (!kIsKnown && kShift != 0) {
+        excess = {dot_bytes(excess.lo, lo, shift), dot_bytes(excess.hi, hi, shift)};
+      }
       for (std::size_t t = 0; t < kTokens; ++t) {
         const __m256i four = broadcast_four(a + t * x.columns);
         sums[t].lo = dot_bytes(sums[t].lo, lo, four);
@@ -147,38 +163,44 @@ inline void multiply_run(const std::byte* block, const TileShape& shape, std::si
     }
     const Lanes w = {_mm256_cvtph_ps(_mm_loadu_si128(scales)), _mm256_cvtph_ps(_mm_loadu_si128(scales + 1))};
     for (std::size_t t = 0; t < kTokens; ++t) {
-      y[t] = fma(to_float(sums[t]), multiply(w, all(x.scales[t * x.groups + g])), y[t]);
+      const IntLanes exact = kShift != 0 ? int_subtract(sums[t], excess) : sums[t];
+      y[t] = fma(to_float(exact), multiply(w, all(x.scales[t * x.groups + g])), y[t]);
     }
   }
   for (std::size_t t = 0; t < kTokens; ++t) store(y[t], out + t * out_stride);
 }
 
+/// Groups of a row block that stay in the first-level cache while all tokens pass.
+constexpr std::size_t kPanelGroups = 32;
+
+/// One row block times any number of tokens, two at a time.
+template <std::size_t kTiles>
+void multiply_block(const std::byte* block, const TileShape& shape, const Activations& x, std::size_t tokens, float* y,
+                    std::size_t out_stride) {
+  if (tokens == 1) return multiply_run<1, kTiles, false>(block, shape, 0, x.groups, nullptr, x, y, out_stride);
+  if (tokens == 2) return multiply_run<2, kTiles, false>(block, shape, 0, x.groups, nullptr, x, y, out_stride);
+  IntLanes excess[kPanelGroups];
+  for (std::size_t begin = 0; begin < x.groups; begin += kPanelGroups) {
+    const std::size_t end = begin + kPanelGroups < x.groups ? begin + kPanelGroups : x.groups;
+    for (std::size_t g = begin; g < end; ++g) {
+      prefetch_group(block + shape.tiles_offset(g), shape.group_bytes());
+      excess[g - begin] = excess_of(block + shape.tiles_offset(g), shape.group_bytes());
+    }
+    std::size_t t = 0;
+    for (; t + 2 <= tokens; t += 2) {
+      multiply_run<2, kTiles, true>(block, shape, begin, end, excess, x.from_row(t), y + t * out_stride, out_stride);
+    }
+    if (t < tokens) {
+      multiply_run<1, kTiles, true>(block, shape, begin, end, excess, x.from_row(t), y + t * out_stride, out_stride);
+    }
+  }
+}
+
 void multiply_matrix(const Matrix& w, std::size_t first_block, std::size_t end_block, const Activations& x,
                      std::size_t tokens, float* out, std::size_t out_stride) {
-  // So many groups of a row block stay in the first-level cache while all tokens pass.
-  constexpr std::size_t kPanelGroups = 32;
-  IntLanes first[kPanelGroups];
-  const std::size_t block_bytes = w.shape.block_bytes();
+  const auto multiply_one = w.shape.group == 32 ? multiply_block<8> : multiply_block<0>;
   for (std::size_t block = first_block; block < end_block; ++block) {
-    const std::byte* start = w.blocks + block * block_bytes;
-    float* y = out + block * kTileRows;
-    for (std::size_t begin = 0; begin < x.groups; begin += kPanelGroups) {
-      const std::size_t end = begin + kPanelGroups < x.groups ? begin + kPanelGroups : x.groups;
-      for (std::size_t g = begin; g < end; ++g) {
-        const std::byte* tiles = start + w.shape.tiles_offset(g);
-        for (std::size_t at = 0; at <= w.shape.group_bytes(); at += kAlignment) {  // with a line of scales
-          _mm_prefetch(reinterpret_cast<const char*>(tiles + at + kReadAhead), _MM_HINT_T0);
-        }
-        first[g - begin] = first_sums(tiles, w.shape.group_bytes());
-      }
-      std::size_t t = 0;
-      for (; t + 2 <= tokens; t += 2) {
-        multiply_run<2>(start, w.shape, begin, end, first, x.from_row(t), y + t * out_stride, out_stride);
-      }
-      if (t < tokens) {
-        multiply_run<1>(start, w.shape, begin, end, first, x.from_row(t), y + t * out_stride, out_stride);
-      }
-    }
+    multiply_one(w.blocks + block * w.shape.block_bytes(), w.shape, x, tokens, out + block * kTileRows, out_stride);
   }
 }
 
