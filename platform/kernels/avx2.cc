@@ -18,6 +18,8 @@ inline __m256i dot_bytes(__m256i sum, __m256i weights, __m256i x) {
 }
 constexpr int kShift = 0;  // signed times signed needs no correction
 
+constexpr int kRunTokens = 2;
+
 #include "platform/kernels/ymm.h"
 
 // One step of the peak: the three instructions that a dot product of bytes takes at least. The kernels' own takes two

@@ -16,6 +16,8 @@ constexpr int kShift = 128;  // of activations: vpdpbusd's unsigned side
 /// the weights.
 inline __m256i dot_bytes(__m256i sum, __m256i weights, __m256i x) { return _mm256_dpbusd_avx_epi32(sum, x, weights); }
 
+constexpr int kRunTokens = 3;
+
 #include "platform/kernels/ymm.h"
 
 // One step of the peak: the instruction alone.

@@ -1,6 +1,6 @@
 // What the two 256-bit sets share: 16 lanes as two ymm registers, and the matrix loops over a dot product of bytes that
-// each set defines as dot_bytes(sum, weights, x). To be included once, inside a set's unnamed namespace (see
-// lane_rules.h).
+// each set defines as dot_bytes(sum, weights, x), with the shift that it needs of x, and kRunTokens, how many tokens
+// meet a weight at a time. To be included once, inside a set's unnamed namespace (see lane_rules.h).
 
 struct Lanes {
   __m256 lo;
@@ -173,7 +173,7 @@ inline void multiply_run(const std::byte* block, const TileShape& shape, std::si
 /// Groups of a row block that stay in the first-level cache while all tokens pass.
 constexpr std::size_t kPanelGroups = 32;
 
-/// One row block times any number of tokens, two at a time.
+/// One row block times any number of tokens, kRunTokens at a time: as many as the registers hold.
 template <std::size_t kTiles>
 void multiply_block(const std::byte* block, const TileShape& shape, const Activations& x, std::size_t tokens, float* y,
                     std::size_t out_stride) {
@@ -187,12 +187,14 @@ void multiply_block(const std::byte* block, const TileShape& shape, const Activa
       excess[g - begin] = excess_of(block + shape.tiles_offset(g), shape.group_bytes());
     }
     std::size_t t = 0;
-    for (; t + 2 <= tokens; t += 2) {
-      multiply_run<2, kTiles, true>(block, shape, begin, end, excess, x.from_row(t), y + t * out_stride, out_stride);
-    }
-    if (t < tokens) {
-      multiply_run<1, kTiles, true>(block, shape, begin, end, excess, x.from_row(t), y + t * out_stride, out_stride);
-    }
+    const auto run = [&]<int kTokens>() {
+      multiply_run<kTokens, kTiles, true>(block, shape, begin, end, excess, x.from_row(t), y + t * out_stride,
+                                          out_stride);
+      t += kTokens;
+    };
+    while (t + kRunTokens <= tokens) run.template operator()<kRunTokens>();
+    if (t + 2 <= tokens) run.template operator()<2>();
+    if (t < tokens) run.template operator()<1>();
   }
 }
 
