@@ -11,7 +11,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto tokenizer = rill::quant::read_gguf_tokenizer(*file);
   if (const auto model = rill::quant::import_gguf(*std::move(file)); model.ok()) {
     rill::fuzz::quantize_and_stream(**model);
-  } else if (tokenizer.ok()) {
+  } else if (tokenizer.ok() && rill::fuzz::is_worth_trying(*tokenizer)) {
     rill::fuzz::tokenize_with(*tokenizer);
   }
   return 0;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/checksum.h"
 #include "core/model_tensors.h"
 #include "core/tokenizer.h"
 #include "quant/quantizer.h"
@@ -37,6 +38,11 @@ std::string scratch_path() {
 }
 
 }  // namespace
+
+bool is_worth_trying(const quant::SourceTokenizer& tokenizer) {
+  return tokenizer.kind != quant::SourceTokenizer::Kind::kSentencePiece ||
+         crc32(std::as_bytes(std::span(tokenizer.sentencepiece_proto))) % 16 == 0;
+}
 
 void tokenize_with_section(std::span<const std::byte> section) {
   AlignedBytes bytes({reinterpret_cast<const char*>(section.data()), section.size()});
@@ -88,9 +94,8 @@ void tokenize_with(const quant::SourceTokenizer& tokenizer) {
 }
 
 void quantize_and_stream(const quant::SourceModel& source) {
-  // A SentencePiece model takes a while to try out: once is enough.
   const auto section = quant::write_tokenizer_section(source.tokenizer(), source.config().vocabulary);
-  if (section.ok()) tokenize_with_section(*section);
+  if (section.ok() && is_worth_trying(source.tokenizer())) tokenize_with_section(*section);
   Size elements;
   const Status counted = for_each_tensor(source.config(), [&](const TensorSpec& spec) -> Status {
     elements = elements + Size(spec.rows) * Size(spec.columns);

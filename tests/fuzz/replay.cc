@@ -1,4 +1,4 @@
-// Feeds every file of the folders that it is given to a fuzz target: the corpus as an ordinary test.
+// Feeds files, and every file of folders, to a fuzz target: the corpus as an ordinary test.
 
 #include <cstdio>
 #include <filesystem>
@@ -8,14 +8,27 @@
 
 #include "tests/fuzz/target.h"
 
+namespace {
+
+void replay(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  const std::string bytes{std::istreambuf_iterator<char>(in), {}};
+  std::fprintf(stderr, "%s\n", path.c_str());  // the last one named is the one that crashes
+  LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   int files = 0;
   for (int i = 1; i < argc; ++i) {
+    if (!std::filesystem::is_directory(argv[i])) {
+      replay(argv[i]);
+      ++files;
+      continue;
+    }
     for (const auto& entry : std::filesystem::directory_iterator(argv[i])) {
-      std::ifstream in(entry.path(), std::ios::binary);
-      const std::string bytes{std::istreambuf_iterator<char>(in), {}};
-      std::fprintf(stderr, "%s\n", entry.path().c_str());  // the last one named is the one that crashes
-      LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+      replay(entry.path());
       ++files;
     }
   }
