@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cinttypes>
@@ -33,7 +34,8 @@ std::uint64_t resident_bytes() {
 std::uint64_t peak_resident_bytes() {
   struct rusage usage {};
   if (::getrusage(RUSAGE_SELF, &usage) != 0) return 0;
-  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+  // The kernel notes the peak only now and then: it can lag behind what is resident.
+  return std::max(static_cast<std::uint64_t>(usage.ru_maxrss) * 1024, resident_bytes());
 }
 
 void release_startup_code() {

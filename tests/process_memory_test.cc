@@ -1,0 +1,25 @@
+#include "platform/process_memory.h"
+
+#include <gtest/gtest.h>
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+namespace rill {
+namespace {
+
+TEST(ProcessMemory, ThePeakIsNeverBelowWhatIsResident) {
+  std::vector<std::unique_ptr<std::byte[]>> kept;
+  for (int i = 0; i < 200; ++i) {
+    constexpr std::size_t kSize = 77'000;
+    kept.push_back(std::make_unique<std::byte[]>(kSize));  // zeroed, and so resident
+    // In this order: what was resident a moment ago has been the peak since.
+    const std::uint64_t resident = resident_bytes();
+    ASSERT_GE(peak_resident_bytes(), resident) << i;
+  }
+  EXPECT_GE(resident_bytes(), kept.size() * 77'000);
+}
+
+}  // namespace
+}  // namespace rill
