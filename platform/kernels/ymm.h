@@ -206,35 +206,45 @@ void multiply_matrix(const Matrix& w, std::size_t first_block, std::size_t end_b
   }
 }
 
-inline void score_one(const Queries& queries, std::size_t q, std::size_t stride, const std::int8_t* keys,
-                      const float* scales, std::size_t tiles, float* out) {
+/// kQueries of the queries, from `first` on: every key is loaded once for all of them.
+template <std::size_t kQueries>
+inline void score_some(const Queries& queries, std::size_t first, std::size_t stride, const std::int8_t* keys,
+                       const float* scales, std::size_t tiles, float* out, std::size_t out_stride) {
   for (std::size_t tile = 0; tile < tiles; ++tile) {
-    IntLanes high = int_all(0);
-    IntLanes low = int_all(0);
+    IntLanes high[kQueries];
+    IntLanes low[kQueries];
+    for (auto& lanes : high) lanes = int_all(0);
+    for (auto& lanes : low) lanes = int_all(0);
     IntLanes excess = int_all(0);
+    const std::int8_t* values = queries.values + first * 2 * kTileColumns;
+#pragma GCC unroll 4
     for (std::size_t c = 0; c < stride; c += kTileColumns, keys += kTileBytes) {
       const __m256i k_lo = load_bytes(keys);
       const __m256i k_hi = load_bytes(keys + 32);
-      const std::int8_t* values = queries.values + (c / kTileColumns * queries.count + q) * 2 * kTileColumns;
-      const __m256i a = broadcast_four(values);
-      const __m256i b = broadcast_four(values + kTileColumns);
-      high = {dot_bytes(high.lo, k_lo, a), dot_bytes(high.hi, k_hi, a)};
-      low = {dot_bytes(low.lo, k_lo, b), dot_bytes(low.hi, k_hi, b)};
+      for (std::size_t q = 0; q < kQueries; ++q) {
+        const __m256i a = broadcast_four(values + q * 2 * kTileColumns);
+        const __m256i b = broadcast_four(values + (q * 2 + 1) * kTileColumns);
+        high[q] = {dot_bytes(high[q].lo, k_lo, a), dot_bytes(high[q].hi, k_hi, a)};
+        low[q] = {dot_bytes(low[q].lo, k_lo, b), dot_bytes(low[q].hi, k_hi, b)};
+      }
       if constexpr (kShift != 0) {
         const __m256i shift = _mm256_set1_epi8(static_cast<char>(kShift));
         excess = {dot_bytes(excess.lo, k_lo, shift), dot_bytes(excess.hi, k_hi, shift)};
       }
+      values += queries.count * 2 * kTileColumns;
     }
-    const IntLanes shifted = int_add(times_128(high), low);
-    const IntLanes sums = int_subtract(shifted, int_add(times_128(excess), excess));
-    const Lanes scale = multiply(all(queries.scales[q]), load(scales + tile * kTileRows));
-    store(multiply(to_float(sums), scale), out + tile * kTileRows);
+    const IntLanes all_excess = int_add(times_128(excess), excess);
+    for (std::size_t q = 0; q < kQueries; ++q) {
+      const IntLanes sums = int_subtract(int_add(times_128(high[q]), low[q]), all_excess);
+      const Lanes scale = multiply(all(queries.scales[first + q]), load(scales + tile * kTileRows));
+      store(multiply(to_float(sums), scale), out + (first + q) * out_stride + tile * kTileRows);
+    }
   }
 }
 
 void score(const Queries& queries, std::size_t stride, const std::int8_t* keys, const float* scales, std::size_t tiles,
            float* out, std::size_t out_stride) {
-  for (std::size_t q = 0; q < queries.count; ++q) {
-    score_one(queries, q, stride, keys, scales, tiles, out + q * out_stride);
-  }
+  std::size_t q = 0;
+  for (; q + 2 <= queries.count; q += 2) score_some<2>(queries, q, stride, keys, scales, tiles, out, out_stride);
+  if (q < queries.count) score_some<1>(queries, q, stride, keys, scales, tiles, out, out_stride);
 }
