@@ -94,8 +94,11 @@ void tokenize_with(const quant::SourceTokenizer& tokenizer) {
 }
 
 void quantize_and_stream(const quant::SourceModel& source) {
-  const auto section = quant::write_tokenizer_section(source.tokenizer(), source.config().vocabulary);
-  if (section.ok() && is_worth_trying(source.tokenizer())) tokenize_with_section(*section);
+  auto section = Result<std::vector<std::byte>>(std::vector<std::byte>());
+  if (is_worth_trying(source.tokenizer())) {
+    section = quant::write_tokenizer_section(source.tokenizer(), source.config().vocabulary);
+    if (section.ok()) tokenize_with_section(*section);
+  }
   Size elements;
   const Status counted = for_each_tensor(source.config(), [&](const TensorSpec& spec) -> Status {
     elements = elements + Size(spec.rows) * Size(spec.columns);
