@@ -178,11 +178,13 @@ Result<LimitProbe> LimitProbe::start(const ProbeOptions& options, const ThreadPi
   state->options = options;
   state->last_level_cache = last_level_cache_bytes();
   const std::uint64_t cache = state->last_level_cache > 0 ? state->last_level_cache : kAssumedCache;
-  std::uint64_t bytes = std::min(std::max(4 * cache, kLeastMemoryBuffer), options.most_bytes);
-  if (const std::uint64_t available = available_bytes(); available > 0) bytes = std::min(bytes, available / 4);
-  bytes = round_up(std::max<std::uint64_t>(bytes, std::uint64_t{WorkerPool::kMaxThreads} * kShare), kShare);
-  RILL_ASSIGN(state->memory, OrdinaryPages::take(static_cast<std::size_t>(bytes)));
-  state->cached = state->memory.bytes().first(static_cast<std::size_t>(std::min(bytes, round_up(cache / 2, kShare))));
+  std::uint64_t most = std::min(std::max(4 * cache, kLeastMemoryBuffer), options.most_bytes);
+  if (const std::uint64_t available = available_bytes(); available > 0) most = std::min(most, available / 4);
+  most = std::clamp<std::uint64_t>(most, std::uint64_t{WorkerPool::kMaxThreads} * kShare, SIZE_MAX / 4);
+  const std::size_t bytes = round_up(static_cast<std::size_t>(most), kShare);
+  RILL_ASSIGN(state->memory, OrdinaryPages::take(bytes));
+  const std::size_t cached = round_up(static_cast<std::size_t>(std::min<std::uint64_t>(cache / 2, bytes)), kShare);
+  state->cached = state->memory.bytes().first(std::min(bytes, cached));
   for (const std::uint32_t threads : options.threads) {
     auto crew = std::make_unique<Crew>();
     RILL_TRY(crew->start(threads));

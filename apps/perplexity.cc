@@ -78,7 +78,7 @@ class Scores {
   Scores(std::size_t tokens, std::uint64_t every, bool announce) : every_(every), announce_(announce) {
     nll_.assign(tokens, 0.0);  // its pages are touched now, so that what grows later is not this program's own list
     nll_.clear();
-    if (every > 0) pieces_.reserve(tokens / every + 1);
+    if (every > 0) pieces_.reserve(static_cast<std::size_t>(tokens / every) + 1);
   }
 
   /// Takes in what an earlier run has scored; its pieces get today's RSS.
@@ -128,7 +128,9 @@ Result<std::vector<Token>> read_tokens(const PerplexityArguments& arguments, con
                       .expected = text("--file F or --ids F"),
                       .remedy = {}});
   }
-  if (arguments.max_tokens > 0 && tokens.size() > arguments.max_tokens) tokens.resize(arguments.max_tokens);
+  if (arguments.max_tokens > 0 && tokens.size() > arguments.max_tokens) {
+    tokens.resize(static_cast<std::size_t>(arguments.max_tokens));
+  }
   const std::size_t least = arguments.blocks > 0 ? arguments.blocks : 2;
   if (tokens.size() < least) {
     return bad_input({.where = text(arguments.ids.empty() ? arguments.file : arguments.ids),
@@ -155,7 +157,7 @@ Status score_stream(Run& run) {
   const std::span<const Token> tokens = run.tokens;
   const bool is_kept = run.kept->is_open();
   const std::size_t step = !is_kept ? tokens.size() : run.session->policy().recomputes ? 1 : run.session->chunk();
-  for (std::size_t begin = run.kept->done(); begin < tokens.size(); begin += step) {
+  for (auto begin = static_cast<std::size_t>(run.kept->done()); begin < tokens.size(); begin += step) {
     const std::size_t end = std::min(begin + step, tokens.size());
     RILL_TRY(run.session->evaluate(tokens.subspan(begin, end - begin),
                                    [&](std::size_t i, std::span<const float> logits) -> Status {
@@ -173,7 +175,7 @@ Status score_stream(Run& run) {
 
 /// llama.cpp's protocol: blocks on their own, of each the second half scored (the tokens at block / 2 and after).
 Status score_blocks(Run& run, std::size_t block) {
-  for (std::size_t begin = run.kept->done(); begin + block <= run.tokens.size(); begin += block) {
+  for (auto begin = static_cast<std::size_t>(run.kept->done()); begin + block <= run.tokens.size(); begin += block) {
     run.session->reset();
     RILL_TRY(run.session->evaluate(run.tokens.subspan(begin, block),
                                    [&](std::size_t i, std::span<const float> logits) -> Status {

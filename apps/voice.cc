@@ -38,7 +38,7 @@ struct VoiceArguments {
 /// The conversation with the model, as the loop sees it.
 class ModelAnswerer final : public Answerer {
  public:
-  ModelAnswerer(Engine& engine, Conversation& conversation, std::size_t most_tokens)
+  ModelAnswerer(Engine& engine, Conversation& conversation, std::uint64_t most_tokens)
       : engine_(&engine), conversation_(&conversation), most_tokens_(most_tokens) {}
 
   Status answer(std::string_view user, Listener listener) override {
@@ -50,7 +50,7 @@ class ModelAnswerer final : public Answerer {
  private:
   Engine* engine_;
   Conversation* conversation_;
-  std::size_t most_tokens_;
+  std::uint64_t most_tokens_;
 };
 
 double rounded(double seconds) { return static_cast<double>(static_cast<std::int64_t>(seconds * 1000 + 0.5)) / 1000; }

@@ -64,7 +64,7 @@ Status Conversation::begin(std::string_view system) {
   return {};
 }
 
-void Conversation::keep_in(SessionKeeper& keeper, std::size_t every) {
+void Conversation::keep_in(SessionKeeper& keeper, std::uint64_t every) {
   keeper_ = &keeper;
   note_ = std::launder(reinterpret_cast<ConversationNote*>(keeper.note().data()));
   save_every_ = every;
@@ -115,7 +115,7 @@ void Conversation::note_text(std::string_view text) {
   note_->text_bytes = static_cast<std::uint32_t>(kept + text.size());
 }
 
-Result<Reply> Conversation::say(std::string_view user, std::size_t most_tokens, Listener listener) {
+Result<Reply> Conversation::say(std::string_view user, std::uint64_t most_tokens, Listener listener) {
   note_text("> ");
   note_text(user);
   note_text("\n");
@@ -165,7 +165,7 @@ Status Conversation::retell(std::string_view user, std::string_view said) {
   return flush();
 }
 
-Result<Reply> Conversation::reply_to(std::string_view user, std::size_t most_tokens, Listener listener) {
+Result<Reply> Conversation::reply_to(std::string_view user, std::uint64_t most_tokens, Listener listener) {
   const auto start = std::chrono::steady_clock::now();
   Tokenizer& tokenizer = *engine_->tokenizer();
   Reply reply;

@@ -66,7 +66,7 @@ class Conversation {
   /// From now on keeps the conversation: saves after begin(), at each turn's end and, with `every` > 0, on the way
   /// through a reply whenever that many tokens were made since the last save and the disk has taken that.
   /// @param keeper  open, borrowed for the conversation's life
-  void keep_in(SessionKeeper& keeper, std::size_t every);
+  void keep_in(SessionKeeper& keeper, std::uint64_t every);
   /// Goes on with what the keeper restored, instead of begin(). A reply that it was saved in the middle of counts as
   /// stopped there.
   /// @param system  what the conversation must have been begun with; nullptr: whatever it was
@@ -81,7 +81,7 @@ class Conversation {
   /// One turn: feeds what the user said and makes the reply. Special tokens in it are text.
   /// @param most_tokens  of the reply
   /// After an error the conversation can go on with the next turn.
-  Result<Reply> say(std::string_view user, std::size_t most_tokens, Listener listener);
+  Result<Reply> say(std::string_view user, std::uint64_t most_tokens, Listener listener);
 
   /// Notes where the conversation stands before a turn, so that the turn can be taken anew.
   /// @param state  [Session::state_bytes()], borrowed until retell(). Cost: one copy of the cache.
@@ -99,7 +99,7 @@ class Conversation {
   Conversation(Engine& engine, Session& session, const ChatForm& form);
 
   Status feed_user(std::string_view user);
-  Result<Reply> reply_to(std::string_view user, std::size_t most_tokens, Listener listener);
+  Result<Reply> reply_to(std::string_view user, std::uint64_t most_tokens, Listener listener);
   void save(bool is_mid_reply);
   void note_text(std::string_view text);
   Status feed_text(std::span<const TextPart> parts);
@@ -122,7 +122,7 @@ class Conversation {
   bool (*is_stop_asked_)() = nullptr;
   SessionKeeper* keeper_ = nullptr;
   ConversationNote* note_ = nullptr;  ///< in the keeper's note
-  std::size_t save_every_ = 0;        ///< tokens of a reply; 0: at its end only
+  std::uint64_t save_every_ = 0;      ///< tokens of a reply; 0: at its end only
 };
 
 /// Tokens that begin() feeds for this system text: the sinks that pin it. Loads the model's tokenizer for the while.

@@ -29,16 +29,18 @@ class SampleRing {
 
   /// Overwrites the oldest where there is no room.
   void append(std::span<const Sample> samples) {
-    for (const Sample sample : samples) samples_[end_++ % samples_.size()] = sample;
+    for (const Sample sample : samples) samples_[slot(end_++)] = sample;
   }
   /// Copies from `position`, which must not be before begin(), as many as there are and fit. @returns how many
   std::size_t copy(std::uint64_t position, std::span<Sample> out) const {
     const std::size_t count = static_cast<std::size_t>(std::min<std::uint64_t>(end_ - position, out.size()));
-    for (std::size_t i = 0; i < count; ++i) out[i] = samples_[(position + i) % samples_.size()];
+    for (std::size_t i = 0; i < count; ++i) out[i] = samples_[slot(position + i)];
     return count;
   }
 
  private:
+  std::size_t slot(std::uint64_t position) const { return static_cast<std::size_t>(position % samples_.size()); }
+
   std::vector<Sample> samples_;
   std::uint64_t end_ = 0;
 };

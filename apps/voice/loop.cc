@@ -244,7 +244,9 @@ Result<std::string> VoiceLoop::recognize(std::uint64_t turn) {
       if (turn_ != turn) break;  // only if a new speech began before the end of this one was taken: it has all of it
       heard_up_to_ = std::max(heard_up_to_, captured_.begin());
       const std::uint64_t end = speech_is_over_ ? speech_end_ : captured_.end();
-      count = captured_.copy(heard_up_to_, std::span(chunk).first(std::min<std::uint64_t>(kChunk, end - heard_up_to_)));
+      count = captured_.copy(
+          heard_up_to_,
+          std::span(chunk).first(static_cast<std::size_t>(std::min<std::uint64_t>(kChunk, end - heard_up_to_))));
       heard_up_to_ += count;
       is_last = speech_is_over_ && heard_up_to_ == speech_end_;
     }

@@ -32,7 +32,7 @@ class Resampler {
   std::uint32_t rate_;
   std::vector<float> taps_;            // [kPhases + 1][kTaps]
   std::array<float, kTaps> recent_{};  // the last inputs, oldest first
-  std::uint64_t position_ = 0;         // of the next output between two inputs, in 1 / kSampleRate of an input
+  std::uint32_t position_ = 0;         // of the next output between two inputs, in 1 / kSampleRate of an input
 };
 
 }  // namespace rill::apps

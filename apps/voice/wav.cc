@@ -32,7 +32,7 @@ Status no_wav(const std::string& name, const Text& what, const Text& expected) {
 bool skip(std::FILE* file, std::uint64_t bytes) {
   unsigned char dropped[4096];
   while (bytes > 0) {
-    const std::size_t size = std::min<std::uint64_t>(bytes, sizeof dropped);
+    const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(bytes, sizeof dropped));
     if (std::fread(dropped, 1, size, file) != size) return false;
     bytes -= size;
   }
