@@ -101,7 +101,7 @@ class CountingSink final : public AudioSink {
   }
   Status close() override { return {}; }
   bool is_live() const override { return false; }
-  std::size_t loud = 0;
+  std::atomic<std::size_t> loud = 0;
 };
 
 class LoudActivity final : public VoiceActivity {
@@ -325,6 +325,22 @@ TEST(VoiceLoop, ListensAgainWhenTheSpeakerFailsInTheMiddleOfAReply) {
   const Told told = stage.run();
   EXPECT_EQ(told.states, "htsl");
   EXPECT_EQ(told.failures.size(), 2U) << "one a sentence";
+}
+
+TEST(VoiceLoop, TellsThatItSpeaksWhenItBeginsTo) {
+  Stage stage({0.1, 0.3, 1.0}, {"hello"});
+  stage.answerer.reply = "One two.";
+  stage.setting.is_lockstep = false;
+  stage.setting.is_clocked = true;
+  std::atomic<std::size_t> played_before = SIZE_MAX;
+  VoiceLoop loop(stage.setting,
+                 {&stage.source, &stage.sink, &stage.activity, &stage.recognizer, &stage.speaker, &stage.answerer},
+                 [&](const VoiceReport& told) {
+                   if (told.state == kSpeaking && told.reply == nullptr) played_before = stage.sink.loud.load();
+                 });
+  ASSERT_TRUE(loop.run([] { return false; }).ok());
+  EXPECT_EQ(stage.sink.loud, kSampleRate);
+  EXPECT_LT(played_before, kSampleRate / 2) << "told when most of it was said";
 }
 
 TEST(VoiceLoop, EndsAQuestionThatIsTooLong) {

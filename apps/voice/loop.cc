@@ -45,7 +45,9 @@ Status VoiceLoop::run(bool (*is_stopped)()) {
   audio.join();
   mouth.join();
   tell_changes();
-  return parts_.sink->close();
+  const Status written = parts_.sink->close();
+  const Status read = parts_.source->close();
+  return written.ok() ? read : written;
 }
 
 VoiceLoop::Meter VoiceLoop::meter() {
@@ -218,6 +220,17 @@ std::string VoiceLoop::said_aloud(bool was_interrupted) const {
   return said;
 }
 
+/// Until the reply is said or interrupted; what happens meanwhile is told when it does.
+void VoiceLoop::wait_for_end(std::uint64_t turn) {
+  const auto is_over = [&] { return turn_ != turn || (state_ == VoiceState::kListening && nothing_left()); };
+  for (;;) {
+    tell_changes();
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return is_over() || !changes_.empty(); });
+    if (is_over()) return;
+  }
+}
+
 void VoiceLoop::reply_to(const std::string& words, std::uint64_t turn) {
   Clock::time_point heard_at = Clock::now();
   VoiceLatency latency;
@@ -252,10 +265,13 @@ void VoiceLoop::reply_to(const std::string& words, std::uint64_t turn) {
   std::string spoken;
   bool was_interrupted = false;
   {
-    std::unique_lock lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     if (turn_ == turn) reply_is_over_ = true;
-    changed_.notify_all();
-    changed_.wait(lock, [&] { return turn_ != turn || (state_ == VoiceState::kListening && nothing_left()); });
+  }
+  changed_.notify_all();
+  wait_for_end(turn);
+  {
+    const std::scoped_lock lock(mutex_);
     was_interrupted = turn_ != turn;
     spoken = said_aloud(was_interrupted);
     if (!clips_.empty()) {

@@ -139,6 +139,7 @@ class VoiceLoop {
   bool is_for_us(std::string& words);
   void reply_to(const std::string& words, std::uint64_t turn);
   void queue(const std::string& sentence, std::uint64_t turn);
+  void wait_for_end(std::uint64_t turn);
   std::string said_aloud(bool was_interrupted) const;
   void tell_changes();
   void tell(VoiceReport report);
