@@ -36,7 +36,9 @@ Status run_plan(const PlanArguments& arguments) {
   std::optional<ModelFile> file;
   RILL_ASSIGN(const ModelOutline model, read_outline(arguments.model, file));
   const bool keeps_state = !arguments.state.empty() || arguments.has_voice;  // the voice tells interrupted replies anew
-  RILL_ASSIGN(EngineOptions options, engine_options(arguments, model.config, {.keeps_state = keeps_state}));
+  ModelArguments wanted = arguments;
+  if (arguments.has_voice) wanted.draft = 0;  // `rill voice` makes none
+  RILL_ASSIGN(EngineOptions options, engine_options(wanted, model.config, {.keeps_state = keeps_state}));
   std::vector<ItemBeside> besides;
   if (arguments.has_voice) {
     RILL_ASSIGN(const VoicePartChoice choice, choose_voice_parts(arguments.voice));
