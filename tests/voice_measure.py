@@ -214,8 +214,10 @@ class Measure:
 
 def resident(parent):
     """@returns the resident kibibytes of a process and its children, by name"""
-    with open(f"/proc/{parent}/task/{parent}/children", encoding="ascii") as file:
-        processes = [parent, *map(int, file.read().split())]
+    processes = [parent]
+    for thread in os.listdir(f"/proc/{parent}/task"):  # the mouth's thread starts the speaker anew after a barge-in
+        with open(f"/proc/{parent}/task/{thread}/children", encoding="ascii") as file:
+            processes += map(int, file.read().split())
     memory = {}
     for process in processes:
         with open(f"/proc/{process}/cmdline", encoding="ascii") as file:
