@@ -190,11 +190,11 @@ Result<ModelFile> open_model(const ModelArguments& a) {
   return open_model_file(a.model, a.in_ram ? Prefault::kNo : Prefault::kYes);
 }
 
-Result<Engine> start_engine(const ModelFile& model, const EngineOptions& options) {
+Result<Engine> start_engine(const ModelFile& model, const EngineOptions& options, std::span<const ItemBeside> besides) {
   RILL_ASSIGN(const EnginePlan plan, plan_engine(model, options));
   if (!plan.fits()) {
-    print_plan(stderr, plan);
-    print_ways_to_fit(stderr, outline_of(model), options);
+    print_plan(stderr, plan, besides);
+    print_ways_to_fit(stderr, outline_of(model), options, besides);
   }
   Result<Engine> engine = Engine::start(model, options);
   release_startup_code();

@@ -3,8 +3,10 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <span>
 #include <string>
 
+#include "apps/plan_report.h"
 #include "core/engine.h"
 #include "core/sampler.h"
 #include "platform/status.h"
@@ -66,6 +68,8 @@ Result<ModelFile> open_model_file(const std::string& path, Prefault prefault = P
 /// Opens the model, with its pages read in where it will be run from them.
 Result<ModelFile> open_model(const ModelArguments& arguments);
 /// Plans and starts. Over budget: prints the plan and the ways to fit to standard error and returns the status.
-Result<Engine> start_engine(const ModelFile& model, const EngineOptions& options);
+/// @param besides  what was taken off the budget before
+Result<Engine> start_engine(const ModelFile& model, const EngineOptions& options,
+                            std::span<const ItemBeside> besides = {});
 
 }  // namespace rill::apps

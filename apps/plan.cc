@@ -5,10 +5,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "apps/command.h"
 #include "apps/model_options.h"
 #include "apps/plan_report.h"
+#include "apps/voice/memory.h"
 #include "quant/huggingface_config.h"
 
 namespace rill::apps {
@@ -26,25 +28,36 @@ Result<ModelOutline> read_outline(const std::string& path, std::optional<ModelFi
 
 struct PlanArguments : ModelArguments {
   std::string state;  ///< not opened: only whether it is given matters
+  bool has_voice = false;
+  VoicePartArguments voice;
 };
 
 Status run_plan(const PlanArguments& arguments) {
   std::optional<ModelFile> file;
   RILL_ASSIGN(const ModelOutline model, read_outline(arguments.model, file));
-  RILL_ASSIGN(const EngineOptions options,
-              engine_options(arguments, model.config, {.keeps_state = !arguments.state.empty()}));
+  const bool keeps_state = !arguments.state.empty() || arguments.has_voice;  // the voice tells interrupted replies anew
+  ModelArguments wanted = arguments;
+  if (arguments.has_voice) wanted.draft = 0;  // `rill voice` makes none
+  RILL_ASSIGN(EngineOptions options, engine_options(wanted, model.config, {.keeps_state = keeps_state}));
+  std::vector<ItemBeside> besides;
+  if (arguments.has_voice) {
+    RILL_ASSIGN(const VoicePartChoice choice, choose_voice_parts(arguments.voice));
+    RILL_TRY(share_budget(choice.memory, options));
+    const auto items = choice.memory.items();
+    besides.assign(items.begin(), items.end());
+  }
   RILL_ASSIGN(const EnginePlan plan, plan_engine(model, options));
   if (arguments.json) {
-    std::cout << plan_json(plan).dump(2) << '\n';
+    std::cout << plan_json(plan, besides).dump(2) << '\n';
   } else {
-    print_plan(stdout, plan);
+    print_plan(stdout, plan, besides);
     if (!file) std::puts("Without the tokenizer's pool, which config.json says nothing of.");
   }
   if (plan.fits()) return {};
-  if (!arguments.json) print_ways_to_fit(stdout, model, options);
+  if (!arguments.json) print_ways_to_fit(stdout, model, options, besides);
   return over_budget({.where = text(arguments.model),
-                      .what = text("the plan takes ", plan.memory.total_bytes(), " bytes"),
-                      .expected = text("at most the budget's ", plan.options.budget_bytes),
+                      .what = text("the plan takes ", plan.memory.total_bytes() + bytes_of(besides), " bytes"),
+                      .expected = text("at most the budget's ", plan.options.budget_bytes + bytes_of(besides)),
                       .remedy = {}});
 }
 
@@ -59,9 +72,14 @@ void add_plan(CLI::App& app, Action& action) {
   add_draft_argument(command, *arguments);
   command.add_option("--state", arguments->state,
                      "Plan for `rill chat --state FILE`: a copy of the session and a thread that writes it");
+  command.add_flag(
+      "--voice", arguments->has_voice,
+      "Plan for `rill voice`: the copy of the session, the audio rings and each speech part's most memory");
+  add_voice_part_arguments(command, arguments->voice);
   command.footer(
       "Example: rill plan smollm2.rill --window 508 --budget 160MiB\n"
-      "         rill plan smollm2.rill --state talk.state");
+      "         rill plan smollm2.rill --state talk.state\n"
+      "         rill plan smollm2.rill --voice --budget 700MiB");
   command.callback([arguments, &action] { action = [arguments] { return run_plan(*arguments); }; });
 }
 

@@ -16,7 +16,13 @@ std::string human_bytes(std::uint64_t bytes) {
   return text.data();
 }
 
-void print_plan(std::FILE* out, const EnginePlan& plan) {
+std::uint64_t bytes_of(std::span<const ItemBeside> items) {
+  std::uint64_t sum = 0;
+  for (const ItemBeside& item : items) sum += item.bytes;
+  return sum;
+}
+
+void print_plan(std::FILE* out, const EnginePlan& plan, std::span<const ItemBeside> besides) {
   const auto line = [&](std::string_view name, std::uint64_t bytes, std::string_view region,
                         std::string_view lifetime) {
     std::fprintf(out, "  %-24.*s %14llu  %10s  %-6.*s  %.*s\n", static_cast<int>(name.size()), name.data(),
@@ -33,21 +39,26 @@ void print_plan(std::FILE* out, const EnginePlan& plan) {
   }
   line("arena, whole pages", plan.memory.arena_bytes(), "", "");
   line("mapped, whole pages", plan.memory.mapped_bytes(), "", "");
-  line("total", plan.memory.total_bytes(), "", "");
-  if (o.budget_bytes > 0) line(plan.fits() ? "budget (fits)" : "budget (DOES NOT FIT)", o.budget_bytes, "", "");
+  for (const ItemBeside& item : besides) line(item.name, item.bytes, "beside", "whole run");
+  const std::uint64_t beside = bytes_of(besides);
+  line("total", plan.memory.total_bytes() + beside, "", "");
+  if (o.budget_bytes > 0) {
+    line(plan.fits() ? "budget (fits)" : "budget (DOES NOT FIT)", o.budget_bytes + beside, "", "");
+  }
 }
 
-void print_ways_to_fit(std::FILE* out, const ModelOutline& model, const EngineOptions& options) {
+void print_ways_to_fit(std::FILE* out, const ModelOutline& model, const EngineOptions& options,
+                       std::span<const ItemBeside> besides) {
   const WaysToFit found = ways_to_fit(model, options);
   std::fprintf(out, "the cheapest ways to fit:\n");
   for (std::size_t i = 0; i < found.ways; ++i) {
     const std::string_view change = found.list[i].change.view();
     std::fprintf(out, "  %-40.*s %10s in all\n", static_cast<int>(change.size()), change.data(),
-                 human_bytes(found.list[i].total_bytes).c_str());
+                 human_bytes(found.list[i].total_bytes + bytes_of(besides)).c_str());
   }
 }
 
-nlohmann::ordered_json plan_json(const EnginePlan& plan) {
+nlohmann::ordered_json plan_json(const EnginePlan& plan, std::span<const ItemBeside> besides) {
   nlohmann::ordered_json items = nlohmann::ordered_json::array();
   for (const PlanItem& item : plan.memory.items()) {
     items.push_back({{"name", item.name},
@@ -55,14 +66,17 @@ nlohmann::ordered_json plan_json(const EnginePlan& plan) {
                      {"region", name_of(item.region)},
                      {"lifetime", name_of(item.lifetime)}});
   }
+  const std::uint64_t beside = bytes_of(besides);
   nlohmann::ordered_json budget = nullptr;
-  if (plan.options.budget_bytes > 0) budget = plan.options.budget_bytes;
-  return {{"items", items},
-          {"arena_bytes", plan.memory.arena_bytes()},
-          {"mapped_bytes", plan.memory.mapped_bytes()},
-          {"total_bytes", plan.memory.total_bytes()},
-          {"budget_bytes", budget},
-          {"fits", plan.fits()}};
+  if (plan.options.budget_bytes > 0) budget = plan.options.budget_bytes + beside;
+  nlohmann::ordered_json json = {{"items", items},
+                                 {"arena_bytes", plan.memory.arena_bytes()},
+                                 {"mapped_bytes", plan.memory.mapped_bytes()},
+                                 {"total_bytes", plan.memory.total_bytes() + beside},
+                                 {"budget_bytes", budget},
+                                 {"fits", plan.fits()}};
+  for (const ItemBeside& item : besides) json["besides"].push_back({{"name", item.name}, {"bytes", item.bytes}});
+  return json;
 }
 
 }  // namespace rill::apps

@@ -1,15 +1,18 @@
 // rill voice: speak, be answered, interrupt.
 
-#include <unistd.h>
-
+#include <chrono>
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "apps/command.h"
 #include "apps/interrupt.h"
 #include "apps/model_options.h"
+#include "apps/plan_report.h"
 #include "apps/voice/loop.h"
+#include "apps/voice/memory.h"
+#include "apps/voice/printer.h"
 #include "core/conversation.h"
 
 namespace rill::apps {
@@ -17,8 +20,7 @@ namespace {
 
 constexpr const char* kVoiceSystem =
     "You are a helpful voice assistant. Everything you say is read aloud. Answer in one or two short sentences of "
-    "plain "
-    "words, without lists.";
+    "plain words, without lists.";
 
 struct VoiceArguments {
   ModelArguments model;
@@ -27,11 +29,9 @@ struct VoiceArguments {
   std::string in = "alsa:default";
   std::string out = "alsa:default";
   std::string activity = default_voice_activity();
-  std::string recognizer = "pocketsphinx";
-  std::string speaker = "flite";
-  std::string recognizer_memory = "384MiB";
-  std::string speaker_memory = "96MiB";
+  VoicePartArguments parts;
   bool is_paced = false;
+  bool is_push_to_talk = false;
   LoopSetting loop;
 };
 
@@ -53,68 +53,22 @@ class ModelAnswerer final : public Answerer {
   std::uint64_t most_tokens_;
 };
 
-double rounded(double seconds) { return static_cast<double>(static_cast<std::int64_t>(seconds * 1000 + 0.5)) / 1000; }
-
-std::string dump(const nlohmann::json& json) {
-  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-void print_json(std::FILE* out, const VoiceReport& report) {
-  nlohmann::json line = {{"t", rounded(report.t)}, {"state", name_of(report.state)}};
-  if (report.heard != nullptr) line["heard"] = *report.heard;
-  if (report.reply != nullptr) line["reply"] = *report.reply;
-  if (report.spoken != nullptr) line["spoken"] = *report.spoken;
-  if (const VoiceLatency* l = report.latency; l != nullptr) {
-    line["latency"] = {{"activity_s", rounded(l->activity)}, {"recognizer_s", rounded(l->recognizer)},
-                       {"prefill_s", rounded(l->prefill)},   {"clause_s", rounded(l->clause)},
-                       {"speaker_s", rounded(l->speaker)},   {"first_sample_s", rounded(l->total)}};
-  }
-  std::fprintf(out, "%s\n", dump(line).c_str());
-  std::fflush(out);
-}
-
-void print_text(std::FILE* out, const VoiceReport& report) {
-  if (report.heard != nullptr) {
-    std::fprintf(out, "%8.2f  > %s\n", report.t, report.heard->empty() ? "(nothing)" : report.heard->c_str());
-  } else if (report.reply != nullptr) {
-    const bool is_whole = report.spoken != nullptr && *report.spoken == *report.reply;
-    std::fprintf(out, "%8.2f  %s%s\n", report.t, report.spoken->c_str(), is_whole ? "" : " ... (interrupted)");
-  } else {
-    std::fprintf(out, "%8.2f  [%s]\n", report.t, name_of(report.state).data());
-  }
-  std::fflush(out);
-}
-
-/// What the voice takes besides the model, under the names by which it is refused.
-struct VoiceMemory {
-  std::uint64_t rings = (VoiceLoop::kCaptureSamples + VoiceLoop::kPlaybackSamples) * sizeof(Sample);
-  std::uint64_t recognizer = 0;
-  std::uint64_t speaker = 0;
-
-  std::uint64_t total() const { return rings + recognizer + speaker; }
-};
-
-/// Takes the voice's share off the budget, so that the model's plan is made with what is left.
-Status share_budget(const VoiceMemory& memory, EngineOptions& options) {
-  if (options.budget_bytes == 0) return {};
-  if (options.budget_bytes <= memory.total()) {
-    return over_budget({.where = text("--budget"),
-                        .what = text("the voice alone may take ", memory.total(), " bytes: audio rings ", memory.rings,
-                                     ", recognizer ", memory.recognizer, ", speaker ", memory.speaker),
-                        .expected = text("at most ", options.budget_bytes, ", the model included"),
-                        .remedy = text("give them less (--recognizer-memory, --speaker-memory), or more to all")});
-  }
-  options.budget_bytes -= memory.total();
-  return {};
-}
-
 void print_items(std::FILE* out, const Engine& engine, const VoiceMemory& memory) {
-  const nlohmann::json items = {{{"name", "model"}, {"bytes", engine.plan().memory.total_bytes()}},
-                                {{"name", "audio rings"}, {"bytes", memory.rings}},
-                                {{"name", "recognizer, at most"}, {"bytes", memory.recognizer}},
-                                {{"name", "speaker, at most"}, {"bytes", memory.speaker}}};
-  std::fprintf(out, "%s\n", dump({{"t", 0.0}, {"state", "listening"}, {"items", items}}).c_str());
+  nlohmann::json items = {{{"name", "model"}, {"bytes", engine.plan().memory.total_bytes()}}};
+  for (const ItemBeside& item : memory.items()) items.push_back({{"name", item.name}, {"bytes", item.bytes}});
+  const nlohmann::json line = {{"t", 0.0}, {"state", "listening"}, {"items", items}};
+  std::fprintf(out, "%s\n", line.dump().c_str());
   std::fflush(out);
+}
+
+/// As print_items, for people.
+void print_grant(const Engine& engine, const VoiceMemory& memory) {
+  std::fprintf(stderr, "RAM granted: model %s", human_bytes(engine.plan().memory.total_bytes()).c_str());
+  for (const ItemBeside& item : memory.items()) {
+    std::fprintf(stderr, "; %.*s %s", static_cast<int>(item.name.size()), item.name.data(),
+                 human_bytes(item.bytes).c_str());
+  }
+  std::fputs(". Ctrl-C ends.\n", stderr);
 }
 
 /// Reads a frame of nothing through everything that is slow the first time.
@@ -128,23 +82,43 @@ Status warm_up(Recognizer& recognizer, Speaker& speaker) {
 
 LoopSetting loop_setting(const VoiceArguments& arguments, const AudioSource& source, const AudioSink& sink) {
   LoopSetting setting = arguments.loop;
-  setting.is_clocked = !source.is_live() && (arguments.is_paced || sink.is_live());
-  setting.is_lockstep = !arguments.is_paced && !source.is_live() && !sink.is_live();
+  // A key is pressed in the world's time, and some of ALSA's plugins have no clock.
+  const bool is_paced = arguments.is_paced || arguments.is_push_to_talk;
+  setting.is_clocked = is_paced || (!source.is_live() && sink.is_live());
+  setting.is_lockstep = !is_paced && !source.is_live() && !sink.is_live();
   setting.keeps_time = !setting.is_lockstep;
   return setting;
 }
 
+/// Rewrites the meter's line ten times a second, where there is one.
+class MeterThread {
+ public:
+  MeterThread(VoicePrinter& printer, VoiceLoop& loop) {
+    if (!printer.has_meter()) return;
+    thread_ = std::jthread([&printer, &loop](const std::stop_token& stop) {
+      for (; !stop.stop_requested(); std::this_thread::sleep_for(std::chrono::milliseconds(100))) {
+        const VoiceLoop::Meter meter = loop.meter();
+        printer.show_meter(meter.state, meter.peak);
+      }
+    });
+  }
+
+ private:
+  std::jthread thread_;
+};
+
 bool is_asked_to_stop() { return termination_pending() || interrupt_pending(); }
 
 Status run_voice(const VoiceArguments& arguments) {
-  RILL_ASSIGN(const PartAddress ears, PartAddress::parse(arguments.recognizer, "--recognizer"));
-  RILL_ASSIGN(const PartAddress mouth, PartAddress::parse(arguments.speaker, "--speaker"));
-  RILL_ASSIGN(const std::uint64_t ears_memory, parse_size(arguments.recognizer_memory));
-  RILL_ASSIGN(const std::uint64_t mouth_memory, parse_size(arguments.speaker_memory));
-  Part recognizer_part(ears, ears_memory);
-  Part speaker_part(mouth, mouth_memory);
-  const VoiceMemory memory{.recognizer = recognizer_part.most_memory(), .speaker = speaker_part.most_memory()};
+  RILL_ASSIGN(const VoicePartChoice choice, choose_voice_parts(arguments.parts));
+  Part recognizer_part(choice.recognizer, choice.memory.recognizer);
+  Part speaker_part(choice.speaker, choice.memory.speaker);
+  const VoiceMemory& memory = choice.memory;
 
+  std::unique_ptr<TalkKey> key;
+  if (arguments.is_push_to_talk) {
+    RILL_ASSIGN(key, open_talk_key());
+  }
   RILL_ASSIGN(const std::unique_ptr<AudioSource> source, open_source(arguments.in));
   const bool has_room = arguments.in.starts_with("alsa:") && arguments.out.starts_with("alsa:");
   RILL_ASSIGN(const std::unique_ptr<VoiceActivity> activity, make_voice_activity(arguments.activity, has_room));
@@ -164,7 +138,7 @@ Status run_voice(const VoiceArguments& arguments) {
   }
   RILL_ASSIGN(EngineOptions options, engine_options(arguments.model, model.config(), needs));
   RILL_TRY(share_budget(memory, options));
-  RILL_ASSIGN(Engine engine, start_engine(model, options));
+  RILL_ASSIGN(Engine engine, start_engine(model, options, memory.items()));
   engine.session(0).set_sampling(sampling_options(arguments.model, model.config()));
   RILL_ASSIGN(Conversation conversation, Conversation::open(engine, 0, *chat.form));
 
@@ -180,24 +154,18 @@ Status run_voice(const VoiceArguments& arguments) {
   // Standard output is the audio's where it was asked for.
   std::FILE* const out = arguments.out == "-" ? stderr : stdout;
   if (arguments.model.json) print_items(out, engine, memory);
-  const auto report = [&](const VoiceReport& told) {
-    if (told.failure != nullptr) {
-      std::fprintf(stderr, "rill: %.*s\n", static_cast<int>(told.failure->message().size()),
-                   told.failure->message().data());
-    } else if (arguments.model.json) {
-      print_json(out, told);
-    } else {
-      print_text(out, told);
-    }
-  };
+  VoicePrinter printer(out, arguments.model.json);
+  if (printer.has_meter()) print_grant(engine, memory);
   VoiceLoop loop(loop_setting(arguments, *source, *sink),
                  {.source = source.get(),
                   .sink = sink.get(),
                   .activity = activity.get(),
                   .recognizer = &recognizer,
                   .speaker = &speaker,
-                  .answerer = &answerer},
-                 report);
+                  .answerer = &answerer,
+                  .key = key.get()},
+                 [&printer](const VoiceReport& told) { printer.print(told); });
+  const MeterThread meter(printer, loop);
   return loop.run(is_asked_to_stop);
 }
 
@@ -209,12 +177,15 @@ void add_audio_arguments(CLI::App& command, VoiceArguments& a) {
   command.add_flag(
       "--paced", a.is_paced,
       "Play a file at the pace of the world, and write silence where nothing is said (default: as fast as\n"
-      "it can be answered, and only what is said is written)");
+      "it can be answered, and only what is said is written); for ALSA's plugins that have no clock as well");
   command.add_option("--vad", a.activity, "What tells voice from noise: webrtc, or level, which needs no library")
       ->capture_default_str();
   command.add_option("--pause", a.loop.pause_seconds, "Seconds of silence that end a question")
       ->capture_default_str()
       ->check(CLI::Range(0.2, 5.0));
+  command.add_flag("--push-to-talk", a.is_push_to_talk,
+                   "The space bar begins a question and ends it, not the voice: no noise is taken for one. Needs a "
+                   "terminal");
   command.add_option("--idle", a.loop.idle_seconds, "End after so many seconds in which nobody spoke (default: never)")
       ->check(CLI::NonNegativeNumber);
   command.add_option("--wake", a.loop.wake,
@@ -229,19 +200,7 @@ void add_voice(CLI::App& app, Action& action) {
   add_model_arguments(command, arguments->model);
   add_sampling_arguments(command, arguments->model);
   add_audio_arguments(command, *arguments);
-  command
-      .add_option("--recognizer", arguments->recognizer,
-                  "pocketsphinx, or wyoming:HOST:PORT for a service (whisper's port is 10300)")
-      ->capture_default_str();
-  command
-      .add_option("--speaker", arguments->speaker,
-                  "flite, espeak-ng, or wyoming:HOST:PORT for a service (piper's port is 10200)")
-      ->capture_default_str();
-  command
-      .add_option("--recognizer-memory", arguments->recognizer_memory,
-                  "Most memory of the recogniser's process, part of --budget; it is started anew when it takes more")
-      ->capture_default_str();
-  command.add_option("--speaker-memory", arguments->speaker_memory, "The same for the speaker")->capture_default_str();
+  add_voice_part_arguments(command, arguments->parts);
   command.add_option("--system", arguments->system, "The system prompt (default: asks for one or two sentences)");
   command.add_option("-n", arguments->most_tokens, "Most tokens of a reply")->capture_default_str();
   command.footer(

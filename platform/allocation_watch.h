@@ -11,5 +11,7 @@ namespace rill {
 
 /// Allocations of all threads since the process began. Starts the watch if it needs starting.
 std::uint64_t allocations_so_far();
+/// The same of the calling thread alone.
+std::uint64_t allocations_of_this_thread();
 
 }  // namespace rill

@@ -7,7 +7,10 @@
 2. Speech over an answer stops it: in the paced answer, silence within 200 ms; the conversation keeps a part of the reply.
 3. The recogniser's process is killed while it works: the loop says so and answers the next question.
 4. Hostile WAV files are refused in a sentence, exit 4; a budget that the voice does not fit into, exit 3.
-5. Wyoming services (the package `wyoming` as the peer, where it is installed) hear and speak instead of the built-in.
+5. ALSA's file and null plugins in the place of a sound card; skipped where the build has no ALSA.
+6. On a terminal, the space bar begins and ends a question, and the level is shown; without one, both are off.
+7. `rill plan --voice` plans what `rill voice` then says that it takes.
+8. Wyoming services (the package `wyoming` as the peer, where it is installed) hear and speak instead of the built-in.
 """
 
 import argparse
@@ -15,6 +18,7 @@ import array
 import asyncio
 import json
 import os
+import pty
 import signal
 import struct
 import subprocess
@@ -177,6 +181,83 @@ def test_refusals(stage):
     print("refusals: bad files and a small budget are refused in a sentence")
 
 
+def test_alsa(stage):
+    said, heard, devices = stage.path("said.raw"), stage.path("heard.raw"), stage.path("asound.conf")
+    with open(said, "wb") as file:
+        file.write((read_wav(stage.question) + silence(10)).tobytes())
+    with open(devices, "w", encoding="utf-8") as file:
+        file.write(f"""
+pcm.microphone {{ type file slave.pcm {{ type null }} file "/dev/null" infile "{said}" format "raw" }}
+pcm.loudspeaker {{ type file slave.pcm {{ type null }} file "{heard}" format "raw" }}
+""")
+    # The null plugin has no clock, --paced is one.
+    done = subprocess.run(stage.command("--in", "alsa:microphone", "--out", "alsa:loudspeaker", "--paced", "--idle", "3"),
+                          env=dict(os.environ, ALSA_CONFIG_PATH=devices), capture_output=True, timeout=120, check=False)
+    if b"has no sound devices" in done.stderr:
+        print("alsa: skipped, this build has no ALSA")
+        return
+    assert done.returncode == 0, done.stderr
+    lines = lines_of(done.stdout)
+    assert states_of(lines) == ["listening", "hearing", "thinking", "speaking", "listening"], lines
+    assert "capital" in next(line["heard"] for line in lines if "heard" in line), lines
+    with open(heard, "rb") as file:
+        answer = array.array("h", file.read())
+    speaks = int(next(line["t"] for line in lines if line["state"] == "speaking") * RATE)
+    assert loudness(answer[:speaks - RATE // 10]) == 0, "silence until it speaks"
+    assert loudness(answer[speaks:speaks + RATE]) > 300, "the answer cannot be heard"
+    gone = subprocess.run(stage.command("--in", "alsa:nowhere", "--out", stage.path("f.wav")),
+                          env=dict(os.environ, ALSA_CONFIG_PATH=devices), capture_output=True, timeout=60, check=False)
+    assert gone.returncode == 1 and b"alsa:nowhere: the sound device cannot be used" in gone.stderr, gone.stderr
+    print(f"alsa: {len(answer) / RATE:.1f} s played into a file")
+
+
+def test_terminal(stage):
+    asked = stage.path("asked.wav")
+    write_wav(asked, silence(1) + read_wav(stage.question) + silence(8))
+    ours, theirs = pty.openpty()
+    command = [word for word in stage.command("--in", asked, "--out", stage.path("g.wav"), "--push-to-talk", "--idle", "4")
+               if word != "--json"]
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=dict(os.environ, TERM="xterm"))
+    os.close(theirs)
+    shown, presses = b"", [(b"listening ", 0.2), (b"hearing #", 3.0)]
+    while True:
+        try:
+            shown += os.read(ours, 4096)
+        except OSError:  # what a terminal without anybody at its other side answers
+            break
+        if presses and presses[0][0] in shown:
+            time.sleep(presses.pop(0)[1])
+            os.write(ours, b" ")
+    assert process.wait(30) == 0, shown
+    text = shown.decode()
+    assert "capital" in text and "[speaking]" in text, text
+    assert "audio rings" in text and " dB" in text, text
+    os.close(ours)
+    refused = subprocess.run([*command], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode == 2 and "no terminal" in refused.stderr, refused
+    piped = subprocess.run([word for word in command if word != "--push-to-talk"], stdin=subprocess.DEVNULL,
+                           capture_output=True, text=True, timeout=120, check=False)
+    assert piped.returncode == 0 and "[speaking]" in piped.stdout and "dB" not in piped.stdout + piped.stderr, piped
+    print("terminal: asked by a key, level shown; neither in a pipe")
+
+
+def test_plan(stage):
+    taken = lines_of(stage.talk("--in", stage.question, "--out", stage.path("h.wav")).stdout)[0]["items"]
+
+    def plan(*options):
+        return subprocess.run([stage.rill, "plan", stage.model, "--window", "508", "--voice", *options],
+                              capture_output=True, text=True, timeout=60, check=False)
+
+    planned = json.loads(plan("--json").stdout)
+    assert planned["besides"] == [{"name": item["name"], "bytes": item["bytes"]} for item in taken[1:]], (planned, taken)
+    total = planned["total_bytes"]
+    assert total == sum(item["bytes"] for item in taken), (total, taken)
+    assert plan("--budget", str(total)).returncode == 0
+    tight = plan("--budget", "600000000")  # no chunk is small enough for that
+    assert tight.returncode == 3 and "speaker, at most" in tight.stdout and "600000000" in tight.stderr, tight
+    print(f"plan: {total} bytes, as taken")
+
+
 def test_wyoming_parts(stage):
     try:
         from wyoming.asr import Transcribe, Transcript
@@ -239,7 +320,8 @@ def main():
         return SKIPPED
     with tempfile.TemporaryDirectory() as folder:
         stage = Stage(arguments, folder)
-        for test in (test_question, test_interruption, test_crash, test_refusals, test_wyoming_parts):
+        for test in (test_question, test_interruption, test_crash, test_refusals, test_alsa, test_terminal, test_plan,
+                     test_wyoming_parts):
             test(stage)
     return 0
 

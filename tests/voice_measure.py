@@ -7,6 +7,8 @@ latency   paced: from the end of a question to the first sample of its answer, m
 barge-in  on the audio's own clock: from the first loud sample of the interruption to the last frame of the reply
 memory    the most that each process had resident
 words     word error rate of the recogniser on clips of flite and espeak-ng, clean and with white noise
+--soak S  instead of these: S seconds of conversation on the audio's own clock, every fourth question asked into an answer;
+          the resident memory of every process after each tenth of it
 """
 
 import argparse
@@ -17,8 +19,11 @@ import random
 import re
 import socket
 import statistics
+import struct
 import subprocess
 import tempfile
+import threading
+import time
 import wave
 
 RATE = 16000
@@ -132,6 +137,38 @@ class Measure:
         print(f"barge-in: {len(found)} of {count} questions met a reply; milliseconds to silence: median "
               f"{statistics.median(found):.0f}, p95 {found[int(0.95 * (len(found) - 1))]:.0f}, worst {found[-1]:.0f}")
 
+    def soak(self, seconds):
+        """The questions come through a pipe, so that hours of them need no disk."""
+        clips = [self.clip(text) for text in QUESTIONS]
+        pipe = self.path("in.wav")
+        os.mkfifo(pipe)
+        process = subprocess.Popen([self.arguments.rill, "voice", self.arguments.model, "--json", "--temp", "0",
+                                    "--window", "508", "--in", pipe, "--out", "/dev/null"],
+                                   stdout=subprocess.PIPE, text=True)
+        threading.Thread(target=self.keep_asking, args=(pipe, clips, seconds), daemon=True).start()
+        begun, answers, interrupted, table = time.monotonic(), 0, 0, []
+        for line in map(json.loads, process.stdout):
+            answers += "reply" in line
+            interrupted += "reply" in line and line["reply"] != line["spoken"]
+            # The first look is after a minute of talk, when everything has been used once.
+            if line["t"] >= 60 + len(table) * (seconds - 60) / 10:
+                table.append((line["t"], resident(process.pid)))
+        assert process.wait() == 0
+        print(f"soak: {line['t']:.0f} s of audio in {time.monotonic() - begun:.0f} s, {answers} answers, {interrupted} "
+              "interrupted; resident KiB:")
+        for t, memory in table:
+            print(f"  {t:7.0f} s  " + "  ".join(f"{name} {size}" for name, size in sorted(memory.items())))
+
+    def keep_asking(self, pipe, clips, seconds):
+        with open(pipe, "wb") as file:
+            file.write(b"RIFF\0\0\0\0WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, RATE, 2 * RATE, 2, 16) + b"data\0\0\0\0")
+            written, asked = 0, 0
+            while written < seconds * RATE:
+                samples = clips[asked % len(clips)] + silence(1.2 if asked % 4 == 3 else self.chance.uniform(6, 10))
+                file.write(samples.tobytes())
+                written += len(samples)
+                asked += 1
+
     def recognize(self, link, samples):
         def send(kind, payload=b""):
             link.sendall(json.dumps({"type": kind, "payload_length": len(payload)}).encode() + b"\n" + payload)
@@ -175,6 +212,22 @@ class Measure:
         return array.array("h", (max(-32768, min(32767, int(s + self.chance.gauss(0, deviation)))) for s in samples))
 
 
+def resident(parent):
+    """@returns the resident kibibytes of a process and its children, by name"""
+    processes = [parent]
+    for thread in os.listdir(f"/proc/{parent}/task"):  # the mouth's thread starts the speaker anew after a barge-in
+        with open(f"/proc/{parent}/task/{thread}/children", encoding="ascii") as file:
+            processes += map(int, file.read().split())
+    memory = {}
+    for process in processes:
+        with open(f"/proc/{process}/cmdline", encoding="ascii") as file:
+            words = file.read().split("\0")
+        name = "rill" if process == parent else words[1]
+        with open(f"/proc/{process}/status", encoding="ascii") as file:
+            memory[name] = next((int(line.split()[1]) for line in file if line.startswith("VmRSS")), 0)
+    return memory
+
+
 def distance(a, b):
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, 1):
@@ -190,9 +243,13 @@ def main():
     parser.add_argument("--model", required=True)
     parser.add_argument("--trials", type=int, default=100, help="of barge-in")
     parser.add_argument("--questions", type=int, default=12, help="of latency")
+    parser.add_argument("--soak", type=float, metavar="S", help="seconds of conversation, instead of all else")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         measure = Measure(arguments, folder)
+        if arguments.soak:
+            measure.soak(arguments.soak)
+            return
         measure.latency(arguments.questions)
         measure.barge_in(arguments.trials)
         measure.words()

@@ -1,14 +1,22 @@
 // The voice loop with parts that are played by the test: no sound card, no model, no clock but the frames.
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "apps/voice/loop.h"
+#include "apps/voice/memory.h"
+#include "apps/voice/printer.h"
 
 namespace rill::apps {
 namespace {
@@ -93,7 +101,7 @@ class CountingSink final : public AudioSink {
   }
   Status close() override { return {}; }
   bool is_live() const override { return false; }
-  std::size_t loud = 0;
+  std::atomic<std::size_t> loud = 0;
 };
 
 class LoudActivity final : public VoiceActivity {
@@ -136,17 +144,22 @@ class WordSpeaker final : public Speaker {
     const auto count = static_cast<std::size_t>(std::count(words.begin(), words.end(), ' ')) + 1;
     const std::vector<Sample> word(kSampleRate / 2, Sample{100});
     for (std::size_t i = 0; i < count; ++i) {
+      if (fails_after == i) return failed({.where = text("mouth"), .what = text("gone"), .expected = {}, .remedy = {}});
       if (!listener(word)) return {};
     }
     return {};
   }
   std::atomic<bool> fails = false;
+  std::size_t fails_after = SIZE_MAX;  // words of a sentence
 };
 
 class ScriptAnswerer final : public Answerer {
  public:
   Status answer(std::string_view user, Listener listener) override {
     asked.emplace_back(user);
+    // Like a model that is slow at reading: its listener is asked now and then.
+    while (waits_for_interruption && listener("")) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    if (std::exchange(waits_for_interruption, false)) return {};
     for (const char c : reply) {
       if (!listener(std::string_view(&c, 1))) break;
     }
@@ -157,6 +170,7 @@ class ScriptAnswerer final : public Answerer {
     return {};
   }
   std::string reply = "One two three four. Five six seven eight.";
+  bool waits_for_interruption = false;
   std::vector<std::string> asked;
   std::vector<std::string> retold;
 };
@@ -176,7 +190,7 @@ struct Stage {
   Told run() {
     Told told;
     std::mutex mutex;
-    VoiceLoop loop(setting, {&source, &sink, &activity, &recognizer, &speaker, &answerer},
+    VoiceLoop loop(setting, {&source, &sink, &activity, &recognizer, &speaker, &answerer, key},
                    [&](const VoiceReport& report) {
                      const std::scoped_lock lock(mutex);
                      if (report.failure != nullptr) {
@@ -200,6 +214,22 @@ struct Stage {
   ScriptRecognizer recognizer;
   WordSpeaker speaker;
   ScriptAnswerer answerer;
+  TalkKey* key = nullptr;
+};
+
+/// Pressed in the frames that begin at these seconds.
+class ScriptKey final : public TalkKey {
+ public:
+  explicit ScriptKey(std::vector<double> presses) : presses_(std::move(presses)) {}
+  bool was_pressed() override {
+    const auto frame = static_cast<double>(frame_++);
+    return std::any_of(presses_.begin(), presses_.end(),
+                       [&](double press) { return std::lround(press / kFrameSeconds) == std::lround(frame); });
+  }
+
+ private:
+  std::vector<double> presses_;
+  std::size_t frame_ = 0;
 };
 
 TEST(VoiceLoop, AnswersAQuestionAloudToItsLastSample) {
@@ -275,6 +305,123 @@ TEST(VoiceLoop, EndsWhenNobodySpeaks) {
 TEST(VoiceLoop, EndsAQuestionThatTheInputCutsOff) {
   Stage stage({0.5, 1.0}, {"hello"});
   EXPECT_EQ(stage.run().states, "htsl");
+}
+
+TEST(VoiceLoop, GoesOnHearingWhenTheSpeakerGoesOnBeforeTheAnswer) {
+  // The pause of 0.5 s is over at 2.0 s, the answer takes until the speech at 2.2 s was noticed.
+  Stage stage({0.5, 1.0, 0.7, 1.0, 1.0}, {"first", "second"});
+  stage.answerer.waits_for_interruption = true;
+  stage.setting.is_lockstep = false;
+  stage.setting.is_clocked = true;
+  const Told told = stage.run();
+  EXPECT_EQ(told.states, "hthtsl");
+  EXPECT_EQ(stage.answerer.asked, (std::vector<std::string>{"first", "first second"}));
+  EXPECT_EQ(told.spoken.front(), "");
+}
+
+TEST(VoiceLoop, ListensAgainWhenTheSpeakerFailsInTheMiddleOfAReply) {
+  Stage stage({0.5, 1.0, 1.0}, {"hello"});
+  stage.speaker.fails_after = 1;
+  const Told told = stage.run();
+  EXPECT_EQ(told.states, "htsl");
+  EXPECT_EQ(told.failures.size(), 2U) << "one a sentence";
+}
+
+TEST(VoiceLoop, TellsThatItSpeaksWhenItBeginsTo) {
+  Stage stage({0.1, 0.3, 1.0}, {"hello"});
+  stage.answerer.reply = "One two.";
+  stage.setting.is_lockstep = false;
+  stage.setting.is_clocked = true;
+  std::atomic<std::size_t> played_before = SIZE_MAX;
+  VoiceLoop loop(stage.setting,
+                 {&stage.source, &stage.sink, &stage.activity, &stage.recognizer, &stage.speaker, &stage.answerer},
+                 [&](const VoiceReport& told) {
+                   if (told.state == kSpeaking && told.reply == nullptr) played_before = stage.sink.loud.load();
+                 });
+  ASSERT_TRUE(loop.run([] { return false; }).ok());
+  EXPECT_EQ(stage.sink.loud, kSampleRate);
+  EXPECT_LT(played_before, kSampleRate / 2) << "told when most of it was said";
+}
+
+TEST(VoiceLoop, EndsAQuestionThatIsTooLong) {
+  Stage stage({0.5, 3.0, 1.0}, {"a", "b"});
+  stage.setting.most_seconds = 2;
+  EXPECT_EQ(stage.run().states.substr(0, 4), "htsh") << "what is said on interrupts";
+}
+
+TEST(PushToTalk, OnePressBeginsTheNextOneEndsAndNoisesDoNothing) {
+  Stage stage({1.0, 5.0, 1.0}, {"hello"});  // noise from 1.0 s on
+  ScriptKey key({0.5, 2.0});
+  stage.key = &key;
+  const Told told = stage.run();
+  EXPECT_EQ(told.states, "htsl");
+  EXPECT_NEAR(static_cast<double>(stage.recognizer.samples) / kSampleRate, 1.5 + 0.35, 0.02) << "and the pre-roll";
+}
+
+TEST(PushToTalk, APressStopsTheReply) {
+  Stage stage({10.0}, {"first", "second"});
+  ScriptKey key({0.5, 1.0, 2.3, 3.0});
+  stage.key = &key;
+  const Told told = stage.run();
+  EXPECT_EQ(told.states, "htshtsl");
+  ASSERT_EQ(told.spoken.size(), 2U);
+  EXPECT_EQ(told.spoken[0], "One two");
+  EXPECT_EQ(stage.answerer.asked, (std::vector<std::string>{"first", "second"}));
+}
+
+TEST(PushToTalk, TooLongAQuestionEndsByItself) {
+  Stage stage({10.0}, {"hello"});
+  ScriptKey key({0.5});
+  stage.key = &key;
+  stage.setting.most_seconds = 2;
+  EXPECT_EQ(stage.run().states, "htsl");
+  EXPECT_NEAR(static_cast<double>(stage.recognizer.samples) / kSampleRate, 2 + 0.35, 0.02);
+}
+
+TEST(PushToTalk, TheEndOfTheInputEndsTheQuestion) {
+  Stage stage({1.0}, {"hello"});
+  ScriptKey key({0.5});
+  stage.key = &key;
+  EXPECT_EQ(stage.run().states, "htsl");
+}
+
+TEST(PushToTalk, IsRefusedWhereThereIsNoKey) {
+  if (isatty(STDIN_FILENO) == 1) GTEST_SKIP() << "standard input is a terminal here";
+  const Result<std::unique_ptr<TalkKey>> key = open_talk_key();
+  ASSERT_FALSE(key.ok());
+  EXPECT_NE(key.status().message().find("no terminal"), std::string_view::npos);
+}
+
+TEST(VoiceMeter, ShowsTheStateAndTheLevel) {
+  MeterLine room;
+  EXPECT_EQ(meter_line(kListening, 0, room), "  listening ........................ -90 dB");
+  EXPECT_EQ(meter_line(kHearing, 1036, room), "    hearing ############............ -30 dB");
+  EXPECT_EQ(meter_line(kSpeaking, 32768, room), "   speaking ########################   0 dB");
+}
+
+TEST(VoiceMeter, IsOffInAFile) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::tmpfile(), std::fclose);
+  EXPECT_FALSE(VoicePrinter(file.get(), /*is_json=*/false).has_meter());
+}
+
+TEST(VoiceMemory, TheBudgetCoversTheRingsAndBothParts) {
+  const VoiceMemory memory{.recognizer = 100, .speaker = 20};
+  EXPECT_EQ(memory.total(), 80 * kSampleRate * sizeof(Sample) + 120);
+  EngineOptions options;
+  options.budget_bytes = memory.total() + 7;
+  ASSERT_TRUE(share_budget(memory, options).ok());
+  EXPECT_EQ(options.budget_bytes, 7U);
+  options.budget_bytes = memory.total();
+  const Status refused = share_budget(memory, options);
+  EXPECT_EQ(refused.code(), Code::kOverBudget);
+  EXPECT_NE(refused.message().find("recognizer, at most 100"), std::string_view::npos) << refused.message();
+}
+
+TEST(VoiceMemory, AServiceOnTheNetworkTakesNoneHere) {
+  const Result<VoicePartChoice> choice = choose_voice_parts({.recognizer = "wyoming:host:10300", .speaker = "flite"});
+  ASSERT_TRUE(choice.ok());
+  EXPECT_EQ(choice->memory.recognizer, 0U);
+  EXPECT_EQ(choice->memory.speaker, 96U << 20U);
 }
 
 }  // namespace

@@ -2,6 +2,10 @@
 
 #include "apps/voice/audio_io.h"
 
+#include <cerrno>
+#include <chrono>
+#include <thread>
+
 #ifdef RILL_HAS_ALSA
 #include <alsa/asoundlib.h>
 #endif
@@ -25,7 +29,7 @@ __attribute__((format(printf, 5, 6))) void keep_quiet(const char* /*file*/, int 
 Result<Pcm> open_pcm(const std::string& device, snd_pcm_stream_t direction) {
   snd_lib_error_set_handler(keep_quiet);
   snd_pcm_t* opened = nullptr;
-  int error = snd_pcm_open(&opened, device.c_str(), direction, 0);
+  int error = snd_pcm_open(&opened, device.c_str(), direction, SND_PCM_NONBLOCK);
   Pcm pcm(opened);
   if (error >= 0) {
     error = snd_pcm_set_params(opened, SND_PCM_FORMAT_S16_LE, SND_PCM_ACCESS_RW_INTERLEAVED, 1, kSampleRate,
@@ -40,50 +44,86 @@ Result<Pcm> open_pcm(const std::string& device, snd_pcm_stream_t direction) {
   return pcm;
 }
 
+Status gone(const char* what) {
+  return failed({.where = text("alsa"),
+                 .what = text("the ", what, " went away"),
+                 .expected = {},
+                 .remedy = text("plug it in again, and start anew")});
+}
+
+// Both are opened without waiting, and every wait has an end: a device that stalls would hold the audio thread for
+// ever, and a barge-in with it. It is started anew instead.
+constexpr int kStalledMs = 200;
+constexpr int kMostRestarts = 25;  // 5 s without a sample: it is gone
+
 class AlsaSource final : public AudioSource {
  public:
-  explicit AlsaSource(Pcm pcm) : pcm_(std::move(pcm)) {}
+  explicit AlsaSource(Pcm pcm) : pcm_(std::move(pcm)) { snd_pcm_start(pcm_.get()); }
   bool read(std::span<Sample, kFrameSamples> frame) override {
+    int restarts = 0;
     for (std::size_t done = 0; done < frame.size();) {
       const snd_pcm_sframes_t count = snd_pcm_readi(pcm_.get(), &frame[done], frame.size() - done);
-      if (count < 0 && snd_pcm_recover(pcm_.get(), static_cast<int>(count), 1) < 0) {
-        std::fill(frame.begin(), frame.end(), Sample{0});
-        return false;
+      if (count > 0) {
+        done += static_cast<std::size_t>(count);
+      } else if ((count != 0 && count != -EAGAIN) || snd_pcm_wait(pcm_.get(), kStalledMs) <= 0) {
+        is_gone_ = is_gone_ || ++restarts > kMostRestarts;
+        if (is_gone_) {
+          std::fill(frame.begin(), frame.end(), Sample{0});
+          return false;
+        }
+        snd_pcm_drop(pcm_.get());
+        snd_pcm_prepare(pcm_.get());
+        snd_pcm_start(pcm_.get());
+        if (restarts > 1) std::this_thread::sleep_for(std::chrono::milliseconds(kStalledMs));
       }
-      if (count > 0) done += static_cast<std::size_t>(count);
     }
     return true;
   }
+  Status close() override { return is_gone_ ? gone("microphone") : Status(); }
   bool is_live() const override { return true; }
 
  private:
   Pcm pcm_;
+  bool is_gone_ = false;
 };
 
 class AlsaSink final : public AudioSink {
  public:
   explicit AlsaSink(Pcm pcm) : pcm_(std::move(pcm)) {}
   void write(std::span<const Sample, kFrameSamples> frame) override {
-    const snd_pcm_sframes_t count = snd_pcm_writei(pcm_.get(), frame.data(), frame.size());
-    if (count < 0) is_gone_ = snd_pcm_recover(pcm_.get(), static_cast<int>(count), 1) < 0;
+    for (std::size_t done = 0; done < frame.size();) {
+      const snd_pcm_sframes_t count = snd_pcm_writei(pcm_.get(), &frame[done], frame.size() - done);
+      if (count > 0) {
+        done += static_cast<std::size_t>(count);
+        restarts_ = 0;
+      } else if ((count != 0 && count != -EAGAIN) || snd_pcm_wait(pcm_.get(), kStalledMs) <= 0) {
+        if (++restarts_ > kMostRestarts) return;
+        snd_pcm_drop(pcm_.get());
+        snd_pcm_prepare(pcm_.get());
+      }
+    }
   }
   std::uint64_t drop() override {
-    snd_pcm_sframes_t waiting = 0;
-    if (snd_pcm_delay(pcm_.get(), &waiting) < 0 || waiting < 0) waiting = 0;
+    const std::uint64_t waiting = unheard();
     snd_pcm_drop(pcm_.get());
     snd_pcm_prepare(pcm_.get());
-    return static_cast<std::uint64_t>(waiting);
+    return waiting;
   }
   Status close() override {
-    snd_pcm_drain(pcm_.get());
-    if (!is_gone_) return {};
-    return failed({.where = text("alsa"), .what = text("the sound device went away"), .expected = {}, .remedy = {}});
+    for (int i = 0; i < 50 && unheard() > 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    snd_pcm_drop(pcm_.get());
+    return restarts_ > kMostRestarts ? gone("loudspeaker") : Status();
   }
   bool is_live() const override { return true; }
 
  private:
+  std::uint64_t unheard() {
+    snd_pcm_sframes_t waiting = 0;
+    return snd_pcm_delay(pcm_.get(), &waiting) < 0 || waiting < 0 ? 0 : static_cast<std::uint64_t>(waiting);
+  }
+
   Pcm pcm_;
-  bool is_gone_ = false;
+  int restarts_ = 0;  // since the last sample that it took
 };
 
 }  // namespace

@@ -20,6 +20,8 @@ class AudioSource {
   virtual ~AudioSource() = default;
   /// The next frame; waits for it where the source is live. @returns false at the end: `frame` is then silence
   virtual bool read(std::span<Sample, kFrameSamples> frame) = 0;
+  /// The end. kFailed if it ended because the device did.
+  virtual Status close() { return {}; }
   /// True where frames come at the pace of the world.
   virtual bool is_live() const = 0;
 };

@@ -7,13 +7,9 @@
 namespace rill::apps {
 namespace {
 
-constexpr std::size_t kPreRoll = kFrameSamples * 35;  // before speech was noticed, so that no first sound is lost
-constexpr std::size_t kChunk = kFrameSamples * 10;    // what the recogniser is given at a time
-constexpr std::size_t kMostChanges = 1024;
+constexpr std::size_t kChunk = kFrameSamples * 10;  // what the recogniser is given at a time
 
 double seconds(std::chrono::steady_clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
-
-std::size_t frames(double duration) { return static_cast<std::size_t>(duration / kFrameSeconds); }
 
 /// Lower case, letters and digits, one space between words: what a phrase is compared by.
 std::string plain(std::string_view text) {
@@ -34,6 +30,7 @@ std::string plain(std::string_view text) {
 VoiceLoop::VoiceLoop(const LoopSetting& setting, const Parts& parts, std::function<void(const VoiceReport&)> report)
     : setting_(setting), parts_(parts), report_(std::move(report)) {
   changes_.reserve(kMostChanges);
+  telling_.reserve(kMostChanges);
 }
 
 Status VoiceLoop::run(bool (*is_stopped)()) {
@@ -48,121 +45,14 @@ Status VoiceLoop::run(bool (*is_stopped)()) {
   audio.join();
   mouth.join();
   tell_changes();
-  return parts_.sink->close();
+  const Status written = parts_.sink->close();
+  const Status read = parts_.source->close();
+  return written.ok() ? read : written;
 }
 
-// ---- the audio thread
-
-void VoiceLoop::audio_main() {
-  Endpointer endpointer(frames(setting_.pause_seconds), frames(setting_.most_seconds));
-  std::array<Sample, kFrameSamples> in{};
-  std::array<Sample, kFrameSamples> out{};
-  auto next = Clock::now();
-  for (;;) {
-    {
-      std::unique_lock lock(mutex_);
-      if (setting_.is_lockstep) wait_for_others(lock);
-      if (is_ending_) return;
-    }
-    const bool is_there = parts_.source->read(in);
-    const bool is_voice = parts_.activity->is_voice(in);
-    const Endpointer::Change change = endpointer.judge(is_voice);
-    std::size_t given = 0;
-    {
-      const std::scoped_lock lock(mutex_);
-      input_is_over_ |= !is_there;
-      pause_ = static_cast<double>(endpointer.silent_frames()) * kFrameSeconds;
-      take_frame(in, change);
-      given = give_frame(out);
-    }
-    changed_.notify_all();
-    if (given > 0 || setting_.keeps_time || parts_.sink->is_live()) {
-      parts_.activity->played(out);
-      parts_.sink->write(out);
-    }
-    // A source that is live gives the pace; once it has ended, or for a file, the clock does.
-    next += std::chrono::milliseconds(10);
-    if (setting_.is_clocked || (!is_there && !setting_.is_lockstep)) {
-      std::this_thread::sleep_until(next);
-    } else {
-      next = Clock::now();
-    }
-  }
-}
-
-/// Lets the audio's clock stand still while the next frame depends on somebody who is slower than it.
-void VoiceLoop::wait_for_others(std::unique_lock<std::mutex>& lock) {
-  changed_.wait(lock, [this] {
-    if (is_ending_) return true;
-    const std::uint64_t ready = playback_.end() - played_;
-    switch (state_) {
-      case VoiceState::kListening:
-        return !input_is_over_;  // the end is the caller's to see
-      case VoiceState::kHearing:
-        return captured_.end() - heard_up_to_ < kCaptureSamples / 2;
-      case VoiceState::kThinking:
-        return ready > 0 || nothing_left();
-      case VoiceState::kSpeaking:
-        return ready >= kFrameSamples || (reply_is_over_ && unsaid_ == 0);
-    }
-    return true;
-  });
-}
-
-void VoiceLoop::enter(VoiceEvent event) {
-  const VoiceState next = next_state(state_, event);
-  if (next == state_) return;
-  state_ = next;
-  last_active_ = captured_.end();
-  if (changes_.size() < kMostChanges) changes_.push_back({.t = now(), .state = next});
-}
-
-void VoiceLoop::take_frame(std::span<Sample, kFrameSamples> frame, Endpointer::Change change) {
-  captured_.append(frame);
-  if (change == Endpointer::Change::kBegins) {
-    if (state_ == VoiceState::kSpeaking || state_ == VoiceState::kThinking) interrupt();
-    ++turn_;
-    speech_is_over_ = false;
-    const std::uint64_t end = captured_.end();
-    speech_begin_ = std::max(end > kPreRoll ? end - kPreRoll : 0, captured_.begin());
-    heard_up_to_ = speech_begin_;
-    enter(VoiceEvent::kSpeechBegins);
-  } else if (change == Endpointer::Change::kEnds) {
-    speech_is_over_ = true;
-    speech_end_ = captured_.end();
-    ended_at_ = Clock::now();
-    reply_is_over_ = false;
-    enter(VoiceEvent::kSpeechEnds);
-  }
-}
-
-/// Stops the reply: nothing more of it is played, made or, by the turn's number, written.
-void VoiceLoop::interrupt() {
-  const std::uint64_t unheard = parts_.sink->drop();
-  if (!is_cut_) cut_at_ = played_ > unheard ? played_ - unheard : 0;
-  is_cut_ = true;
-  played_ = playback_.end();
-  sentences_.clear();
-  unsaid_ = 0;
-  reply_is_over_ = true;
-}
-
-/// @returns samples of the reply in the frame; the rest is silence
-std::size_t VoiceLoop::give_frame(std::span<Sample, kFrameSamples> frame) {
-  std::size_t count = 0;
-  const bool may_play = state_ == VoiceState::kThinking || state_ == VoiceState::kSpeaking;
-  const std::uint64_t ready = playback_.end() - played_;
-  if (may_play && ready > 0 && (ready >= kFrameSamples || (reply_is_over_ && unsaid_ == 0))) {
-    if (state_ == VoiceState::kThinking) first_sample_at_ = Clock::now();
-    enter(VoiceEvent::kFirstSample);
-    count = playback_.copy(played_, frame);
-    played_ += count;
-    last_active_ = captured_.end();
-  } else if (may_play && nothing_left()) {
-    enter(state_ == VoiceState::kSpeaking ? VoiceEvent::kAllSaid : VoiceEvent::kNothingToSay);
-  }
-  std::fill(frame.begin() + static_cast<std::ptrdiff_t>(count), frame.end(), Sample{0});
-  return count;
+VoiceLoop::Meter VoiceLoop::meter() {
+  const std::scoped_lock lock(mutex_);
+  return {.state = state_, .peak = peak_.exchange(0)};
 }
 
 // ---- the mouth thread
@@ -316,6 +206,33 @@ void VoiceLoop::queue(const std::string& sentence, std::uint64_t turn) {
   changed_.notify_all();
 }
 
+/// What of the reply reached the loudspeaker. Under the lock.
+std::string VoiceLoop::said_aloud(bool was_interrupted) const {
+  std::string said;
+  const std::uint64_t heard = is_cut_ ? cut_at_ : played_;
+  for (const Clip& clip : clips_) {
+    if (heard >= clip.end && (clip.is_whole || !was_interrupted)) {
+      said += clip.text;
+    } else if (heard > clip.begin) {
+      // A clip that is still being made is longer than what there is of it: it counts as twice that.
+      const auto length = static_cast<double>(clip.end - clip.begin) * (clip.is_whole ? 1 : 2);
+      said += first_words(clip.text, static_cast<double>(heard - clip.begin) / length);
+    }
+  }
+  return said;
+}
+
+/// Until the reply is said or interrupted; what happens meanwhile is told when it does.
+void VoiceLoop::wait_for_end(std::uint64_t turn) {
+  const auto is_over = [&] { return turn_ != turn || (state_ == VoiceState::kListening && nothing_left()); };
+  for (;;) {
+    tell_changes();
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return is_over() || !changes_.empty(); });
+    if (is_over()) return;
+  }
+}
+
 void VoiceLoop::reply_to(const std::string& words, std::uint64_t turn) {
   Clock::time_point heard_at = Clock::now();
   VoiceLatency latency;
@@ -350,21 +267,15 @@ void VoiceLoop::reply_to(const std::string& words, std::uint64_t turn) {
   std::string spoken;
   bool was_interrupted = false;
   {
-    std::unique_lock lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     if (turn_ == turn) reply_is_over_ = true;
-    changed_.notify_all();
-    changed_.wait(lock, [&] { return turn_ != turn || (state_ == VoiceState::kListening && nothing_left()); });
+  }
+  changed_.notify_all();
+  wait_for_end(turn);
+  {
+    const std::scoped_lock lock(mutex_);
     was_interrupted = turn_ != turn;
-    const std::uint64_t heard = is_cut_ ? cut_at_ : played_;
-    for (const Clip& clip : clips_) {
-      if (heard >= clip.end && (clip.is_whole || !was_interrupted)) {
-        spoken += clip.text;
-      } else if (heard > clip.begin) {
-        // A clip that is still being made is longer than what there is of it: it counts as twice that.
-        const auto length = static_cast<double>(clip.end - clip.begin) * (clip.is_whole ? 1 : 2);
-        spoken += first_words(clip.text, static_cast<double>(heard - clip.begin) / length);
-      }
-    }
+    spoken = said_aloud(was_interrupted);
     if (!clips_.empty()) {
       latency.prefill = seconds(first_text_at_ - heard_at);
       latency.clause = seconds(first_sentence_at_ - first_text_at_);
@@ -383,14 +294,13 @@ void VoiceLoop::reply_to(const std::string& words, std::uint64_t turn) {
 
 /// Changes of state that the audio thread made, in order.
 void VoiceLoop::tell_changes() {
-  std::vector<Change> changes;
   {
     const std::scoped_lock lock(mutex_);
     if (changes_.empty()) return;
-    changes.assign(changes_.begin(), changes_.end());
-    changes_.clear();  // keeps its memory
+    telling_.swap(changes_);  // both keep their memory
   }
-  for (const Change& change : changes) report_({.t = change.t, .state = change.state});
+  for (const Change& change : telling_) report_({.t = change.t, .state = change.state});
+  telling_.clear();
 }
 
 void VoiceLoop::tell(VoiceReport report) {

@@ -7,6 +7,8 @@
 //   caller's        capture ring -> recogniser -> answerer -> sentences
 //   mouth thread    sentences -> speaker -> playback ring
 //
+// loop_audio.cc is the first of them, loop.cc the others.
+//
 // apps/voice/state.h draws the states. The audio thread makes every change of state but "nothing to say", so that
 // speech stops the reply within the frame that it is noticed in, whatever the model is doing.
 
@@ -27,6 +29,7 @@
 #include "apps/voice/speech.h"
 #include "apps/voice/speech_text.h"
 #include "apps/voice/state.h"
+#include "apps/voice/talk_key.h"
 #include "platform/function_ref.h"
 #include "platform/status.h"
 
@@ -88,6 +91,7 @@ class VoiceLoop {
     Recognizer* recognizer;
     Speaker* speaker;
     Answerer* answerer;
+    TalkKey* key = nullptr;  ///< push-to-talk: it says when a question begins and ends, not the voice
   };
   static constexpr std::size_t kCaptureSamples = std::size_t{kSampleRate} * 40;
   static constexpr std::size_t kPlaybackSamples = std::size_t{kSampleRate} * 40;
@@ -95,6 +99,13 @@ class VoiceLoop {
   VoiceLoop(const LoopSetting& setting, const Parts& parts, std::function<void(const VoiceReport&)> report);
   /// Until the input ends, nobody spoke for too long, or is_stopped says so.
   Status run(bool (*is_stopped)());
+
+  struct Meter {
+    VoiceState state;
+    int peak;  ///< the loudest sample that came in since the last look, 0 to 32768
+  };
+  /// For any thread, while the loop runs.
+  Meter meter();
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -128,6 +139,8 @@ class VoiceLoop {
   bool is_for_us(std::string& words);
   void reply_to(const std::string& words, std::uint64_t turn);
   void queue(const std::string& sentence, std::uint64_t turn);
+  void wait_for_end(std::uint64_t turn);
+  std::string said_aloud(bool was_interrupted) const;
   void tell_changes();
   void tell(VoiceReport report);
   void tell_failure(const Status& status);
@@ -135,9 +148,13 @@ class VoiceLoop {
   bool nothing_left() const { return reply_is_over_ && unsaid_ == 0 && playback_.end() == played_; }
   double now() const { return static_cast<double>(captured_.end()) / kSampleRate; }
 
+  static constexpr std::size_t kMostChanges = 1024;
+
   LoopSetting setting_;
   Parts parts_;
   std::function<void(const VoiceReport&)> report_;
+
+  std::atomic<int> peak_ = 0;
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
@@ -167,6 +184,7 @@ class VoiceLoop {
   std::uint64_t cut_at_ = 0;  // where, in the playback ring, if it was
 
   // Of the caller's thread alone.
+  std::vector<Change> telling_;  // as changes_
   std::uint64_t served_turn_ = 0;
   std::string unanswered_;  // what was said before, when the speaker went on
   double awake_until_ = 0;

@@ -20,6 +20,12 @@ class Resampler {
   /// @param rate  of what comes in, kLowestRate to kHighestRate; kSampleRate passes through
   explicit Resampler(std::uint32_t rate);
 
+  std::uint32_t rate() const { return rate_; }
+  /// Begins anew: nothing of what went before is heard in what follows.
+  void restart() {
+    recent_ = {};
+    position_ = 0;
+  }
   /// Most samples that `count` of the input become.
   std::size_t most_output(std::size_t count) const { return (count + 1) * kSampleRate / rate_ + 2; }
   /// @param out  room for most_output(in.size()). @returns samples written

@@ -48,8 +48,7 @@ Result<std::string> PartRecognizer::end() {
 
 Status PartSpeaker::say(std::string_view words, Listener listener) {
   RILL_TRY(part_->send("synthesize", {{"text", words}}));
-  std::optional<Resampler> resampler;
-  std::vector<Sample> samples;
+  if (resampler_.has_value()) resampler_->restart();
   for (;;) {
     RILL_ASSIGN(const WyomingEvent event, part_->receive(kTimeToAnswer));
     if (event.type == "error")
@@ -63,12 +62,12 @@ Status PartSpeaker::say(std::string_view words, Listener listener) {
       return no_audio(part_->name(), text("audio of ", rate, " Hz, ", event.number("width", 0), " bytes a sample, ",
                                           event.number("channels", 0), " channels"));
     }
-    if (!resampler.has_value()) resampler.emplace(rate);
-    std::vector<Sample> given(event.payload.size() / sizeof(Sample));
-    std::copy_n(event.payload.data(), given.size() * sizeof(Sample), reinterpret_cast<char*>(given.data()));
-    samples.resize(resampler->most_output(given.size()));
-    const std::size_t count = resampler->run(given, samples);
-    if (!listener(std::span(samples).first(count))) {
+    if (!resampler_.has_value() || resampler_->rate() != rate) resampler_.emplace(rate);
+    given_.resize(event.payload.size() / sizeof(Sample));
+    std::copy_n(event.payload.data(), given_.size() * sizeof(Sample), reinterpret_cast<char*>(given_.data()));
+    made_.resize(resampler_->most_output(given_.size()));
+    const std::size_t count = resampler_->run(given_, made_);
+    if (!listener(std::span(made_).first(count))) {
       part_->stop();  // the rest of what it says is not wanted; a new process is there before it is needed
       return part_->start();
     }

@@ -2,9 +2,11 @@
 // Speech to text and text to speech, as the voice loop uses them.
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "apps/voice/audio.h"
 #include "apps/voice/part.h"
@@ -60,6 +62,10 @@ class PartSpeaker final : public Speaker {
 
  private:
   Part* part_;
+  // Kept from sentence to sentence, so that memory is taken for the first one only.
+  std::optional<Resampler> resampler_;
+  std::vector<Sample> given_;
+  std::vector<Sample> made_;
 };
 
 }  // namespace rill::apps

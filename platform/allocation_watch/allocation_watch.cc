@@ -19,8 +19,19 @@
 namespace rill {
 namespace {
 std::atomic<std::uint64_t> allocations{0};
-void count_one() { allocations.fetch_add(1, std::memory_order_relaxed); }
+thread_local std::uint64_t of_this_thread = 0;
+void count_one() {
+  allocations.fetch_add(1, std::memory_order_relaxed);
+  ++of_this_thread;
+}
 }  // namespace
+}  // namespace rill
+
+namespace rill {
+std::uint64_t allocations_of_this_thread() {
+  allocations_so_far();  // starts the watch
+  return of_this_thread;
+}
 }  // namespace rill
 
 #ifdef RILL_SANITIZER
