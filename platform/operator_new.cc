@@ -50,7 +50,8 @@ void* allocate(std::size_t bytes, std::size_t alignment) {
   if (bytes == 0) bytes = 1;
   if (alignment <= alignof(std::max_align_t)) return std::malloc(bytes);
   const Size rounded = round_up(Size(bytes), alignment);
-  return rounded.wrapped ? nullptr : std::aligned_alloc(alignment, static_cast<std::size_t>(rounded.value));
+  if (rounded.wrapped || rounded.value > SIZE_MAX) return nullptr;  // on 32 bits 2^32 does not wrap a Size
+  return std::aligned_alloc(alignment, static_cast<std::size_t>(rounded.value));
 }
 
 void release(void* memory, std::size_t alignment) {

@@ -91,10 +91,11 @@ TEST(MemoryPlan, ReportsAMappedSizeOrATotalThatCannotBeAddressed) {
   MemoryPlan mapped;
   mapped.add_mapped("weights", kMost);
   EXPECT_EQ(mapped.check().code(), Code::kOverBudget);
-  MemoryPlan both;  // each below 2^63, their sum not
-  both.add<std::byte>("arena", kMost / 2 - 8192, Lifetime::kWholeRun);
+  constexpr std::uint64_t kAddressable = PTRDIFF_MAX;
+  MemoryPlan both;  // each can be addressed, their sum not
+  both.add<std::byte>("arena", kAddressable - 8192, Lifetime::kWholeRun);
   EXPECT_TRUE(both.check().ok());
-  both.add_mapped("weights", kMost / 2 - 8192);
+  both.add_mapped("weights", kAddressable - 8192);
   EXPECT_EQ(both.check().code(), Code::kOverBudget);
 }
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <numbers>
 #include <random>
 #include <vector>
@@ -62,16 +63,16 @@ TEST(RopePhases, AreOneOfTheTwoFloatsNextToTheExactValueAtEveryPosition) {
        {std::uint64_t{0}, std::uint64_t{10}, std::uint64_t{1} << 32U, far, far + 1, ~std::uint64_t{0}}) {
     rope_phases(turns, position, cosines, sines);
     for (std::size_t i = 0; i < turns.size(); ++i) {
-      // The exact product of 128 bits; whole turns are its upper half. 64 bits fit a long double's mantissa.
-      __extension__ using Wide = unsigned __int128;
-      const auto fraction = static_cast<std::uint64_t>(Wide{turns[i]} * position);
+      // Modulo 2^64: whole turns are the product's upper half. On x86, 64 bits fit a long double's mantissa.
+      const std::uint64_t fraction = turns[i] * position;
       const long double angle =
           std::ldexp(static_cast<long double>(fraction), -64) * 2 * std::numbers::pi_v<long double>;
       const auto expect_next_to = [&](float actual, long double exact) {
         const auto nearest = static_cast<float>(exact);
         const float step = std::nextafter(std::fabs(nearest), 2.0F) - std::fabs(nearest);
-        // 1e-18: what is left of the oracle's own quarter turns, whose cosine or sine is zero
-        EXPECT_LE(std::fabs(static_cast<long double>(actual) - exact), static_cast<long double>(step) + 1e-18L)
+        // What is left of the oracle's own quarter turns, whose cosine or sine is zero: 1e-18 on x86.
+        constexpr long double kLeft = 10 * std::numeric_limits<long double>::epsilon();
+        EXPECT_LE(std::fabs(static_cast<long double>(actual) - exact), static_cast<long double>(step) + kLeft)
             << turns[i] << " at " << position;
       };
       expect_next_to(cosines[i], std::cos(angle));

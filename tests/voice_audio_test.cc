@@ -107,7 +107,7 @@ TEST(Resampler, KeepsASineAtEveryCommonRate) {
 TEST(SentenceCutter, CutsTheFirstClauseEarlyAndThenSentences) {
   const std::string reply =
       "Well, in my opinion, Dr. Smith paid 3.5 dollars, e.g. for tea. Is that so? Yes!\nThe end, of all things";
-  for (const std::size_t step : {1UL, 3UL, reply.size()}) {
+  for (const std::size_t step : {std::size_t{1}, std::size_t{3}, reply.size()}) {
     SentenceCutter cutter;
     std::vector<std::string> pieces;
     for (std::size_t i = 0; i < reply.size(); i += step) {

@@ -48,7 +48,7 @@ TEST(WyomingReader, ReadsTheSameEventsHoweverTheBytesArrive) {
 TEST(WyomingReader, DropsPayloadsThatNobodyKeeps) {
   const std::string payload(200'000, '\n');
   const std::string stream = to_bytes("audio-chunk", nlohmann::json::object(), payload) + to_bytes("ping", {});
-  for (const std::size_t step : {1000UL, 70'000UL, stream.size()}) {
+  for (const std::size_t step : {std::size_t{1000}, std::size_t{70'000}, stream.size()}) {
     EXPECT_EQ(read_all(stream, step, 0), (std::vector<std::string>{"audio-chunk {} ", "ping {} "})) << step;
   }
 }

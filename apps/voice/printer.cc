@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kMeterMarks = 24;  // of 2.5 dB: 60 dB in all
 
-double rounded(double seconds) { return static_cast<double>(static_cast<std::int64_t>(seconds * 1000 + 0.5)) / 1000; }
+double rounded(double seconds) { return std::round(seconds * 1000) / 1000; }
 
 std::string dump(const nlohmann::json& json) {
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);

@@ -237,8 +237,8 @@ inline void activate_gated(ActivationFunction function, const float* gate, const
 /// Signs of a butterfly within 16 lanes: minus where the lane's index has the distance's bit.
 template <int kDistance>
 struct ButterflySigns {
-  float sign[16];
-  constexpr ButterflySigns() : sign{} {
+  float sign[16] = {};
+  constexpr ButterflySigns() {
     for (int i = 0; i < 16; ++i) sign[i] = (i & kDistance) == 0 ? 1.0F : -1.0F;
   }
 };
