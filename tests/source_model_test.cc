@@ -6,11 +6,14 @@
 #include <fstream>
 #include <string>
 
+#include "tests/support/scratch_directory.h"
+
 namespace rill::quant {
 namespace {
 
 TEST(SourceModels, AFileOfAnotherKindIsNamedForWhatItIs) {
-  const std::string path = testing::TempDir() + "rill_stranger.bin";
+  const ScratchDirectory scratch;
+  const std::string path = scratch.file("stranger.bin");
   const auto message_for = [&](const std::string& bytes) {
     std::ofstream(path, std::ios::binary) << bytes;
     const auto opened = open_source_model(path, "");
@@ -25,17 +28,16 @@ TEST(SourceModels, AFileOfAnotherKindIsNamedForWhatItIs) {
   EXPECT_NE(message_for("").find("read as a llama2.c checkpoint: 0 bytes"), std::string::npos);
   EXPECT_NE(message_for("Once upon a time there was a little file of plain text").find("read as a llama2.c checkpoint"),
             std::string::npos);
-  std::filesystem::remove(path);
 }
 
 TEST(SourceModels, AGgufFileIsKnownByItsMagic) {
-  const std::string path = testing::TempDir() + "rill_magic.gguf";
+  const ScratchDirectory scratch;
+  const std::string path = scratch.file("magic.gguf");
   std::ofstream(path, std::ios::binary) << "GGUF";
   const auto opened = open_source_model(path, "");
   ASSERT_FALSE(opened.ok());
   EXPECT_EQ(opened.status().code(), Code::kBadInput);
   EXPECT_NE(opened.status().message().find("GGUF header: goes past the file's end"), std::string_view::npos);
-  std::filesystem::remove(path);
 }
 
 TEST(SourceModels, ADirectoryIsAHuggingFaceModel) {

@@ -14,6 +14,7 @@
 #include "apps/voice/loop.h"
 #include "apps/voice/resampler.h"
 #include "platform/allocation_watch.h"
+#include "tests/support/scratch_directory.h"
 
 namespace rill::apps {
 namespace {
@@ -21,8 +22,8 @@ namespace {
 constexpr std::uint32_t kRate = 22050;  // of the question and of what the speaker makes
 
 /// Loud and silent seconds by turns, silent first, as a WAV file.
-std::string write_question(const std::vector<double>& seconds) {
-  std::string name = testing::TempDir() + "rill_voice_question.wav";
+std::string write_question(const ScratchDirectory& scratch, const std::vector<double>& seconds) {
+  std::string name = scratch.file("question.wav");
   std::FILE* const file = std::fopen(name.c_str(), "wb");
   std::vector<Sample> samples;
   for (std::size_t i = 0; i < seconds.size(); ++i) {
@@ -132,11 +133,12 @@ class FixedAnswerer final : public Answerer {
 
 TEST(VoiceAudioPath, NoAllocationAfterStartFromWavToWavThroughTurnsAndABargeIn) {
   // A question, its answer, a second one into the answer, and so on: the third interrupts.
-  const std::string name = write_question({0.5, 1.0, 6.0, 1.0, 1.5, 1.0, 1.0});
+  const ScratchDirectory scratch;
+  const std::string name = write_question(scratch, {0.5, 1.0, 6.0, 1.0, 1.5, 1.0, 1.0});
   Result<std::unique_ptr<AudioSource>> file = open_source(name);
   ASSERT_TRUE(file.ok()) << file.status().message();
   WatchedSource source(*std::move(file));
-  Result<std::unique_ptr<AudioSink>> sink = open_sink(testing::TempDir() + "rill_voice_answer.wav");
+  Result<std::unique_ptr<AudioSink>> sink = open_sink(scratch.file("answer.wav"));
   ASSERT_TRUE(sink.ok()) << sink.status().message();
   Result<std::unique_ptr<VoiceActivity>> activity = make_voice_activity("level", false);
   ASSERT_TRUE(activity.ok());
@@ -215,7 +217,8 @@ class LongAnswerer final : public Answerer {
 };
 
 TEST(VoiceAudioPath, TheModelNeverWaitsForTheSpeakerNorForTheLoudspeaker) {
-  Result<std::unique_ptr<AudioSource>> source = open_source(write_question({0.5, 1.0, 1.0}));
+  const ScratchDirectory scratch;
+  Result<std::unique_ptr<AudioSource>> source = open_source(write_question(scratch, {0.5, 1.0, 1.0}));
   ASSERT_TRUE(source.ok());
   Result<std::unique_ptr<VoiceActivity>> activity = make_voice_activity("level", false);
   ASSERT_TRUE(activity.ok());
