@@ -5,6 +5,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "apps/voice/resampler.h"
@@ -148,10 +149,11 @@ TEST(SpokenForm, SaysWhatIsForEyesInWords) {
 }
 
 TEST(SpokenForm, EndsOnAnyBytes) {
+  constexpr std::string_view kBytes = "[](*`#-$1 ,.\n\xC2\xB0\xE2\xF0%hkm";
   std::mt19937 chance(1);
   for (int i = 0; i < 20000; ++i) {
     std::string bytes(chance() % 40, ' ');
-    for (char& c : bytes) c = "[](*`#-$1 ,.\n\xC2\xB0\xE2\xF0%hkm"[chance() % 25];
+    for (char& c : bytes) c = kBytes[chance() % kBytes.size()];
     EXPECT_LE(spoken_form(bytes).size(), 40 * 25) << bytes;
   }
 }
