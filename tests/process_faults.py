@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """What `rill` does when something around it goes wrong: the program itself, started as a process, on a small model.
-Standard library only. tests/state_kill.py does the same for what is kept on the disk.
+Standard library only. tests/state_kill.py does the same for what is kept on the disk. A disk that stalls needs Linux, root and fusepy.
 
   tests/process_faults.py --rill build/release/rill --checkpoint stories260K.bin --tokenizer tok512.model [CASE...]
 
@@ -13,6 +13,7 @@ import json
 import os
 import random
 import resource
+import select
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,8 @@ import sys
 import tempfile
 import threading
 import time
+
+from stalling_disk import NotPossible, StallingDisk, drop_pages
 
 SKIPPED = 77  # what ctest takes for "skipped"
 
@@ -308,7 +311,49 @@ def stopped_and_continued(setting):
         expect(end(process)[0] == 0 and replies == expected, f"descheduled: {replies}, expected {expected}")
 
 
-CASES = [model_cut_off, sandbox, soak, reader_that_stops, reader_that_goes, terminated, stopped_and_continued]
+def disk_that_stalls(setting):
+    """A disk that stops answering while pages of the model must be read again: the reply waits, without CPU and without
+    growing, and is the same once the disk answers. SIGTERM meanwhile: exit 0 within a second of its answer. --in-ram
+    does not notice."""
+    lines = ["Tell me about a cat.", "And about a dog?"]
+    with setting.start("chat", "--json") as free:
+        expected = [turn(free, line) for line in lines]
+        end(free)
+    with StallingDisk(setting.model) as disk:
+        def chat_over_stalled_disk(*more):
+            process = setting.start("chat", "--json", *more, model=disk.path)
+            expect(turn(process, lines[0]) == expected[0], f"{more}: another first reply")
+            disk.stall()
+            expect(drop_pages(process, disk.path) > 0, f"{more}: the model is not mapped")
+            process.stdin.write(lines[1] + "\n")
+            process.stdin.flush()
+            return process
+
+        with chat_over_stalled_disk("--in-ram") as process:
+            expect(json.loads(process.stdout.readline())["reply"] == expected[1], "--in-ram: another second reply")
+            disk.go_on()
+            expect(end(process)[0] == 0, "--in-ram: the end")
+        for is_terminated in (False, True):
+            with chat_over_stalled_disk() as process:
+                time.sleep(0.3)
+                before, used = rss_bytes(process), cpu_seconds(process)
+                time.sleep(1)
+                expect(not select.select([process.stdout], [], [], 0)[0], "a reply without the model's pages")
+                expect(cpu_seconds(process) - used < 0.1, f"{cpu_seconds(process) - used} s of CPU while it waited")
+                expect(rss_bytes(process) <= before, f"grew from {before} to {rss_bytes(process)} while it waited")
+                if is_terminated:
+                    process.terminate()
+                begin = time.monotonic()
+                disk.go_on()
+                if not is_terminated:
+                    expect(json.loads(process.stdout.readline())["reply"] == expected[1], "another second reply")
+                code, errors = end(process)
+                expect(code == 0, f"exit {code}: {errors}")
+                expect(not is_terminated or time.monotonic() - begin < 1, "SIGTERM: longer than a second")
+
+
+CASES = [model_cut_off, sandbox, soak, reader_that_stops, reader_that_goes, terminated, stopped_and_continued,
+         disk_that_stalls]
 
 
 def main():
@@ -327,6 +372,9 @@ def main():
         for name in arguments.cases or cases:
             try:
                 cases[name](setting)
+            except NotPossible as lack:
+                print(f"left out {name}: {lack}")
+                return SKIPPED
             except Failure as failure:
                 print(f"FAILED {name}: {failure}", file=sys.stderr)
                 return 1
