@@ -1,7 +1,6 @@
 #pragma once
 // `rill bench`: what its parts hand to each other.
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -13,6 +12,10 @@
 #include "apps/machine_limits.h"
 #include "apps/model_options.h"
 #include "apps/plot.h"
+
+namespace CLI {
+class App;
+}
 
 namespace rill::apps {
 

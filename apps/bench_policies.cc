@@ -1,5 +1,6 @@
 // rill bench --policies: what a token costs with a cache of each size, kept as StreamingLLM does or recomputed.
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>

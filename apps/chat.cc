@@ -1,6 +1,7 @@
 // rill chat: the assistant. On a terminal it edits lines; otherwise each line of standard input is a turn.
 
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include <cstdio>
 #include <memory>

@@ -1,10 +1,13 @@
 #pragma once
 // What every command of `rill` is made of. A file registers its command with CLI11 and names what runs it.
 
-#include <CLI/CLI.hpp>
 #include <functional>
 
 #include "platform/status.h"
+
+namespace CLI {
+class App;
+}
 
 namespace rill::apps {
 

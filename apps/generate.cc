@@ -1,5 +1,6 @@
 // rill generate: a raw continuation, without a chat form.
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <iostream>

@@ -1,5 +1,6 @@
 // rill inspect: what is in a .rill file.
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <iostream>
 #include <memory>

@@ -1,5 +1,6 @@
 // rill kernels: which kernel sets there are.
 
+#include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>

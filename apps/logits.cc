@@ -1,5 +1,6 @@
 // rill logits: the logits after every id of a file.
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
 #include <memory>

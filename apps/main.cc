@@ -1,5 +1,6 @@
 // rill: one binary, one subcommand a file.
 
+#include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
 #include <exception>

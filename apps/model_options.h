@@ -1,7 +1,6 @@
 #pragma once
 // The options that every command running a model takes (CLI.md), and what they make of a model.
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -10,6 +9,10 @@
 #include "core/engine.h"
 #include "core/sampler.h"
 #include "platform/status.h"
+
+namespace CLI {
+class App;
+}
 
 namespace rill::apps {
 

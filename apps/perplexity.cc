@@ -1,5 +1,6 @@
 // rill perplexity: how well the model predicts a text, under a cache policy or in independent blocks.
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cmath>

@@ -1,5 +1,6 @@
 // rill plan: every byte before it is taken.
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <iostream>
 #include <memory>

@@ -1,5 +1,6 @@
 // rill quantize: any model that Rill imports, to a .rill file.
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <iostream>

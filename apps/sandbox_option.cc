@@ -1,5 +1,6 @@
 #include "apps/sandbox_option.h"
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <vector>
 

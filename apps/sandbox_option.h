@@ -1,11 +1,14 @@
 #pragma once
 // --sandbox: a command that gives up everything but its work before it answers.
 
-#include <CLI/CLI.hpp>
 #include <string>
 
 #include "platform/sandbox.h"
 #include "platform/status.h"
+
+namespace CLI {
+class App;
+}
 
 namespace rill::apps {
 

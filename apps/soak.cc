@@ -1,5 +1,6 @@
 // rill soak: an endless stream inside the budget, watched for anything that grows.
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cmath>

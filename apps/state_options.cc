@@ -1,5 +1,6 @@
 #include "apps/state_options.h"
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 
 namespace rill::apps {

@@ -1,11 +1,14 @@
 #pragma once
 // --state, --state-every and --state-required: what a command does with a file that keeps its session.
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <string>
 
 #include "core/session_keeper.h"
+
+namespace CLI {
+class App;
+}
 
 namespace rill::apps {
 

@@ -2,6 +2,7 @@
 // (arXiv 2309.17453, section 4.5): numbered lines with a number each, and every ten lines a query about the line a
 // fixed distance back. The answers stay in the stream, as in the paper.
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <functional>

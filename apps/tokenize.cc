@@ -1,5 +1,6 @@
 // rill tokenize: text to ids and back.
 
+#include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>

@@ -1,5 +1,6 @@
 // rill voice: speak, be answered, interrupt.
 
+#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
 #include <memory>

@@ -1,5 +1,6 @@
 // rill wyoming: the model behind the Wyoming protocol, in the place where a voice assistant expects what answers.
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
 #include <memory>

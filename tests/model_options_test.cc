@@ -3,6 +3,7 @@
 #include "apps/model_options.h"
 
 #include <gtest/gtest.h>
+#include <CLI/CLI.hpp>
 
 #include <cstdint>
 #include <string>

@@ -1,5 +1,7 @@
 #include "apps/voice/memory.h"
 
+#include <CLI/CLI.hpp>
+
 #include "apps/model_options.h"
 #include "apps/voice/loop.h"
 

@@ -1,7 +1,6 @@
 #pragma once
 // What the voice takes besides the model: its share of the one budget, and the options that say how large it is.
 
-#include <CLI/CLI.hpp>
 #include <array>
 #include <cstdint>
 #include <string>
@@ -10,6 +9,10 @@
 #include "apps/voice/part.h"
 #include "core/engine.h"
 #include "platform/status.h"
+
+namespace CLI {
+class App;
+}
 
 namespace rill::apps {
 

@@ -1,6 +1,7 @@
 // A command line, an argument a line: what CLI11 and Rill's options make of it. Nothing is run: a command may write
 // files where it is told to.
 
+#include <CLI/CLI.hpp>
 #include <string>
 #include <vector>
 
