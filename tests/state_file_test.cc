@@ -217,7 +217,7 @@ TEST_F(StateFileTest, OfFilesThatAreNoneOfOursNotAByteIsTouched) {
   EXPECT_EQ(open_bytes("my diary"), -1);
   EXPECT_EQ(open_bytes(std::string(3 * kSlot, 'x')), -1);
   EXPECT_EQ(open_bytes(std::string(3 * kSlot, '\0')), -1) << "zeros, but more of them than we would have made";
-  EXPECT_EQ(open_bytes(std::string(5000, '\0') + "a disk image begins with zeros"), -1);
+  EXPECT_EQ(open_bytes(std::string(5000, '\0').append("a disk image begins with zeros")), -1);
 }
 
 TEST_F(StateFileTest, AStateOfAnotherRunIsRefusedByName) {
