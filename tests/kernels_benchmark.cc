@@ -120,7 +120,7 @@ void share(benchmark::State& state, double of_one_iteration, double limit) {
       benchmark::Counter(of_one_iteration / limit, benchmark::Counter::kIsIterationInvariantRate);
 }
 
-/// @param limit  of reading for one token, of multiplying for many
+/// @param limit  of reading for one token and for a few guessed ones, of multiplying for many
 void multiply(benchmark::State& state, const KernelSet& set, std::size_t rows, std::size_t tokens, double limit) {
   const Packed w(rows, kHidden);
   const Rows x(tokens, kHidden);
@@ -132,7 +132,7 @@ void multiply(benchmark::State& state, const KernelSet& set, std::size_t rows, s
   rate(state, "bytes/s", static_cast<double>(w.blocks.bytes()));
   const auto macs = static_cast<double>(rows * kHidden * tokens);
   rate(state, "MAC/s", macs);
-  share(state, tokens == 1 ? static_cast<double>(w.blocks.bytes()) : macs, limit);
+  share(state, tokens <= 4 ? static_cast<double>(w.blocks.bytes()) : macs, limit);
 }
 
 constexpr std::size_t kHeadSize = 64;
@@ -231,6 +231,7 @@ void add_all(const KernelSet& set) {
   add("limit_dot_products", set, dot_products);
   add("multiply/1_token/cache", set, multiply, kRowsInCache, std::size_t{1}, limits.cache_bytes);
   add("multiply/1_token/memory", set, multiply, kRowsBeyondCache, std::size_t{1}, limits.memory_bytes);
+  add("multiply/4_tokens/memory", set, multiply, kRowsBeyondCache, std::size_t{4}, limits.memory_bytes);
   add("multiply/64_tokens", set, multiply, kRowsInCache, std::size_t{64}, limits.macs);
   add("multiply/512_tokens", set, multiply, kRowsInCache, std::size_t{512}, limits.macs);
   add("score", set, score, limits.macs);

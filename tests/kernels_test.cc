@@ -95,9 +95,10 @@ RILL_TEST_EVERY_KERNEL_SET();
 
 TEST_P(EveryKernelSet, MultiplyHasTheBitsThatTheDefinitionGives) {
   unsigned seed = 1;
-  for (const TileShape shape : {TileShape{16, 32, 32}, TileShape{50, 96, 32}, TileShape{7, 20, 16},
-                                TileShape{48, 256, 64}, TileShape{576, 1536, 32}, TileShape{33, 172, 32}}) {
-    for (const std::size_t tokens : {1U, 2U, 3U, 5U, 6U, 7U, 13U}) {
+  for (const TileShape shape :
+       {TileShape{16, 32, 32}, TileShape{50, 96, 32}, TileShape{7, 20, 16}, TileShape{48, 256, 64},
+        TileShape{576, 1536, 32}, TileShape{33, 172, 32}, TileShape{20, 608, 304}}) {
+    for (const std::size_t tokens : {1U, 2U, 3U, 5U, 6U, 7U, 13U, 39U}) {
       MultiplyCase c = random_case(shape, tokens, ++seed);
       std::vector<float> out(tokens * shape.padded_rows(), -1.0F);
       set().multiply(c.matrix(), 0, shape.row_blocks(), c.activations(set()), tokens, out.data(), shape.padded_rows());

@@ -1,6 +1,6 @@
-// What the two 256-bit sets share: 16 lanes as two ymm registers, and the matrix loops over a dot product of bytes that
-// each set defines as dot_bytes(sum, weights, x), with the shift that it needs of x, and kRunTokens, how many tokens
-// meet a weight at a time. To be included once, inside a set's unnamed namespace (see lane_rules.h).
+// What the two 256-bit sets share: 16 lanes as two ymm registers, and the matrix loop of a decode step over a dot
+// product of bytes that each set defines as dot_bytes(sum, weights, x), with the shift that it needs of x. To be
+// included once, inside a set's unnamed namespace (see lane_rules.h).
 
 struct Lanes {
   __m256 lo;
@@ -96,8 +96,8 @@ inline IntLanes int_subtract(IntLanes a, IntLanes b) {
 inline IntLanes over_128(IntLanes a) { return {_mm256_srai_epi32(a.lo, 7), _mm256_srai_epi32(a.hi, 7)}; }
 inline IntLanes times_128(IntLanes a) { return {_mm256_slli_epi32(a.lo, 7), _mm256_slli_epi32(a.hi, 7)}; }
 
-constexpr std::size_t kMixQueries = 2;
-constexpr std::size_t kMixRegisters = 2;
+constexpr std::size_t kMixQueries = 6;
+constexpr std::size_t kMixRegisters = 1;
 
 #include "platform/kernels/lane_rules.h"
 
@@ -109,19 +109,6 @@ inline __m256i broadcast_four(const std::int8_t* p) {
   return _mm256_set1_epi32(four);
 }
 
-/// A group's dot products with what the activations are shifted up by, which is to be taken from them.
-inline IntLanes excess_of(const std::byte* tiles, std::size_t group_bytes) {
-  IntLanes sums = int_all(0);
-  if constexpr (kShift != 0) {
-    const __m256i shift = _mm256_set1_epi8(static_cast<char>(kShift));
-    for (std::size_t at = 0; at < group_bytes; at += kTileBytes) {
-      sums.lo = dot_bytes(sums.lo, load_bytes(tiles + at), shift);
-      sums.hi = dot_bytes(sums.hi, load_bytes(tiles + at + 32), shift);
-    }
-  }
-  return sums;
-}
-
 /// The line of scales and the tiles of a group, some groups before they are wanted.
 inline void prefetch_group(const std::byte* tiles, std::size_t group_bytes) {
   for (std::size_t at = 0; at <= group_bytes; at += kAlignment) {
@@ -131,8 +118,8 @@ inline void prefetch_group(const std::byte* tiles, std::size_t group_bytes) {
 
 /// One row block and a run of its groups times kTokens tokens. Adds to out unless the run begins the row.
 /// @tparam kTiles  tiles of a group, 0 if only known at run time: known, a group is straight code
-/// @param known  [groups] of the run, what excess_of() says of each; nullptr: every weight is read once, and that is
-///               found on the way
+/// @param known  [groups] of the run, the weights' dot products with the shift; nullptr: every weight is read once, and
+///               they are found on the way
 template <int kTokens, std::size_t kTiles, bool kIsKnown>
 inline void multiply_run(const std::byte* block, const TileShape& shape, std::size_t begin, std::size_t end,
                          const IntLanes* known, const Activations& x, float* out, std::size_t out_stride) {
@@ -170,81 +157,26 @@ inline void multiply_run(const std::byte* block, const TileShape& shape, std::si
   for (std::size_t t = 0; t < kTokens; ++t) store(y[t], out + t * out_stride);
 }
 
-/// Groups of a row block that stay in the first-level cache while all tokens pass.
-constexpr std::size_t kPanelGroups = 32;
+/// More than kFewTokens tokens, each set's own way.
+void multiply_many(const Matrix& w, std::size_t first_block, std::size_t end_block, const Activations& x,
+                   std::size_t tokens, float* out, std::size_t out_stride);
 
-/// One row block times any number of tokens, kRunTokens at a time: as many as the registers hold.
+/// One row block times a few tokens, as a decode step has one and a guessed one some: pair by pair, with the first of
+/// which the weights come into the cache.
 template <std::size_t kTiles>
-void multiply_block(const std::byte* block, const TileShape& shape, const Activations& x, std::size_t tokens, float* y,
-                    std::size_t out_stride) {
-  if (tokens == 1) return multiply_run<1, kTiles, false>(block, shape, 0, x.groups, nullptr, x, y, out_stride);
-  if (tokens == 2) return multiply_run<2, kTiles, false>(block, shape, 0, x.groups, nullptr, x, y, out_stride);
-  IntLanes excess[kPanelGroups];
-  for (std::size_t begin = 0; begin < x.groups; begin += kPanelGroups) {
-    const std::size_t end = begin + kPanelGroups < x.groups ? begin + kPanelGroups : x.groups;
-    for (std::size_t g = begin; g < end; ++g) {
-      prefetch_group(block + shape.tiles_offset(g), shape.group_bytes());
-      excess[g - begin] = excess_of(block + shape.tiles_offset(g), shape.group_bytes());
-    }
-    std::size_t t = 0;
-    const auto run = [&]<int kTokens>() {
-      multiply_run<kTokens, kTiles, true>(block, shape, begin, end, excess, x.from_row(t), y + t * out_stride,
-                                          out_stride);
-      t += kTokens;
-    };
-    while (t + kRunTokens <= tokens) run.template operator()<kRunTokens>();
-    if (t + 2 <= tokens) run.template operator()<2>();
-    if (t < tokens) run.template operator()<1>();
+void multiply_few(const std::byte* block, const TileShape& shape, const Activations& x, std::size_t tokens, float* y,
+                  std::size_t out_stride) {
+  for (std::size_t t = 0; t < tokens; t += 2) {
+    const auto run = t + 1 < tokens ? multiply_run<2, kTiles, false> : multiply_run<1, kTiles, false>;
+    run(block, shape, 0, x.groups, nullptr, x.from_row(t), y + t * out_stride, out_stride);
   }
 }
 
 void multiply_matrix(const Matrix& w, std::size_t first_block, std::size_t end_block, const Activations& x,
                      std::size_t tokens, float* out, std::size_t out_stride) {
-  const auto multiply_one = w.shape.group == 32 ? multiply_block<8> : multiply_block<0>;
+  if (tokens > kFewTokens) return multiply_many(w, first_block, end_block, x, tokens, out, out_stride);
+  const auto multiply_one = w.shape.group == 32 ? multiply_few<8> : multiply_few<0>;
   for (std::size_t block = first_block; block < end_block; ++block) {
     multiply_one(w.blocks + block * w.shape.block_bytes(), w.shape, x, tokens, out + block * kTileRows, out_stride);
   }
-}
-
-/// kQueries of the queries, from `first` on: every key is loaded once for all of them.
-template <std::size_t kQueries>
-inline void score_some(const Queries& queries, std::size_t first, std::size_t stride, const std::int8_t* keys,
-                       const float* scales, std::size_t tiles, float* out, std::size_t out_stride) {
-  for (std::size_t tile = 0; tile < tiles; ++tile) {
-    IntLanes high[kQueries];
-    IntLanes low[kQueries];
-    for (auto& lanes : high) lanes = int_all(0);
-    for (auto& lanes : low) lanes = int_all(0);
-    IntLanes excess = int_all(0);
-    const std::int8_t* values = queries.values + first * 2 * kTileColumns;
-#pragma GCC unroll 4
-    for (std::size_t c = 0; c < stride; c += kTileColumns, keys += kTileBytes) {
-      const __m256i k_lo = load_bytes(keys);
-      const __m256i k_hi = load_bytes(keys + 32);
-      for (std::size_t q = 0; q < kQueries; ++q) {
-        const __m256i a = broadcast_four(values + q * 2 * kTileColumns);
-        const __m256i b = broadcast_four(values + (q * 2 + 1) * kTileColumns);
-        high[q] = {dot_bytes(high[q].lo, k_lo, a), dot_bytes(high[q].hi, k_hi, a)};
-        low[q] = {dot_bytes(low[q].lo, k_lo, b), dot_bytes(low[q].hi, k_hi, b)};
-      }
-      if constexpr (kShift != 0) {
-        const __m256i shift = _mm256_set1_epi8(static_cast<char>(kShift));
-        excess = {dot_bytes(excess.lo, k_lo, shift), dot_bytes(excess.hi, k_hi, shift)};
-      }
-      values += queries.count * 2 * kTileColumns;
-    }
-    const IntLanes all_excess = int_add(times_128(excess), excess);
-    for (std::size_t q = 0; q < kQueries; ++q) {
-      const IntLanes sums = int_subtract(int_add(times_128(high[q]), low[q]), all_excess);
-      const Lanes scale = multiply(all(queries.scales[first + q]), load(scales + tile * kTileRows));
-      store(multiply(to_float(sums), scale), out + (first + q) * out_stride + tile * kTileRows);
-    }
-  }
-}
-
-void score(const Queries& queries, std::size_t stride, const std::int8_t* keys, const float* scales, std::size_t tiles,
-           float* out, std::size_t out_stride) {
-  std::size_t q = 0;
-  for (; q + 2 <= queries.count; q += 2) score_some<2>(queries, q, stride, keys, scales, tiles, out, out_stride);
-  if (q < queries.count) score_some<1>(queries, q, stride, keys, scales, tiles, out, out_stride);
 }
