@@ -69,7 +69,7 @@ Status Part::start() {
   } else if (const Status status = spawn(); !status.ok()) {
     return lose(status);
   }
-  reader_.emplace(kMostPayload);
+  reader_.emplace(most_payload_);
   return {};
 }
 
@@ -144,26 +144,23 @@ Status Part::send(std::string_view type, const nlohmann::json& data, std::span<c
   return {};
 }
 
-bool Part::has_input() const {
-  pollfd input{.fd = file_, .events = POLLIN, .revents = 0};
-  return file_ >= 0 && ::poll(&input, 1, 0) > 0;
+std::chrono::milliseconds Part::time_to_next_try() const {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(not_before_ - std::chrono::steady_clock::now());
+  return file_ >= 0 ? std::chrono::milliseconds(0) : std::max(left, std::chrono::milliseconds(0));
 }
 
-Result<WyomingEvent> Part::receive(std::chrono::milliseconds wait) {
+Result<std::optional<WyomingEvent>> Part::next(std::chrono::milliseconds wait) {
   RILL_TRY(start());
   const auto deadline = std::chrono::steady_clock::now() + wait;
   for (;;) {
     Result<std::optional<WyomingEvent>> event = reader_->next();
     if (!event.ok()) return lose(event.status());
-    if (event->has_value()) return *std::move(*event);
+    if (event->has_value()) return event;
     pollfd input{.fd = file_, .events = POLLIN, .revents = 0};
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     const int ready = ::poll(&input, 1, milliseconds(left));
     if (ready < 0 && errno == EINTR) continue;
-    if (ready == 0) {
-      return lose(
-          failed({.where = {}, .what = text("no answer in ", wait.count(), " ms"), .expected = {}, .remedy = {}}));
-    }
+    if (ready == 0) return event;
     const std::span<char> room = reader_->room();
     const ssize_t size = ::recv(file_, room.data(), room.size(), 0);
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) continue;
@@ -172,6 +169,12 @@ Result<WyomingEvent> Part::receive(std::chrono::milliseconds wait) {
     }
     reader_->filled(static_cast<std::size_t>(size));
   }
+}
+
+Result<WyomingEvent> Part::receive(std::chrono::milliseconds wait) {
+  RILL_ASSIGN(std::optional<WyomingEvent> event, next(wait));
+  if (event.has_value()) return *std::move(event);
+  return lose(failed({.where = {}, .what = text("no answer in ", wait.count(), " ms"), .expected = {}, .remedy = {}}));
 }
 
 }  // namespace rill::apps

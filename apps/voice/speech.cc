@@ -9,26 +9,26 @@ namespace {
 // A part may have to load its models first.
 constexpr std::chrono::seconds kTimeToAnswer{30};
 
-const nlohmann::json& own_format() {
-  static const nlohmann::json format = {{"rate", kSampleRate}, {"width", 2}, {"channels", 1}};
-  return format;
-}
-
 Status no_audio(const std::string& name, const Text& what) {
   return failed({.where = text(name), .what = what, .expected = text("mono, 16 bits"), .remedy = {}});
 }
 
 }  // namespace
 
+const nlohmann::json& audio_format() {
+  static const nlohmann::json format = {{"rate", kSampleRate}, {"width", 2}, {"channels", 1}};
+  return format;
+}
+
 Status PartRecognizer::begin() {
   if (is_open_) part_->stop();  // an utterance that nobody waited for: its text must not be taken for the next one's
   is_open_ = true;
   RILL_TRY(part_->send("transcribe", nlohmann::json::object()));
-  return part_->send("audio-start", own_format());
+  return part_->send("audio-start", audio_format());
 }
 
 Status PartRecognizer::hear(std::span<const Sample> samples) {
-  return part_->send("audio-chunk", own_format(),
+  return part_->send("audio-chunk", audio_format(),
                      {reinterpret_cast<const char*>(samples.data()), samples.size_bytes()});
 }
 
