@@ -167,7 +167,7 @@ def flood(link, what):
 
 # What each does once it is told to detect; whether it is a fault that must be told of.
 STRANGERS = {
-    "goes away": (lambda link: link.close(), True),
+    "goes away": (lambda link: link.shutdown(socket.SHUT_RDWR), True),
     "talks garbage": (lambda link: link.sendall(b"garbage\n" * 100), True),
     "never ends a line": (lambda link: flood(link, b"x" * 65536), True),
     "claims 2^64 bytes": (lambda link: link.sendall(b'{"type":"detection","data_length":18446744073709551615}\n'), True),

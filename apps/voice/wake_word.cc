@@ -56,7 +56,7 @@ Status PartWakeWord::find_name(const nlohmann::json& info) {
   for_each_model(info, [&](const nlohmann::json& model) {
     const std::string name = text_of(model, "name");
     known += (known.empty() ? "" : ", ") + name;
-    if (!name_.empty() || name.empty()) return;
+    if (phrase_.empty() || !name_.empty() || name.empty()) return;
     if (plain_name(name) == wanted || plain_name(text_of(model, "phrase")) == wanted) name_ = name;
   });
   if (known.empty()) {
