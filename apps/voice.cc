@@ -34,6 +34,7 @@ struct VoiceArguments {
   VoicePartArguments parts;
   bool is_paced = false;
   bool is_push_to_talk = false;
+  bool guesses_nothing = false;
   LoopSetting loop;
 };
 
@@ -110,7 +111,8 @@ LoopSetting loop_setting(const VoiceArguments& arguments, const AudioSource& sou
   setting.is_lockstep = !setting.is_clocked && !source.is_live() && !sink.is_live();
   setting.keeps_time = !setting.is_lockstep;
   // What a service hears again after a wrong guess could keep it busy for longer than the guess would have won.
-  setting.guesses = !setting.is_lockstep && !arguments.parts.recognizer.starts_with("wyoming:");
+  setting.guesses =
+      !arguments.guesses_nothing && !setting.is_lockstep && !arguments.parts.recognizer.starts_with("wyoming:");
   return setting;
 }
 
@@ -204,6 +206,10 @@ void add_audio_arguments(CLI::App& command, VoiceArguments& a) {
   command.add_option("--pause", a.loop.pause_seconds, "Seconds of silence that end a question")
       ->capture_default_str()
       ->check(CLI::Range(0.2, 5.0));
+  command.add_flag(
+      "--no-guess", a.guesses_nothing,
+      "Do nothing for an answer before the pause is over: less work, later answers (default: half-way through "
+      "the\npause the question is taken for over, except with a service as the recogniser)");
   command.add_flag("--push-to-talk", a.is_push_to_talk,
                    "The space bar begins a question and ends it, not the voice: no noise is taken for one. Needs a "
                    "terminal");

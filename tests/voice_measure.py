@@ -114,13 +114,13 @@ class Measure:
         except (OSError, StopIteration):
             pass  # one of them has just ended
 
-    def latency(self, count):
+    def latency(self, count, *options):
         samples = array.array("h")
         for i in range(count):
             samples += self.clip(QUESTIONS[i % len(QUESTIONS)]) + silence(9)
-        lines, memory = self.talk(samples, "--paced", "-n", "40")
+        lines, memory = self.talk(samples, "--paced", "-n", "40", *options)
         found = [line["latency"] for line in lines if "latency" in line]
-        print(f"latency: {len(found)} answers of {count} questions, seconds")
+        print(f"latency{' '.join(('', *options))}: {len(found)} answers of {count} questions, seconds")
         for part in found[0]:
             values = sorted(one[part] for one in found)
             print(f"  {part:15} median {statistics.median(values):.3f}  p95 {values[int(0.95 * (len(values) - 1) + 0.5)]:.3f}")
@@ -284,6 +284,7 @@ def main():
             measure.soak(arguments.soak)
             return
         measure.latency(arguments.questions)
+        measure.latency(arguments.questions, "--no-guess")
         measure.barge_in(arguments.trials)
         measure.words()
         measure.answers()
