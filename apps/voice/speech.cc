@@ -34,15 +34,20 @@ Status PartRecognizer::hear(std::span<const Sample> samples) {
 
 Result<std::string> PartRecognizer::end() {
   RILL_TRY(part_->send("audio-stop", nlohmann::json::object()));
+  std::optional<std::string> streamed;  // the words of a service that tells them one by one
   for (;;) {
     RILL_ASSIGN(const WyomingEvent event, part_->receive(kTimeToAnswer));
     if (event.type == "error")
       return failed({.where = text(part_->name()), .what = text(event.text()), .expected = {}, .remedy = {}});
-    if (event.type != "transcript") continue;  // a streaming service sends the words one by one before
+    if (event.type == "transcript-start") streamed.emplace();
+    if (event.type == "transcript-chunk" && streamed.has_value()) *streamed += event.text();
+    // Such a service sends the whole as well, before it says that it is done; one that leaves it out is understood. A
+    // stop that was left unread since the last utterance has no start.
+    const bool is_over = event.type == "transcript-stop" && streamed.has_value();
+    if (!is_over && event.type != "transcript") continue;
     is_open_ = false;
     part_->praise();
-    // Services that stream say that they are done; it is read with the next answer, where it is skipped.
-    return event.text();
+    return is_over ? *streamed : event.text();
   }
 }
 
