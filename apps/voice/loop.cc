@@ -5,6 +5,8 @@
 #include <thread>
 #include <utility>
 
+#include "apps/voice/lead_in.h"
+
 namespace rill::apps {
 namespace {
 
@@ -66,6 +68,7 @@ void VoiceLoop::mouth_main() {
   for (;;) {
     std::string sentence;
     std::uint64_t turn = 0;
+    bool is_first = false;
     {
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [this] { return is_ending_ || !sentences_.empty(); });
@@ -73,12 +76,16 @@ void VoiceLoop::mouth_main() {
       turn = turn_;
       sentence = std::move(sentences_.front());
       sentences_.pop_front();
+      is_first = clips_.empty();
       clips_.push_back({.text = sentence, .begin = playback_.end(), .end = playback_.end()});
     }
     const std::string words = spoken_form(sentence);
     Status status;
+    LeadIn lead_in;  // between two sentences it is their pause
     if (std::any_of(words.begin(), words.end(), [](char c) { return (c & 0x80) != 0 || std::isalnum(c) != 0; })) {
-      status = parts_.speaker->say(words, [&](std::span<const Sample> samples) { return play(turn, samples); });
+      status = parts_.speaker->say(words, [&](std::span<const Sample> samples) {
+        return play(turn, is_first ? lead_in.after_silence(samples) : samples);
+      });
     }
     {
       const std::scoped_lock lock(mutex_);

@@ -94,7 +94,7 @@ class WordSpeaker final : public Speaker {
     std::this_thread::sleep_for(delay);
     if (fails) return failed({.where = text("mouth"), .what = text("gone"), .expected = {}, .remedy = {}});
     const auto count = static_cast<std::size_t>(std::count(words.begin(), words.end(), ' ')) + 1;
-    const std::vector<Sample> word(kSampleRate / 2, Sample{100});
+    const std::vector<Sample> word(kSampleRate / 2, Sample{1000});
     for (std::size_t i = 0; i < count; ++i) {
       if (fails_after == i) return failed({.where = text("mouth"), .what = text("gone"), .expected = {}, .remedy = {}});
       if (!listener(word)) return {};
