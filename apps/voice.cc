@@ -76,7 +76,7 @@ void print_grant(const Engine& engine, const VoiceMemory& memory) {
 
 /// What hears and speaks, each behind its interface.
 struct VoiceParts {
-  explicit VoiceParts(const VoicePartChoice& choice, const std::string& wake)
+  VoiceParts(const VoicePartChoice& choice, const std::string& wake)
       : recognizer_part(choice.recognizer, choice.memory.recognizer, /*most_payload=*/0),
         speaker_part(choice.speaker, choice.memory.speaker, Part::kMostPayload) {
     if (!choice.wake_word.has_value()) return;

@@ -10,7 +10,7 @@ built-in  "hey computer" in flite's voice wakes it; questions before that, and o
 service   A service that takes a tone for its word: asked by describe, by the word's name, a connection a stream. One that
           goes away is told of and found again; the question may follow in the same breath; an unknown word is refused.
 hostile   Services that answer with garbage, with nothing, half an event, floods, impossible times, or never read: the
-          audio's clock goes on, and each fault is a sentence.
+          audio's clock goes on, and each fault is a sentence. A speaker that does not end is ended.
 """
 
 import argparse
@@ -185,7 +185,7 @@ class Stranger:
     def __init__(self, behave, info=WAKE_INFO):
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"wyoming:127.0.0.1:{self.listener.getsockname()[1]}"
-        self.behave, self.info, self.connections = behave, info, 0
+        self.behave, self.info, self.connections, self.sentences = behave, info, 0, 0
         threading.Thread(target=self.serve, daemon=True).start()
 
     def serve(self):
@@ -204,8 +204,20 @@ class Stranger:
                         link.sendall(event("info", self.info))
                     if head["type"] == "audio-start":
                         self.behave(link)
+                    if head["type"] == "synthesize":
+                        self.speak(link)
         except (OSError, ValueError):
             pass
+
+
+    def speak(self, link):
+        """The first sentence as it should be, the second without an end."""
+        second = event("audio-chunk", {"rate": RATE, "width": 2, "channels": 1}, payload_length=2 * RATE) + tone(1).tobytes()
+        link.sendall(event("audio-start", {"rate": RATE, "width": 2, "channels": 1}) + second)
+        self.sentences += 1
+        if self.sentences > 1:
+            flood(link, second)
+        link.sendall(event("audio-stop"))
 
 
 def test_hostile(stage):
@@ -235,6 +247,10 @@ def test_hostile(stage):
     for info in ({}, {"wake": 3}, {"wake": [3, {}, {"models": 1}, {"models": [1, {"name": 2}]}]}):
         done, _ = run(Stranger(lambda link: None, info))
         assert done.returncode == 1 and "tells of no wake word" in done.stderr, (info, done)
+    endless = Stranger(lambda link: None)
+    done = subprocess.run(stage.command("--in", asked, "--out", stage.path("answer.wav"), "--speaker", endless.address),
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and "about one sentence" in done.stderr, done
     print("hostile: every stranger was survived")
 
 

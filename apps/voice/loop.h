@@ -140,7 +140,7 @@ class VoiceLoop {
   void forget_reply();
   void enter(VoiceEvent event);
   Endpointer::Change unless_asleep(Endpointer::Change change, Endpointer& endpointer);
-  std::uint64_t where_speech_began();
+  std::uint64_t where_speech_began() const;
 
   // The mouth thread.
   void mouth_main();

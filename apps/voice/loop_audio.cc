@@ -135,7 +135,7 @@ void VoiceLoop::guess(std::size_t silent_frames) {
 
 /// Before it was noticed; but the wake word is no part of a question. Speech that goes on from it was only noticed once
 /// the word was known.
-std::uint64_t VoiceLoop::where_speech_began() {
+std::uint64_t VoiceLoop::where_speech_began() const {
   const std::uint64_t end = captured_.end();
   std::uint64_t begin = end > kPreRoll ? end - kPreRoll : 0;
   if (end <= woken_by_ + kPreRoll) begin = woken_at_;
@@ -152,7 +152,7 @@ Endpointer::Change VoiceLoop::unless_asleep(Endpointer::Change change, Endpointe
   }
   const bool was_asleep = is_asleep_;
   is_asleep_ = state_ == VoiceState::kListening && now() >= awake_until_;
-  if (is_asleep_ && !was_asleep) sleep_begin_ = sleep_heard_ = captured_.end();
+  if (is_asleep_ && !was_asleep) sleep_heard_ = captured_.end();
   return state_ == VoiceState::kListening && (is_asleep_ || change == Endpointer::Change::kEnds)
              ? Endpointer::Change::kNone
              : change;

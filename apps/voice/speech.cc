@@ -8,6 +8,8 @@ namespace {
 
 // A part may have to load its models first.
 constexpr std::chrono::seconds kTimeToAnswer{30};
+// A sentence has 240 bytes: whoever speaks for longer about one does not end.
+constexpr std::size_t kMostSeconds = 120;
 
 Status no_audio(const std::string& name, const Text& what) {
   return failed({.where = text(name), .what = what, .expected = text("mono, 16 bits"), .remedy = {}});
@@ -54,6 +56,7 @@ Result<std::string> PartRecognizer::end() {
 Status PartSpeaker::say(std::string_view words, Listener listener) {
   RILL_TRY(part_->send("synthesize", {{"text", words}}));
   if (resampler_.has_value()) resampler_->restart();
+  std::size_t made = 0;
   for (;;) {
     RILL_ASSIGN(const WyomingEvent event, part_->receive(kTimeToAnswer));
     if (event.type == "error")
@@ -72,6 +75,13 @@ Status PartSpeaker::say(std::string_view words, Listener listener) {
     std::copy_n(event.payload.data(), given_.size() * sizeof(Sample), reinterpret_cast<char*>(given_.data()));
     made_.resize(resampler_->most_output(given_.size()));
     const std::size_t count = resampler_->run(given_, made_);
+    made += count;
+    if (made > kMostSeconds * kSampleRate) {
+      return part_->lose(failed({.where = {},
+                                 .what = text("it spoke for ", kMostSeconds, " s about one sentence"),
+                                 .expected = text("audio-stop"),
+                                 .remedy = {}}));
+    }
     if (!listener(std::span(made_).first(count))) {
       part_->stop();  // the rest of what it says is not wanted; a new process is there before it is needed
       return part_->start();
