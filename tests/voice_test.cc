@@ -307,7 +307,7 @@ TEST(VoiceMemory, ThePhraseInTheTranscriptTakesNoneAndItsOwnSearchSome) {
   EXPECT_EQ(transcript->memory.wake_word, 0U);
   const Result<VoicePartChoice> search = choose_voice_parts({.wake = "computer", .wake_part = "pocketsphinx-wake"});
   ASSERT_TRUE(search.ok());
-  EXPECT_EQ(search->memory.wake_word, 128U << 20U);
+  EXPECT_EQ(search->memory.wake_word, 64U << 20U);
   EXPECT_EQ(choose_voice_parts({.wake_part = "pocketsphinx-wake"}).status().code(), Code::kUsage);
 }
 

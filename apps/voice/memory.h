@@ -35,7 +35,7 @@ struct VoicePartArguments {
   std::string speaker_memory = "96MiB";
   std::string wake{};                  ///< phrase; empty: none, or any that the service knows
   std::string wake_part{kTranscript};  ///< what listens for it
-  std::string wake_memory = "128MiB";
+  std::string wake_memory = "64MiB";
 };
 
 /// Adds --recognizer, --speaker, --wake, --wake-part and their memory.

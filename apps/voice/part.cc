@@ -137,7 +137,7 @@ Status Part::lose(const Status& why) {
   const Status status = failed({.where = text(name()),
                                 .what = text(why.message()),
                                 .expected = {},
-                                .remedy = text("it is started anew in ", wait_.count(), " ms")});
+                                .remedy = has_worked_ ? text("it is started anew in ", wait_.count(), " ms") : Text()});
   wait_ = std::min(wait_ * 2, kLongestWait);
   return status;
 }

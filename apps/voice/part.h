@@ -54,7 +54,10 @@ class Part {
   /// Ends it for what it did, until the next start(). @returns `why`, with what happens next
   Status lose(const Status& why);
   /// A whole exchange went well: the next failure is the first again.
-  void praise() { wait_ = kFirstWait; }
+  void praise() {
+    wait_ = kFirstWait;
+    has_worked_ = true;
+  }
 
   /// How long start() will still refuse to try again after a failure.
   std::chrono::milliseconds time_to_next_try() const;
@@ -76,6 +79,7 @@ class Part {
   std::chrono::milliseconds wait_ = kFirstWait;
   std::chrono::steady_clock::time_point not_before_;
   std::uint32_t restarts_ = 0;
+  bool has_worked_ = false;  // one that never did ends the program before there is anything to start anew
 };
 
 }  // namespace rill::apps

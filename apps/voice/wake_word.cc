@@ -79,7 +79,9 @@ Status PartWakeWord::check() {
     RILL_TRY(part_->send("describe", nlohmann::json::object()));
     for (;;) {
       RILL_ASSIGN(const WyomingEvent event, part_->receive(kTimeToAnswer));
-      if (event.type == "info") return find_name(event.data);
+      if (event.type != "info") continue;
+      part_->praise();
+      return find_name(event.data);
     }
   }
   name_ = phrase_;
@@ -89,7 +91,10 @@ Status PartWakeWord::check() {
   RILL_TRY(part_->send("audio-stop", nlohmann::json::object()));
   for (;;) {
     RILL_ASSIGN(const WyomingEvent event, part_->receive(kTimeToAnswer));
-    if (event.type == "not-detected" || event.type == "detection") return {};
+    if (event.type == "not-detected" || event.type == "detection") {
+      part_->praise();
+      return {};
+    }
     if (event.type == "error") {
       return bad_usage({.where = text("--wake"), .what = text(event.text()), .expected = {}, .remedy = {}});
     }
