@@ -54,7 +54,7 @@ class Server:
 
     def resident_kib(self):
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
-            return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+            return next(int(line.split()[1]) for line in status if line.startswith("RssAnon"))  # weights are mapped
 
     def end(self):
         self.process.send_signal(signal.SIGTERM)
