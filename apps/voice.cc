@@ -4,8 +4,10 @@
 #include <chrono>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "apps/command.h"
 #include "apps/interrupt.h"
@@ -33,6 +35,7 @@ struct VoiceArguments {
   VoicePartArguments parts;
   bool is_paced = false;
   bool is_push_to_talk = false;
+  bool guesses_nothing = false;
   LoopSetting loop;
 };
 
@@ -72,22 +75,45 @@ void print_grant(const Engine& engine, const VoiceMemory& memory) {
   std::fputs(". Ctrl-C ends.\n", stderr);
 }
 
-/// Reads a frame of nothing through everything that is slow the first time.
-Status warm_up(Recognizer& recognizer, Speaker& speaker) {
-  const std::vector<Sample> silence(kFrameSamples * 30);
-  RILL_TRY(recognizer.begin());
-  RILL_TRY(recognizer.hear(silence));
-  RILL_TRY(recognizer.end().status());
-  return speaker.say("Hello.", [](std::span<const Sample>) { return true; });
-}
+/// What hears and speaks, each behind its interface.
+struct VoiceParts {
+  VoiceParts(const VoicePartChoice& choice, const std::string& wake)
+      : recognizer_part(choice.recognizer, choice.memory.recognizer, /*most_payload=*/0),
+        speaker_part(choice.speaker, choice.memory.speaker, Part::kMostPayload) {
+    if (!choice.wake_word.has_value()) return;
+    wake_part.emplace(*choice.wake_word, choice.memory.wake_word, /*most_payload=*/0);
+    wake_word.emplace(*wake_part, wake);
+  }
+  /// Reads a frame of nothing through everything that is slow the first time.
+  Status warm_up() {
+    const std::vector<Sample> silence(kFrameSamples * 30);
+    RILL_TRY(recognizer.begin());
+    RILL_TRY(recognizer.hear(silence));
+    RILL_TRY(recognizer.end().status());
+    RILL_TRY(speaker.say("Hello.", [](std::span<const Sample>) { return true; }));
+    return wake_word.has_value() ? wake_word->check() : Status();
+  }
+
+  Part recognizer_part;
+  Part speaker_part;
+  std::optional<Part> wake_part;
+  PartRecognizer recognizer{recognizer_part};
+  PartSpeaker speaker{speaker_part};
+  std::optional<PartWakeWord> wake_word;
+};
 
 LoopSetting loop_setting(const VoiceArguments& arguments, const AudioSource& source, const AudioSink& sink) {
   LoopSetting setting = arguments.loop;
-  // A key is pressed in the world's time, and some of ALSA's plugins have no clock.
-  const bool is_paced = arguments.is_paced || arguments.is_push_to_talk;
-  setting.is_clocked = is_paced || (!source.is_live() && sink.is_live());
-  setting.is_lockstep = !is_paced && !source.is_live() && !sink.is_live();
+  const bool has_wake_word = arguments.parts.wake_part != kTranscript;
+  if (!has_wake_word) setting.wake = arguments.parts.wake;
+  // A key is pressed in the world's time, and a detector says nothing before it has heard its word.
+  const bool needs_time = arguments.is_push_to_talk || has_wake_word;
+  setting.is_clocked = arguments.is_paced || (!source.is_live() && (needs_time || sink.is_live()));
+  setting.is_lockstep = !setting.is_clocked && !source.is_live() && !sink.is_live();
   setting.keeps_time = !setting.is_lockstep;
+  // What a service hears again after a wrong guess could keep it busy for longer than the guess would have won.
+  setting.guesses =
+      !arguments.guesses_nothing && !setting.is_lockstep && !arguments.parts.recognizer.starts_with("wyoming:");
   return setting;
 }
 
@@ -112,10 +138,8 @@ bool is_asked_to_stop() { return termination_pending() || interrupt_pending(); }
 
 Status run_voice(const VoiceArguments& arguments) {
   RILL_ASSIGN(const VoicePartChoice choice, choose_voice_parts(arguments.parts));
-  Part recognizer_part(choice.recognizer, choice.memory.recognizer);
-  Part speaker_part(choice.speaker, choice.memory.speaker);
   const VoiceMemory& memory = choice.memory;
-
+  VoiceParts parts(choice, arguments.parts.wake);
   std::unique_ptr<TalkKey> key;
   if (arguments.is_push_to_talk) {
     RILL_ASSIGN(key, open_talk_key());
@@ -143,9 +167,7 @@ Status run_voice(const VoiceArguments& arguments) {
   engine.session(0).set_sampling(sampling_options(arguments.model, model.config()));
   RILL_ASSIGN(Conversation conversation, Conversation::open(engine, 0, *chat.form));
 
-  PartRecognizer recognizer(recognizer_part);
-  PartSpeaker speaker(speaker_part);
-  RILL_TRY(warm_up(recognizer, speaker));
+  RILL_TRY(parts.warm_up());
   RILL_TRY(conversation.begin(arguments.system));
   ModelAnswerer answerer(engine, conversation, arguments.most_tokens);
 
@@ -161,10 +183,11 @@ Status run_voice(const VoiceArguments& arguments) {
                  {.source = source.get(),
                   .sink = sink.get(),
                   .activity = activity.get(),
-                  .recognizer = &recognizer,
-                  .speaker = &speaker,
+                  .recognizer = &parts.recognizer,
+                  .speaker = &parts.speaker,
                   .answerer = &answerer,
-                  .key = key.get()},
+                  .key = key.get(),
+                  .wake_word = parts.wake_word.has_value() ? &*parts.wake_word : nullptr},
                  [&printer](const VoiceReport& told) { printer.print(told); });
   const MeterThread meter(printer, loop);
   return loop.run(is_asked_to_stop);
@@ -184,13 +207,15 @@ void add_audio_arguments(CLI::App& command, VoiceArguments& a) {
   command.add_option("--pause", a.loop.pause_seconds, "Seconds of silence that end a question")
       ->capture_default_str()
       ->check(CLI::Range(0.2, 5.0));
+  command.add_flag(
+      "--no-guess", a.guesses_nothing,
+      "Do nothing for an answer before the pause is over: less work, later answers (default: half-way through "
+      "the\npause the question is taken for over, except with a service as the recogniser)");
   command.add_flag("--push-to-talk", a.is_push_to_talk,
                    "The space bar begins a question and ends it, not the voice: no noise is taken for one. Needs a "
                    "terminal");
   command.add_option("--idle", a.loop.idle_seconds, "End after so many seconds in which nobody spoke (default: never)")
       ->check(CLI::NonNegativeNumber);
-  command.add_option("--wake", a.loop.wake,
-                     "Answer only what has this phrase in it, and what follows an answer within ten seconds");
 }
 
 }  // namespace
@@ -202,6 +227,9 @@ void add_voice(CLI::App& app, Action& action) {
   add_sampling_arguments(command, arguments->model);
   add_audio_arguments(command, *arguments);
   add_voice_part_arguments(command, arguments->parts);
+  for (const char* const word : {"--wake", "--wake-part"}) {  // who presses a key need not be called by name
+    command.get_option("--push-to-talk")->excludes(command.get_option(word));
+  }
   command.add_option("--system", arguments->system, "The system prompt (default: asks for one or two sentences)");
   command.add_option("-n", arguments->most_tokens, "Most tokens of a reply")->capture_default_str();
   command.footer(
@@ -210,7 +238,8 @@ void add_voice(CLI::App& app, Action& action) {
       "of state is an object; `heard`, and `reply`, `spoken` and `latency` come with the turn. Ctrl-C or SIGTERM "
       "ends.\n"
       "Example: rill voice smollm2.rill --in question.wav --out answer.wav\n"
-      "         rill voice smollm2.rill --recognizer wyoming:127.0.0.1:10300 --wake computer");
+      "         rill voice smollm2.rill --wake \"hey computer\" --wake-part pocketsphinx-wake\n"
+      "         rill voice smollm2.rill --recognizer wyoming:127.0.0.1:10300 --wake-part wyoming:127.0.0.1:10400");
   command.callback([arguments, &action] { action = [arguments] { return run_voice(*arguments); }; });
 }
 

@@ -180,7 +180,7 @@ class StuckSpeaker final : public Speaker {
  public:
   explicit StuckSpeaker(Gate& gate) : gate_(&gate) {}
   Status say(std::string_view, Listener listener) override {
-    const std::vector<Sample> word(kSampleRate / 10, Sample{100});
+    const std::vector<Sample> word(kSampleRate / 10, Sample{1000});
     static_cast<void>(listener(word));
     gate_->wait();
     return {};

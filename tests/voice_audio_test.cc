@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "apps/voice/lead_in.h"
 #include "apps/voice/resampler.h"
 #include "apps/voice/speech_text.h"
 #include "apps/voice/wav.h"
@@ -164,6 +165,23 @@ TEST(FirstWords, RoundsDownToWholeWords) {
   EXPECT_EQ(first_words("one two", 0.49), "");
   EXPECT_EQ(first_words("one two ", 1), "one two ");
   EXPECT_EQ(first_words("", 0.5), "");
+}
+
+TEST(LeadIn, DropsSilenceBeforeTheFirstSoundAndNothingAfterIt) {
+  LeadIn lead_in;
+  std::vector<Sample> piece(3200, Sample{60});
+  EXPECT_TRUE(lead_in.after_silence(piece).empty());
+  piece[2000] = -3000;
+  const std::span<const Sample> played = lead_in.after_silence(piece);
+  EXPECT_EQ(played.size(), 1200 + LeadIn::kKept);
+  EXPECT_EQ(played[LeadIn::kKept], -3000);
+  EXPECT_EQ(lead_in.after_silence(std::vector<Sample>(3200)).size(), 3200U) << "a pause is none of its business";
+}
+
+TEST(LeadIn, KeepsAVoiceThatBeginsAtOnce) {
+  LeadIn lead_in;
+  const std::vector<Sample> piece(100, Sample{5000});
+  EXPECT_EQ(lead_in.after_silence(piece).size(), 100U);
 }
 
 }  // namespace

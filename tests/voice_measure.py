@@ -7,6 +7,7 @@ latency   paced: from the end of a question to the first sample of its answer, m
 barge-in  on the audio's own clock: from the first loud sample of the interruption to the last frame of the reply
 memory    the most that each process had resident
 words     word error rate of the recogniser on clips of flite and espeak-ng, clean and with white noise
+answers   how many answers to the same clips have a word that a right one has, and to the same questions typed
 --soak S  instead of these: S seconds of conversation on the audio's own clock, every fourth question asked into an answer;
           the resident memory of every process after each tenth of it
 """
@@ -27,10 +28,17 @@ import time
 import wave
 
 RATE = 16000
-QUESTIONS = ["What is the capital of France?", "How many days are in a week?", "Tell me about the moon.",
-             "What do cows drink?", "Who wrote Romeo and Juliet?", "What color is the sky?",
-             "How do I boil an egg?", "What is the largest ocean?", "Why do birds sing?", "Can you help me sleep?",
-             "What should I have for dinner?", "How far away is the sun?"]
+# Each with what an answer that is about it has in it: relevance, not truth, as far as a pattern can tell.
+ASKED = {"What is the capital of France?": "paris", "How many days are in a week?": "seven|7", "Tell me about the moon.": "moon",
+         "What do cows drink?": "milk|water|grass", "Who wrote Romeo and Juliet?": "shakespeare",
+         "What color is the sky?": "blue|sky", "How do I boil an egg?": "egg|boil|water",
+         "What is the largest ocean?": "pacific|ocean", "Why do birds sing?": "bird|sing|song|mate",
+         "Can you help me sleep?": "sleep|relax|bed|rest",
+         "What should I have for dinner?": "dinner|eat|food|chicken|salad|meal|recipe|pasta",
+         "How far away is the sun?": "mile|kilomet|light|sun"}
+QUESTIONS = list(ASKED)
+SYSTEM = ("You are a helpful voice assistant. Everything you say is read aloud. Answer in one or two short sentences of "
+          "plain words, without lists.")
 VOICES = ["flite slt", "espeak-ng en-us", "espeak-ng en-gb", "espeak-ng en-us+f3"]
 
 
@@ -106,13 +114,13 @@ class Measure:
         except (OSError, StopIteration):
             pass  # one of them has just ended
 
-    def latency(self, count):
+    def latency(self, count, *options):
         samples = array.array("h")
         for i in range(count):
             samples += self.clip(QUESTIONS[i % len(QUESTIONS)]) + silence(9)
-        lines, memory = self.talk(samples, "--paced", "-n", "40")
+        lines, memory = self.talk(samples, "--paced", "-n", "40", *options)
         found = [line["latency"] for line in lines if "latency" in line]
-        print(f"latency: {len(found)} answers of {count} questions, seconds")
+        print(f"latency{' '.join(('', *options))}: {len(found)} answers of {count} questions, seconds")
         for part in found[0]:
             values = sorted(one[part] for one in found)
             print(f"  {part:15} median {statistics.median(values):.3f}  p95 {values[int(0.95 * (len(values) - 1) + 0.5)]:.3f}")
@@ -204,6 +212,31 @@ class Measure:
         ours.close()
         process.wait()
 
+    def answers(self):
+        def relevant(replies):
+            return sum(bool(re.search(ASKED[text], reply.lower())) for text, reply in replies.items())
+
+        typed = subprocess.run([self.arguments.rill, "chat", self.arguments.model, "--json", "--temp", "0", "--window", "508",
+                                "--system", SYSTEM, "-n", "40"], input="\n".join(QUESTIONS), capture_output=True, text=True,
+                               check=True).stdout
+        replies = (json.loads(line)["reply"] for line in typed.splitlines() if "reply" in line)
+        print(f"answers: about the question, of {len(QUESTIONS)}: typed {relevant(dict(zip(QUESTIONS, replies)))}")
+        for voice in VOICES:
+            clips = [self.clip(text, voice) for text in QUESTIONS]
+            counts = [relevant(self.replies(clips, noise)) for noise in (None, 20, 10)]
+            print(f"  {voice:20} clean {counts[0]}, 20 dB {counts[1]}, 10 dB {counts[2]}")
+
+    def replies(self, clips, noise):
+        """@returns the last reply to each question that had one"""
+        samples, ends, replies = array.array("h"), [], {}
+        for clip in clips:
+            samples += silence(0.5) + self.noisy(clip, noise) + silence(15)
+            ends.append(len(samples) / RATE)
+        for line in self.talk(samples, "--system", SYSTEM, "-n", "40")[0]:
+            if line.get("reply"):
+                replies[QUESTIONS[next((i for i, end in enumerate(ends) if line["t"] < end), -1)]] = line["reply"]
+        return replies
+
     def noisy(self, samples, decibels):
         if decibels is None:
             return samples
@@ -251,8 +284,10 @@ def main():
             measure.soak(arguments.soak)
             return
         measure.latency(arguments.questions)
+        measure.latency(arguments.questions, "--no-guess")
         measure.barge_in(arguments.trials)
         measure.words()
+        measure.answers()
 
 
 if __name__ == "__main__":

@@ -182,6 +182,8 @@ def main():
     print(f"{len(answers)} answers, {len(stops)} of 2 interruptions stopped one")
     print(f"end of a question to the answer's first loud sample: median {statistics.median(latencies) * 1000:.0f} ms, "
           f"worst {max(latencies) * 1000:.0f} ms")
+    told = [line["latency"]["first_sample_s"] for line in answers if "latency" in line]
+    print(f"of that by rill's own account, without what the devices keep: median {statistics.median(told) * 1000:.0f} ms")
     print("an interruption's first loud sample to silence: " + ", ".join(f"{stop * 1000:.0f} ms" for stop in stops))
     assert len(answers) == arguments.turns and len(stops) == 2
     return 0

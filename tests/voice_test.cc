@@ -17,6 +17,7 @@
 #include "apps/voice/loop.h"
 #include "apps/voice/memory.h"
 #include "apps/voice/printer.h"
+#include "tests/support/voice_stage.h"
 
 namespace rill::apps {
 namespace {
@@ -69,169 +70,6 @@ TEST(Endpointer, EndsSpeechThatIsTooLong) {
   EXPECT_EQ(ends, 1U);
 }
 
-constexpr Sample kLoud = 8000;
-
-/// A script of seconds, loud or silent by turns: the user's side.
-class ScriptSource final : public AudioSource {
- public:
-  explicit ScriptSource(std::vector<double> seconds) : seconds_(std::move(seconds)) {}
-  bool read(std::span<Sample, kFrameSamples> frame) override {
-    double begin = 0;
-    for (std::size_t i = 0; i < seconds_.size(); ++i) {
-      begin += seconds_[i];
-      if (t_ >= begin) continue;
-      for (std::size_t s = 0; s < frame.size(); ++s) frame[s] = i % 2 == 0 ? Sample{0} : s % 2 == 0 ? kLoud : -kLoud;
-      t_ += kFrameSeconds;
-      return true;
-    }
-    std::fill(frame.begin(), frame.end(), Sample{0});
-    return false;
-  }
-  bool is_live() const override { return false; }
-
- private:
-  std::vector<double> seconds_;
-  double t_ = 0;
-};
-
-class CountingSink final : public AudioSink {
- public:
-  void write(std::span<const Sample, kFrameSamples> frame) override {
-    for (const Sample sample : frame) loud += sample != 0 ? 1 : 0;
-  }
-  Status close() override { return {}; }
-  bool is_live() const override { return false; }
-  std::atomic<std::size_t> loud = 0;
-};
-
-class LoudActivity final : public VoiceActivity {
- public:
-  void played(std::span<const Sample, kFrameSamples>) override {}
-  bool is_voice(std::span<Sample, kFrameSamples> frame) override { return frame[0] != 0; }
-};
-
-class ScriptRecognizer final : public Recognizer {
- public:
-  explicit ScriptRecognizer(std::vector<std::string> texts) : texts_(std::move(texts)) {}
-  Status begin() override {
-    samples = 0;
-    return {};
-  }
-  Status hear(std::span<const Sample> heard) override {
-    samples += heard.size();
-    return {};
-  }
-  Result<std::string> end() override {
-    if (next_ == texts_.size()) return std::string();
-    if (texts_[next_] == "FAIL") {
-      ++next_;
-      return failed({.where = text("ears"), .what = text("gone"), .expected = {}, .remedy = {}});
-    }
-    return texts_[next_++];
-  }
-  std::size_t samples = 0;
-
- private:
-  std::vector<std::string> texts_;
-  std::size_t next_ = 0;
-};
-
-/// Half a second of sound a word.
-class WordSpeaker final : public Speaker {
- public:
-  Status say(std::string_view words, Listener listener) override {
-    if (fails) return failed({.where = text("mouth"), .what = text("gone"), .expected = {}, .remedy = {}});
-    const auto count = static_cast<std::size_t>(std::count(words.begin(), words.end(), ' ')) + 1;
-    const std::vector<Sample> word(kSampleRate / 2, Sample{100});
-    for (std::size_t i = 0; i < count; ++i) {
-      if (fails_after == i) return failed({.where = text("mouth"), .what = text("gone"), .expected = {}, .remedy = {}});
-      if (!listener(word)) return {};
-    }
-    return {};
-  }
-  std::atomic<bool> fails = false;
-  std::size_t fails_after = SIZE_MAX;  // words of a sentence
-};
-
-class ScriptAnswerer final : public Answerer {
- public:
-  Status answer(std::string_view user, Listener listener) override {
-    asked.emplace_back(user);
-    // Like a model that is slow at reading: its listener is asked now and then.
-    while (waits_for_interruption && listener("")) std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    if (std::exchange(waits_for_interruption, false)) return {};
-    for (const char c : reply) {
-      if (!listener(std::string_view(&c, 1))) break;
-    }
-    return {};
-  }
-  Status retell(std::string_view user, std::string_view said) override {
-    retold.push_back(std::string(user) + " -> " + std::string(said));
-    return {};
-  }
-  std::string reply = "One two three four. Five six seven eight.";
-  bool waits_for_interruption = false;
-  std::vector<std::string> asked;
-  std::vector<std::string> retold;
-};
-
-struct Told {
-  std::string states;  // first letters
-  std::vector<std::string> heard, replies, spoken, failures;
-};
-
-/// A whole conversation in the audio's own time.
-struct Stage {
-  explicit Stage(std::vector<double> seconds, std::vector<std::string> texts)
-      : source(std::move(seconds)), recognizer(std::move(texts)) {
-    setting.is_lockstep = true;
-    setting.pause_seconds = 0.5;
-  }
-  Told run() {
-    Told told;
-    std::mutex mutex;
-    VoiceLoop loop(setting, {&source, &sink, &activity, &recognizer, &speaker, &answerer, key},
-                   [&](const VoiceReport& report) {
-                     const std::scoped_lock lock(mutex);
-                     if (report.failure != nullptr) {
-                       told.failures.emplace_back(report.failure->message());
-                     } else if (report.heard != nullptr) {
-                       told.heard.push_back(*report.heard);
-                     } else if (report.reply != nullptr) {
-                       told.replies.push_back(*report.reply);
-                       told.spoken.push_back(*report.spoken);
-                     } else {
-                       told.states += name_of(report.state)[0];
-                     }
-                   });
-    EXPECT_TRUE(loop.run([] { return false; }).ok());
-    return told;
-  }
-  LoopSetting setting;
-  ScriptSource source;
-  CountingSink sink;
-  LoudActivity activity;
-  ScriptRecognizer recognizer;
-  WordSpeaker speaker;
-  ScriptAnswerer answerer;
-  TalkKey* key = nullptr;
-};
-
-/// Pressed in the frames that begin at these seconds.
-class ScriptKey final : public TalkKey {
- public:
-  explicit ScriptKey(std::vector<double> presses) : presses_(std::move(presses)) {}
-  bool was_pressed() override {
-    const auto frame = static_cast<double>(frame_++);
-    return std::any_of(presses_.begin(), presses_.end(),
-                       [&](double press) { return std::lround(press / kFrameSeconds) == std::lround(frame); });
-  }
-
- private:
-  std::vector<double> presses_;
-  std::size_t frame_ = 0;
-};
-
 TEST(VoiceLoop, AnswersAQuestionAloudToItsLastSample) {
   Stage stage({0.5, 1.0, 1.0}, {"hello"});
   const Told told = stage.run();
@@ -281,6 +119,41 @@ TEST(VoiceLoop, GoesOnWhenThePartsFail) {
   EXPECT_EQ(told.failures[1], "mouth: gone");
 }
 
+TEST(VoiceLoop, ListensAgainWhenTheModelFails) {
+  Stage stage({0.5, 1.0, 2.0, 1.0, 1.0}, {"first", "second"});
+  stage.answerer.failures = 1;
+  const Told told = stage.run();
+  EXPECT_EQ(told.states, "htlhtsl");
+  EXPECT_EQ(told.failures, std::vector<std::string>{"model: gone"});
+}
+
+std::atomic<bool> asked_to_stop = false;
+
+TEST(VoiceLoop, EndsAtOnceInEachStateWhenItIsAskedTo) {
+  for (const VoiceState state : {kHearing, kThinking, kSpeaking, kListening}) {
+    // A question, and for hearing one without an end.
+    Stage stage(state == kHearing ? std::vector<double>{0.1, 3600.0} : std::vector<double>{0.1, 0.3, 3600.0},
+                {"hello"});
+    stage.answerer.waits_for_interruption = state == kThinking;
+    if (state == kListening) stage.answerer.reply = "One.";
+    stage.setting.is_lockstep = false;
+    stage.setting.is_clocked = true;
+    asked_to_stop = false;
+    stage.is_stopped = [] { return asked_to_stop.load(); };
+    std::chrono::steady_clock::time_point asked_at;
+    stage.on_report = [&](const VoiceReport& report) {
+      if (report.state != state || asked_to_stop) return;
+      asked_at = std::chrono::steady_clock::now();
+      asked_to_stop = true;
+    };
+    const Told told = stage.run();
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - asked_at;
+    EXPECT_LT(took.count(), 1.0) << name_of(state);
+    EXPECT_TRUE(asked_to_stop) << name_of(state);
+    EXPECT_TRUE(told.failures.empty()) << name_of(state);
+  }
+}
+
 TEST(VoiceLoop, AnswersOnlyWhatHasTheWakePhraseUntilItIsAwake) {
   Stage stage({0.5, 1.0, 2.0, 1.0, 1.0}, {"what is the time", "Hey, Rill! What is the time"});
   stage.setting.wake = "hey rill";
@@ -317,6 +190,7 @@ TEST(VoiceLoop, GoesOnHearingWhenTheSpeakerGoesOnBeforeTheAnswer) {
   EXPECT_EQ(told.states, "hthtsl");
   EXPECT_EQ(stage.answerer.asked, (std::vector<std::string>{"first", "first second"}));
   EXPECT_EQ(told.spoken.front(), "");
+  EXPECT_EQ(stage.answerer.retold, std::vector<std::string>{"first -> "}) << "or the model would read it twice";
 }
 
 TEST(VoiceLoop, ListensAgainWhenTheSpeakerFailsInTheMiddleOfAReply) {
@@ -404,9 +278,9 @@ TEST(VoiceMeter, IsOffInAFile) {
   EXPECT_FALSE(VoicePrinter(file.get(), /*is_json=*/false).has_meter());
 }
 
-TEST(VoiceMemory, TheBudgetCoversTheRingsAndBothParts) {
-  const VoiceMemory memory{.recognizer = 100, .speaker = 20};
-  EXPECT_EQ(memory.total(), 80 * kSampleRate * sizeof(Sample) + 120);
+TEST(VoiceMemory, TheBudgetCoversTheRingsTheEventsAndEveryPart) {
+  const VoiceMemory memory{.recognizer = 100, .speaker = 20, .wake_word = 3};
+  EXPECT_EQ(memory.total(), 80 * kSampleRate * sizeof(Sample) + 3 * WyomingReader::bytes(0) + Part::kMostPayload + 123);
   EngineOptions options;
   options.budget_bytes = memory.total() + 7;
   ASSERT_TRUE(share_budget(memory, options).ok());
@@ -418,10 +292,23 @@ TEST(VoiceMemory, TheBudgetCoversTheRingsAndBothParts) {
 }
 
 TEST(VoiceMemory, AServiceOnTheNetworkTakesNoneHere) {
-  const Result<VoicePartChoice> choice = choose_voice_parts({.recognizer = "wyoming:host:10300", .speaker = "flite"});
+  const Result<VoicePartChoice> choice =
+      choose_voice_parts({.recognizer = "wyoming:host:10300", .speaker = "flite", .wake_part = "wyoming:host:10400"});
   ASSERT_TRUE(choice.ok());
   EXPECT_EQ(choice->memory.recognizer, 0U);
   EXPECT_EQ(choice->memory.speaker, 96U << 20U);
+  EXPECT_EQ(choice->memory.wake_word, 0U);
+}
+
+TEST(VoiceMemory, ThePhraseInTheTranscriptTakesNoneAndItsOwnSearchSome) {
+  const Result<VoicePartChoice> transcript = choose_voice_parts({.wake = "computer"});
+  ASSERT_TRUE(transcript.ok());
+  EXPECT_FALSE(transcript->wake_word.has_value());
+  EXPECT_EQ(transcript->memory.wake_word, 0U);
+  const Result<VoicePartChoice> search = choose_voice_parts({.wake = "computer", .wake_part = "pocketsphinx-wake"});
+  ASSERT_TRUE(search.ok());
+  EXPECT_EQ(search->memory.wake_word, 64U << 20U);
+  EXPECT_EQ(choose_voice_parts({.wake_part = "pocketsphinx-wake"}).status().code(), Code::kUsage);
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
   tests/wyoming_server.py client  --rill build/release/rill --model build/models/smollm2-135m-instruct.rill
   tests/wyoming_server.py hostile --rill build/release/rill --checkpoint stories260K.bin --tokenizer tok512.model
 
-client   With the `wyoming` package (pip install wyoming) as the peer: describe, ping, transcript whole and in chunks,
+client   With the `wyoming` package as the peer: describe, ping, transcript whole and in chunks,
          the conversation id, one connection too many, SIGTERM in the middle of a reply. Skipped without the package.
 hostile  With sockets: headers that lie about sizes, that are no JSON, that never end, random bytes, clients that go
          away in the middle of everything; after each the server answers a ping, and its memory has not grown.
@@ -54,7 +54,7 @@ class Server:
 
     def resident_kib(self):
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
-            return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+            return next(int(line.split()[1]) for line in status if line.startswith("RssAnon"))  # weights are mapped
 
     def end(self):
         self.process.send_signal(signal.SIGTERM)
@@ -252,24 +252,25 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("client", "hostile"))
     parser.add_argument("--rill", required=True)
-    parser.add_argument("--model", help="a .rill file; else one is made of --checkpoint and --tokenizer")
-    parser.add_argument("--checkpoint")
+    parser.add_argument("--checkpoint", help="a model of a few hundred KB, which is made a .rill file")
     parser.add_argument("--tokenizer")
+    parser.add_argument("--model", help="a .rill file where there is no such checkpoint")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     if arguments.what == "client" and Event is None:
-        print("skipped: the Python package `wyoming` is not here (pip install wyoming)")
+        print("skipped: the Python package `wyoming` is not here (toolchains/fetch-wyoming.sh)")
         return SKIPPED
-    model = arguments.model
     with tempfile.TemporaryDirectory() as folder:
-        if not model or not os.path.exists(model):
-            if not arguments.checkpoint or not os.path.exists(arguments.checkpoint):
-                print("skipped: there is no model to talk with")
-                return SKIPPED
-            model = os.path.join(folder, "model.rill")
+        model = os.path.join(folder, "model.rill")
+        if arguments.checkpoint and os.path.exists(arguments.checkpoint):
             subprocess.run([arguments.rill, "quantize", arguments.checkpoint, "--tokenizer", arguments.tokenizer,
                             "--chat-form", "llama2", "--group", "64", "-o", model], check=True,
                            stdout=subprocess.DEVNULL)
+        elif arguments.model and os.path.exists(arguments.model):
+            model = arguments.model
+        else:
+            print("skipped: there is no model to talk with")
+            return SKIPPED
         {"client": test_client, "hostile": test_hostile}[arguments.what](arguments, model)
     return 0
 

@@ -22,5 +22,7 @@ elif [ $? -eq 1 ]; then # not to be had; any other code is a failure
 else
   exit 1
 fi
+# The tests that talk with its peers look for it there, and say so when they skip.
+"$tools/fetch-wyoming.sh" || say "The tests that need it will be skipped."
 cd "$root"
 CTEST_PARALLEL_LEVEL=${CTEST_PARALLEL_LEVEL:-$(nproc)} exec ctest --preset release "$@"

@@ -30,6 +30,8 @@ using SayText = FunctionRef<void(const std::string& text)>;
 int serve_speaker(SpeechService& service, SayText say);
 
 int run_pocketsphinx(SpeechService& service);
+/// Its keyphrase search: answers `detect` and the audio after it with `detection` or `not-detected`.
+int run_pocketsphinx_wake(SpeechService& service);
 /// Writes a WAV file in flite's voice: a question for whoever has no microphone.
 bool write_spoken(const std::string& file, const std::string& words);
 int run_flite(SpeechService& service);

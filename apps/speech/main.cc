@@ -68,6 +68,7 @@ int main(int argc, char** argv) {
   constexpr Backend kBackends[] = {
 #ifdef RILL_HAS_POCKETSPHINX
       {"pocketsphinx", run_pocketsphinx},
+      {"pocketsphinx-wake", run_pocketsphinx_wake},
 #endif
 #ifdef RILL_HAS_FLITE
       {"flite", run_flite},

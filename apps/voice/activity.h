@@ -48,6 +48,12 @@ class Endpointer {
       : pause_frames_(pause_frames), most_frames_(most_frames) {}
 
   Change judge(bool is_voice);
+  /// Forgets what it has judged.
+  void restart() {
+    history_ = 0;
+    in_speech_ = false;
+    silent_ = 0;
+  }
   bool is_in_speech() const { return in_speech_; }
   /// Frames since the last one with voice.
   std::size_t silent_frames() const { return silent_; }

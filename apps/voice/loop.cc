@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cctype>
 #include <thread>
+#include <utility>
+
+#include "apps/voice/lead_in.h"
 
 namespace rill::apps {
 namespace {
@@ -34,9 +37,12 @@ VoiceLoop::VoiceLoop(const LoopSetting& setting, const Parts& parts, std::functi
 }
 
 Status VoiceLoop::run(bool (*is_stopped)()) {
+  is_stopped_ = is_stopped;
   std::thread audio([this] { audio_main(); });
   std::thread mouth([this] { mouth_main(); });
-  while (wait_for_speech(is_stopped)) take_turn();
+  std::thread wake;
+  if (parts_.wake_word != nullptr) wake = std::thread([this] { wake_main(); });
+  while (wait_for_speech()) take_turn();
   {
     const std::scoped_lock lock(mutex_);
     is_ending_ = true;
@@ -44,6 +50,7 @@ Status VoiceLoop::run(bool (*is_stopped)()) {
   changed_.notify_all();
   audio.join();
   mouth.join();
+  if (wake.joinable()) wake.join();
   tell_changes();
   const Status written = parts_.sink->close();
   const Status read = parts_.source->close();
@@ -61,6 +68,7 @@ void VoiceLoop::mouth_main() {
   for (;;) {
     std::string sentence;
     std::uint64_t turn = 0;
+    bool is_first = false;
     {
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [this] { return is_ending_ || !sentences_.empty(); });
@@ -68,12 +76,16 @@ void VoiceLoop::mouth_main() {
       turn = turn_;
       sentence = std::move(sentences_.front());
       sentences_.pop_front();
+      is_first = clips_.empty();
       clips_.push_back({.text = sentence, .begin = playback_.end(), .end = playback_.end()});
     }
     const std::string words = spoken_form(sentence);
     Status status;
+    LeadIn lead_in;  // between two sentences it is their pause
     if (std::any_of(words.begin(), words.end(), [](char c) { return (c & 0x80) != 0 || std::isalnum(c) != 0; })) {
-      status = parts_.speaker->say(words, [&](std::span<const Sample> samples) { return play(turn, samples); });
+      status = parts_.speaker->say(words, [&](std::span<const Sample> samples) {
+        return play(turn, is_first ? lead_in.after_silence(samples) : samples);
+      });
     }
     {
       const std::scoped_lock lock(mutex_);
@@ -107,11 +119,11 @@ bool VoiceLoop::play(std::uint64_t turn, std::span<const Sample> samples) {
 
 // ---- the caller's thread
 
-bool VoiceLoop::wait_for_speech(bool (*is_stopped)()) {
+bool VoiceLoop::wait_for_speech() {
   for (;;) {
     tell_changes();
     std::unique_lock lock(mutex_);
-    if (is_stopped()) return false;
+    if (is_stopped_()) return false;
     if (turn_ != served_turn_) return true;
     if (state_ == VoiceState::kListening) {
       const double quiet = static_cast<double>(captured_.end() - last_active_) / kSampleRate;
@@ -130,7 +142,10 @@ Result<std::string> VoiceLoop::recognize(std::uint64_t turn) {
     bool is_last = false;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] { return turn_ != turn || speech_is_over_ || captured_.end() - heard_up_to_ >= kChunk; });
+      changed_.wait(lock, [&] {
+        return turn_ != turn || speech_is_over_ || captured_.end() - heard_up_to_ >= kChunk || is_stopped_();
+      });
+      if (is_stopped_()) return std::string();
       if (turn_ != turn) break;  // only if a new speech began before the end of this one was taken: it has all of it
       heard_up_to_ = std::max(heard_up_to_, captured_.begin());
       const std::uint64_t end = speech_is_over_ ? speech_end_ : captured_.end();
@@ -151,17 +166,13 @@ Result<std::string> VoiceLoop::recognize(std::uint64_t turn) {
 /// The wake phrase is taken off what was heard. @returns true if it was there, or is not needed now
 bool VoiceLoop::is_for_us(std::string& words) {
   if (setting_.wake.empty()) return true;
-  double t = 0;
-  {
-    const std::scoped_lock lock(mutex_);
-    t = now();
-  }
   const std::string phrase = plain(setting_.wake);
   std::string heard(1, ' ');
   heard.append(plain(words)).push_back(' ');
   const std::size_t found = heard.find(std::string(1, ' ').append(phrase).append(1, ' '));
-  if (found == std::string::npos) return t < awake_until_;
-  awake_until_ = t + setting_.awake_seconds;
+  const std::scoped_lock lock(mutex_);
+  if (found == std::string::npos) return now() < awake_until_;
+  awake_until_ = now() + setting_.awake_seconds;
   words = heard.substr(found + phrase.size() + 2);
   if (!words.empty()) words.pop_back();
   return true;
@@ -180,18 +191,23 @@ void VoiceLoop::take_turn() {
   } else {
     tell_failure(heard.status());
   }
-  tell({.heard = &words});
+  heard_ = words;
+  heard_turn_ = turn;
+  is_heard_told_ = false;
+  tell_changes();
   const bool answers = is_for_us(words) && !words.empty();
   if (!unanswered_.empty() && !words.empty()) words.insert(0, unanswered_ + ' ');
   if (answers) {
     reply_to(words, turn);
     return;
   }
-  const std::scoped_lock lock(mutex_);
-  if (turn_ != turn) return;
-  reply_is_over_ = true;
-  if (state_ == VoiceState::kThinking) enter(VoiceEvent::kNothingToSay);
+  {
+    const std::scoped_lock lock(mutex_);
+    if (turn_ == turn) reply_is_over_ = true;
+    if (turn_ == turn && state_ == VoiceState::kThinking) enter(VoiceEvent::kNothingToSay);
+  }
   changed_.notify_all();
+  wait_for_end(turn);  // it may only be a guess that it is over
 }
 
 void VoiceLoop::queue(const std::string& sentence, std::uint64_t turn) {
@@ -224,7 +240,9 @@ std::string VoiceLoop::said_aloud(bool was_interrupted) const {
 
 /// Until the reply is said or interrupted; what happens meanwhile is told when it does.
 void VoiceLoop::wait_for_end(std::uint64_t turn) {
-  const auto is_over = [&] { return turn_ != turn || (state_ == VoiceState::kListening && nothing_left()); };
+  const auto is_over = [&] {
+    return turn_ != turn || (state_ == VoiceState::kListening && nothing_left()) || is_stopped_();
+  };
   for (;;) {
     tell_changes();
     std::unique_lock lock(mutex_);
@@ -233,25 +251,35 @@ void VoiceLoop::wait_for_end(std::uint64_t turn) {
   }
 }
 
+/// What came before the question's end was sure cost nobody any time. Under the lock.
+VoiceLatency VoiceLoop::latency_of_reply(Clock::time_point heard_at) const {
+  const auto waited = [&](Clock::time_point from, Clock::time_point to) {
+    return seconds(std::max(to, ended_at_) - std::max(from, ended_at_));
+  };
+  return {.activity = pause_,
+          .recognizer = waited(ended_at_, heard_at),
+          .prefill = waited(heard_at, first_text_at_),
+          .clause = waited(first_text_at_, first_sentence_at_),
+          .speaker = waited(first_sentence_at_, first_sample_at_),
+          .total = pause_ + waited(ended_at_, first_sample_at_)};
+}
+
 void VoiceLoop::reply_to(const std::string& words, std::uint64_t turn) {
-  Clock::time_point heard_at = Clock::now();
-  VoiceLatency latency;
+  const Clock::time_point heard_at = Clock::now();
   {
     const std::scoped_lock lock(mutex_);
     if (turn_ != turn) {  // the speaker went on already
-      unanswered_ = words;
+      if (is_sure(turn)) unanswered_ = words;
       return;
     }
     clips_.clear();
     is_cut_ = false;
-    latency.activity = pause_ > 0 ? setting_.pause_seconds : 0;
-    latency.recognizer = seconds(heard_at - ended_at_);
   }
   std::string reply;
   SentenceCutter cutter;
   const auto is_current = [&] {
     const std::scoped_lock lock(mutex_);
-    return turn_ == turn && !is_ending_;
+    return turn_ == turn && !is_stopped_();
   };
   const Status status = parts_.answerer->answer(words, [&](std::string_view text) {
     if (reply.empty()) first_text_at_ = Clock::now();
@@ -264,43 +292,53 @@ void VoiceLoop::reply_to(const std::string& words, std::uint64_t turn) {
   if (!status.ok()) tell_failure(status);
   queue(cutter.rest(), turn);
 
-  std::string spoken;
-  bool was_interrupted = false;
   {
     const std::scoped_lock lock(mutex_);
     if (turn_ == turn) reply_is_over_ = true;
   }
   changed_.notify_all();
   wait_for_end(turn);
+  std::string spoken;
+  bool was_interrupted = false;
+  bool was_asked = false;
+  VoiceLatency latency;
   {
     const std::scoped_lock lock(mutex_);
-    was_interrupted = turn_ != turn;
-    spoken = said_aloud(was_interrupted);
-    if (!clips_.empty()) {
-      latency.prefill = seconds(first_text_at_ - heard_at);
-      latency.clause = seconds(first_sentence_at_ - first_text_at_);
-      latency.speaker = seconds(first_sample_at_ - first_sentence_at_);
-      latency.total = latency.activity + seconds(first_sample_at_ - ended_at_);
-    }
-    awake_until_ = now() + setting_.awake_seconds;
+    was_asked = is_sure(turn);
+    was_interrupted = turn_ != turn || is_stopped_();
+    spoken = was_asked ? said_aloud(was_interrupted) : std::string();
+    latency = latency_of_reply(heard_at);
   }
   const bool was_heard = !spoken.empty();
   tell_changes();
-  tell({.reply = &reply, .spoken = &spoken, .latency = was_heard ? &latency : nullptr});
-  unanswered_ = was_interrupted && !was_heard ? words : "";
-  if (!was_interrupted || spoken == reply || !status.ok()) return;
+  if (was_asked) {
+    tell({.reply = &reply, .spoken = &spoken, .latency = was_heard ? &latency : nullptr});
+    unanswered_ = was_interrupted && !was_heard ? words : "";
+  }
+  if (!was_interrupted || (spoken == reply && was_heard) || !status.ok() || is_stopped_()) return;
   if (const Status retold = parts_.answerer->retell(words, spoken); !retold.ok()) tell_failure(retold);
 }
 
-/// Changes of state that the audio thread made, in order.
+/// Changes of state that the audio thread made, in order; then what was heard, once that is no guess.
 void VoiceLoop::tell_changes() {
+  VoiceReport heard{.heard = &heard_};
   {
     const std::scoped_lock lock(mutex_);
-    if (changes_.empty()) return;
     telling_.swap(changes_);  // both keep their memory
+    heard.t = now();
+    heard.state = state_;
+    if (is_heard_told_ || !is_sure(heard_turn_)) heard.heard = nullptr;
   }
-  for (const Change& change : telling_) report_({.t = change.t, .state = change.state});
+  for (const Change& change : telling_) {
+    report_({.t = change.t, .state = change.state});
+    if (heard.heard == nullptr || change.state != VoiceState::kThinking) continue;
+    report_({.t = change.t, .state = change.state, .heard = std::exchange(heard.heard, nullptr)});
+    is_heard_told_ = true;
+  }
   telling_.clear();
+  if (heard.heard == nullptr) return;
+  report_(heard);
+  is_heard_told_ = true;
 }
 
 void VoiceLoop::tell(VoiceReport report) {
@@ -314,6 +352,7 @@ void VoiceLoop::tell(VoiceReport report) {
 }
 
 void VoiceLoop::tell_failure(const Status& status) {
+  if (is_stopped_()) return;  // parts that were waited for fail then
   VoiceReport report{.failure = &status};
   {
     const std::scoped_lock lock(mutex_);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <thread>
+#include <utility>
 
 #include "apps/voice/loop.h"
 
@@ -30,7 +31,7 @@ void VoiceLoop::audio_main() {
     }
     const bool is_there = parts_.source->read(in);
     const bool is_voice = parts_.activity->is_voice(in);  // cleans the frame as well
-    const Endpointer::Change change =
+    Endpointer::Change change =
         parts_.key == nullptr ? endpointer.judge(is_voice) : push_to_talk.judge(parts_.key->was_pressed(), !is_there);
     int peak = peak_.load(std::memory_order_relaxed);
     for (const Sample sample : in) peak = std::max(peak, std::abs(int{sample}));
@@ -39,8 +40,13 @@ void VoiceLoop::audio_main() {
     {
       const std::scoped_lock lock(mutex_);
       input_is_over_ |= !is_there;
-      if (parts_.key == nullptr) pause_ = static_cast<double>(endpointer.silent_frames()) * kFrameSeconds;
+      if (change == Endpointer::Change::kEnds) {
+        const bool ended_by_pause = parts_.key == nullptr && endpointer.silent_frames() > 0;
+        pause_ = ended_by_pause ? setting_.pause_seconds : 0;
+      }
+      if (parts_.wake_word != nullptr) change = unless_asleep(change, endpointer);
       take_frame(in, change);
+      if (setting_.guesses && parts_.key == nullptr) guess(endpointer.silent_frames());
       given = give_frame(out);
     }
     changed_.notify_all();
@@ -65,6 +71,7 @@ void VoiceLoop::wait_for_others(std::unique_lock<std::mutex>& lock) {
     const std::uint64_t ready = playback_.end() - played_;
     switch (state_) {
       case VoiceState::kListening:
+        if (is_asleep_ && captured_.end() - sleep_heard_ >= kWakeChunk) return false;
         return !input_is_over_;  // the end is the caller's to see
       case VoiceState::kHearing:
         return captured_.end() - heard_up_to_ < kCaptureSamples / 2;
@@ -80,6 +87,7 @@ void VoiceLoop::wait_for_others(std::unique_lock<std::mutex>& lock) {
 void VoiceLoop::enter(VoiceEvent event) {
   const VoiceState next = next_state(state_, event);
   if (next == state_) return;
+  if (state_ == VoiceState::kSpeaking) awake_until_ = now() + setting_.awake_seconds;
   state_ = next;
   last_active_ = captured_.end();
   if (changes_.size() < kMostChanges) changes_.push_back({.t = now(), .state = next});
@@ -89,19 +97,65 @@ void VoiceLoop::take_frame(std::span<Sample, kFrameSamples> frame, Endpointer::C
   captured_.append(frame);
   if (change == Endpointer::Change::kBegins) {
     if (state_ == VoiceState::kSpeaking || state_ == VoiceState::kThinking) interrupt();
-    ++turn_;
+    sure_[++turn_ % kRemembered] = false;
     speech_is_over_ = false;
-    const std::uint64_t end = captured_.end();
-    speech_begin_ = std::max(end > kPreRoll ? end - kPreRoll : 0, captured_.begin());
+    speech_begin_ = where_speech_began();
     heard_up_to_ = speech_begin_;
     enter(VoiceEvent::kSpeechBegins);
   } else if (change == Endpointer::Change::kEnds) {
-    speech_is_over_ = true;
-    speech_end_ = captured_.end();
     ended_at_ = Clock::now();
-    reply_is_over_ = false;
+    sure_[turn_ % kRemembered] = true;
+    if (!std::exchange(is_guessed_, false)) {
+      speech_is_over_ = true;
+      speech_end_ = captured_.end();
+      reply_is_over_ = false;
+    }
     enter(VoiceEvent::kSpeechEnds);
   }
+}
+
+/// Half a pause after the last voice the question may be over; a voice before the whole pause says that it is not.
+void VoiceLoop::guess(std::size_t silent_frames) {
+  if (state_ != VoiceState::kHearing) return;
+  const bool may_be_over = silent_frames >= frames(setting_.pause_seconds) / 2;
+  if (may_be_over && !is_guessed_) {
+    is_guessed_ = true;
+    speech_is_over_ = true;
+    speech_end_ = captured_.end();
+    reply_is_over_ = false;
+  } else if (!may_be_over && is_guessed_) {
+    is_guessed_ = false;
+    forget_reply();
+    sure_[++turn_ % kRemembered] = false;
+    speech_is_over_ = false;
+    speech_begin_ = std::max(speech_begin_, captured_.begin());
+    heard_up_to_ = speech_begin_;
+  }
+}
+
+/// Before it was noticed; but the wake word is no part of a question. Speech that goes on from it was only noticed once
+/// the word was known.
+std::uint64_t VoiceLoop::where_speech_began() const {
+  const std::uint64_t end = captured_.end();
+  std::uint64_t begin = end > kPreRoll ? end - kPreRoll : 0;
+  if (end <= woken_by_ + kPreRoll) begin = woken_at_;
+  return std::max({begin, woken_at_, captured_.begin()});
+}
+
+/// With a wake word, speech that begins while nobody is talked with is none of ours. What follows the word is judged
+/// anew, so that its own sound is not taken for a question.
+Endpointer::Change VoiceLoop::unless_asleep(Endpointer::Change change, Endpointer& endpointer) {
+  if (std::exchange(is_woken_, false)) {
+    endpointer.restart();
+    last_active_ = captured_.end();
+    return Endpointer::Change::kNone;
+  }
+  const bool was_asleep = is_asleep_;
+  is_asleep_ = state_ == VoiceState::kListening && now() >= awake_until_;
+  if (is_asleep_ && !was_asleep) sleep_heard_ = captured_.end();
+  return state_ == VoiceState::kListening && (is_asleep_ || change == Endpointer::Change::kEnds)
+             ? Endpointer::Change::kNone
+             : change;
 }
 
 /// Stops the reply: nothing more of it is played, made or, by the turn's number, written.
@@ -109,6 +163,10 @@ void VoiceLoop::interrupt() {
   const std::uint64_t unheard = parts_.sink->drop();
   if (!is_cut_) cut_at_ = played_ > unheard ? played_ - unheard : 0;
   is_cut_ = true;
+  forget_reply();
+}
+
+void VoiceLoop::forget_reply() {
   played_ = playback_.end();
   sentences_.clear();
   unsaid_ = 0;

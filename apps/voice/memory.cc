@@ -7,9 +7,15 @@
 
 namespace rill::apps {
 
-std::array<ItemBeside, 3> VoiceMemory::items() const {
+std::array<ItemBeside, 5> VoiceMemory::items() const {
   constexpr std::uint64_t kRings = (VoiceLoop::kCaptureSamples + VoiceLoop::kPlaybackSamples) * sizeof(Sample);
-  return {{{"audio rings", kRings}, {"recognizer, at most", recognizer}, {"speaker, at most", speaker}}};
+  // One for each part, whether it is there or not; only what speaks sends audio.
+  constexpr std::uint64_t kReaders = 3 * WyomingReader::bytes(0) + Part::kMostPayload;
+  return {{{"audio rings", kRings},
+           {"events from the parts", kReaders},
+           {"recognizer, at most", recognizer},
+           {"speaker, at most", speaker},
+           {"wake word, at most", wake_word}}};
 }
 
 std::uint64_t VoiceMemory::total() const { return bytes_of(items()); }
@@ -28,6 +34,18 @@ void add_voice_part_arguments(CLI::App& command, VoicePartArguments& arguments) 
                   "Most memory of the recogniser's process, part of --budget; it is started anew when it takes more")
       ->capture_default_str();
   command.add_option("--speaker-memory", arguments.speaker_memory, "The same for the speaker")->capture_default_str();
+  command.add_option("--wake", arguments.wake,
+                     "Answer only what has this phrase in it, and what is said within ten seconds of it or of an "
+                     "answer");
+  command
+      .add_option(
+          "--wake-part", arguments.wake_part,
+          "What listens for the phrase: transcript (what the recogniser wrote), pocketsphinx-wake (a search for\n"
+          "it alone), or wyoming:HOST:PORT for a service (openWakeWord's port is 10400), where --wake names one\n"
+          "of its words, or none for any")
+      ->capture_default_str();
+  command.add_option("--wake-memory", arguments.wake_memory, "Most memory of pocketsphinx-wake's process")
+      ->capture_default_str();
 }
 
 Result<VoicePartChoice> choose_voice_parts(const VoicePartArguments& arguments) {
@@ -36,21 +54,33 @@ Result<VoicePartChoice> choose_voice_parts(const VoicePartArguments& arguments) 
   RILL_ASSIGN(choice.speaker, PartAddress::parse(arguments.speaker, "--speaker"));
   RILL_ASSIGN(const std::uint64_t ears, parse_size(arguments.recognizer_memory));
   RILL_ASSIGN(const std::uint64_t mouth, parse_size(arguments.speaker_memory));
+  RILL_ASSIGN(const std::uint64_t waker, parse_size(arguments.wake_memory));
   choice.memory.recognizer = choice.recognizer.host.empty() ? ears : 0;
   choice.memory.speaker = choice.speaker.host.empty() ? mouth : 0;
+  if (arguments.wake_part == kTranscript) return choice;
+  RILL_ASSIGN(choice.wake_word, PartAddress::parse(arguments.wake_part, "--wake-part"));
+  choice.memory.wake_word = choice.wake_word->host.empty() ? waker : 0;
+  if (choice.wake_word->host.empty() && arguments.wake.empty()) {
+    return bad_usage({.where = text("--wake-part"),
+                      .what = text(arguments.wake_part, " has no phrase to listen for"),
+                      .expected = {},
+                      .remedy = text("name one: --wake \"hey computer\"")});
+  }
   return choice;
 }
 
 Status share_budget(const VoiceMemory& memory, EngineOptions& options) {
   if (options.budget_bytes == 0) return {};
   if (options.budget_bytes <= memory.total()) {
-    const auto items = memory.items();
+    std::string items;
+    for (const ItemBeside& item : memory.items()) {
+      items += (items.empty() ? "" : "; ") + std::string(item.name) + " " + std::to_string(item.bytes);
+    }
     return over_budget(
         {.where = text("--budget"),
-         .what = text("the voice alone may take ", memory.total(), " bytes: ", items[0].name, " ", items[0].bytes, "; ",
-                      items[1].name, " ", items[1].bytes, "; ", items[2].name, " ", items[2].bytes),
+         .what = text("the voice alone may take ", memory.total(), " bytes: ", items),
          .expected = text("at most ", options.budget_bytes, ", the model included"),
-         .remedy = text("give them less (--recognizer-memory, --speaker-memory), or more to all")});
+         .remedy = text("give them less (--recognizer-memory, --speaker-memory, --wake-memory), or more to all")});
   }
   options.budget_bytes -= memory.total();
   return {};

@@ -11,16 +11,17 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <climits>
 #include <csignal>
 #include <cstdio>
 
+#include "apps/interrupt.h"
 #include "apps/wyoming/socket.h"
 
 namespace rill::apps {
 namespace {
 
 constexpr int kConnectMs = 3000;
+constexpr std::chrono::seconds kTimeToTake{5};
 constexpr std::string_view kWyoming = "wyoming:";
 
 /// rill-speech lies beside the program that runs.
@@ -32,8 +33,23 @@ std::string speech_program() {
   return named != nullptr ? named : own.substr(0, own.rfind('/') + 1) + "rill-speech";
 }
 
-int milliseconds(std::chrono::milliseconds duration) {
-  return static_cast<int>(std::clamp<std::int64_t>(duration.count(), 0, INT_MAX));
+enum class Wait : std::uint8_t { kReady, kTimedOut, kAskedToEnd };
+
+/// Waits for a file; looks now and then whether the program was asked to end, since a part may stand still for long.
+Wait wait_for(int file, short events, std::chrono::milliseconds most) {
+  const auto deadline = std::chrono::steady_clock::now() + most;
+  for (;;) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    pollfd waiting{.fd = file, .events = events, .revents = 0};
+    const int ready = ::poll(&waiting, 1, static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 200)));
+    if (ready > 0) return Wait::kReady;
+    if (left.count() <= 200 && ready == 0) return Wait::kTimedOut;
+    if (termination_pending() || interrupt_pending()) return Wait::kAskedToEnd;
+  }
+}
+
+Status asked_to_end() {
+  return failed({.where = {}, .what = text("the program was asked to end"), .expected = {}, .remedy = {}});
 }
 
 }  // namespace
@@ -69,7 +85,7 @@ Status Part::start() {
   } else if (const Status status = spawn(); !status.ok()) {
     return lose(status);
   }
-  reader_.emplace(kMostPayload);
+  reader_.emplace(most_payload_);
   return {};
 }
 
@@ -121,7 +137,7 @@ Status Part::lose(const Status& why) {
   const Status status = failed({.where = text(name()),
                                 .what = text(why.message()),
                                 .expected = {},
-                                .remedy = text("it is started anew in ", wait_.count(), " ms")});
+                                .remedy = has_worked_ ? text("it is started anew in ", wait_.count(), " ms") : Text()});
   wait_ = std::min(wait_ * 2, kLongestWait);
   return status;
 }
@@ -135,35 +151,32 @@ Status Part::send(std::string_view type, const nlohmann::json& data, std::span<c
       sent += static_cast<std::size_t>(size);
       continue;
     }
-    if (errno != EAGAIN && errno != EINTR) return lose(system_failure({}, "it does not listen any more"));
-    pollfd room{.fd = file_, .events = POLLOUT, .revents = 0};
-    if (::poll(&room, 1, 5000) == 0) {
+    if (errno != EAGAIN && errno != EINTR) return lose(system_failure({}, "writing to it"));
+    const Wait waited = wait_for(file_, POLLOUT, kTimeToTake);
+    if (waited == Wait::kAskedToEnd) return asked_to_end();
+    if (waited == Wait::kTimedOut) {
       return lose(failed({.where = {}, .what = text("it took nothing for 5 s"), .expected = {}, .remedy = {}}));
     }
   }
   return {};
 }
 
-bool Part::has_input() const {
-  pollfd input{.fd = file_, .events = POLLIN, .revents = 0};
-  return file_ >= 0 && ::poll(&input, 1, 0) > 0;
+std::chrono::milliseconds Part::time_to_next_try() const {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(not_before_ - std::chrono::steady_clock::now());
+  return file_ >= 0 ? std::chrono::milliseconds(0) : std::max(left, std::chrono::milliseconds(0));
 }
 
-Result<WyomingEvent> Part::receive(std::chrono::milliseconds wait) {
+Result<std::optional<WyomingEvent>> Part::next(std::chrono::milliseconds wait) {
   RILL_TRY(start());
   const auto deadline = std::chrono::steady_clock::now() + wait;
   for (;;) {
     Result<std::optional<WyomingEvent>> event = reader_->next();
     if (!event.ok()) return lose(event.status());
-    if (event->has_value()) return *std::move(*event);
-    pollfd input{.fd = file_, .events = POLLIN, .revents = 0};
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-    const int ready = ::poll(&input, 1, milliseconds(left));
-    if (ready < 0 && errno == EINTR) continue;
-    if (ready == 0) {
-      return lose(
-          failed({.where = {}, .what = text("no answer in ", wait.count(), " ms"), .expected = {}, .remedy = {}}));
-    }
+    if (event->has_value()) return event;
+    const Wait waited = wait_for(
+        file_, POLLIN, std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()));
+    if (waited == Wait::kAskedToEnd) return asked_to_end();
+    if (waited == Wait::kTimedOut) return event;
     const std::span<char> room = reader_->room();
     const ssize_t size = ::recv(file_, room.data(), room.size(), 0);
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) continue;
@@ -172,6 +185,12 @@ Result<WyomingEvent> Part::receive(std::chrono::milliseconds wait) {
     }
     reader_->filled(static_cast<std::size_t>(size));
   }
+}
+
+Result<WyomingEvent> Part::receive(std::chrono::milliseconds wait) {
+  RILL_ASSIGN(std::optional<WyomingEvent> event, next(wait));
+  if (event.has_value()) return *std::move(event);
+  return lose(failed({.where = {}, .what = text("no answer in ", wait.count(), " ms"), .expected = {}, .remedy = {}}));
 }
 
 }  // namespace rill::apps

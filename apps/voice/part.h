@@ -28,12 +28,14 @@ struct PartAddress {
 /// The connection. A part that dies or stops answering is started anew, later each time it happens again.
 class Part {
  public:
-  static constexpr std::size_t kMostPayload = std::size_t{1024} * 1024;
+  static constexpr std::size_t kMostPayload = std::size_t{1024} * 1024;  ///< of what speaks
   static constexpr std::chrono::milliseconds kFirstWait{100};
   static constexpr std::chrono::milliseconds kLongestWait{30'000};
 
-  /// @param most_memory  bytes of data and stack that a process of ours may take; what needs more fails there
-  Part(PartAddress address, std::uint64_t most_memory) : address_(std::move(address)), most_memory_(most_memory) {}
+  /// @param most_memory   bytes of data and stack that a process of ours may take; what needs more fails there
+  /// @param most_payload  bytes of audio in one event; 0 for parts that send none
+  Part(PartAddress address, std::uint64_t most_memory, std::size_t most_payload)
+      : address_(std::move(address)), most_memory_(most_memory), most_payload_(most_payload) {}
   Part(const Part&) = delete;
   Part& operator=(const Part&) = delete;
   ~Part() { stop(); }
@@ -45,13 +47,20 @@ class Part {
   Status send(std::string_view type, const nlohmann::json& data, std::span<const char> payload = {});
   /// The next event. @param wait  for it; kFailed after that, likewise
   Result<WyomingEvent> receive(std::chrono::milliseconds wait);
-  /// Whether bytes wait to be read.
-  bool has_input() const;
+  /// The next event if it comes within `wait`, else none. kFailed as send().
+  Result<std::optional<WyomingEvent>> next(std::chrono::milliseconds wait);
   /// Ends the connection and the process; nothing it was about to say is heard.
   void stop();
+  /// Ends it for what it did, until the next start(). @returns `why`, with what happens next
+  Status lose(const Status& why);
   /// A whole exchange went well: the next failure is the first again.
-  void praise() { wait_ = kFirstWait; }
+  void praise() {
+    wait_ = kFirstWait;
+    has_worked_ = true;
+  }
 
+  /// How long start() will still refuse to try again after a failure.
+  std::chrono::milliseconds time_to_next_try() const;
   const std::string& name() const { return address_.name; }
   bool is_own_process() const { return address_.host.empty(); }
   pid_t process() const { return process_; }  ///< -1 if there is none
@@ -59,17 +68,18 @@ class Part {
   std::uint32_t restarts() const { return restarts_; }
 
  private:
-  Status lose(const Status& why);
   Status spawn();
 
   PartAddress address_;
   std::uint64_t most_memory_;
+  std::size_t most_payload_;
   int file_ = -1;
   pid_t process_ = -1;
   std::optional<WyomingReader> reader_;
   std::chrono::milliseconds wait_ = kFirstWait;
   std::chrono::steady_clock::time_point not_before_;
   std::uint32_t restarts_ = 0;
+  bool has_worked_ = false;  // one that never did ends the program before there is anything to start anew
 };
 
 }  // namespace rill::apps

@@ -25,6 +25,7 @@ void print_json(std::FILE* out, const VoiceReport& report) {
   if (report.heard != nullptr) line["heard"] = *report.heard;
   if (report.reply != nullptr) line["reply"] = *report.reply;
   if (report.spoken != nullptr) line["spoken"] = *report.spoken;
+  if (report.wake != nullptr) line["wake"] = *report.wake;
   if (const VoiceLatency* l = report.latency; l != nullptr) {
     line["latency"] = {{"activity_s", rounded(l->activity)}, {"recognizer_s", rounded(l->recognizer)},
                        {"prefill_s", rounded(l->prefill)},   {"clause_s", rounded(l->clause)},
@@ -40,6 +41,8 @@ void print_text(std::FILE* out, const VoiceReport& report) {
   } else if (report.reply != nullptr) {
     const bool is_whole = report.spoken != nullptr && *report.spoken == *report.reply;
     std::fprintf(out, "%8.2f  %s%s\n", report.t, report.spoken->c_str(), is_whole ? "" : " ... (interrupted)");
+  } else if (report.wake != nullptr) {
+    std::fprintf(out, "%8.2f  [woken] %s\n", report.t, report.wake->c_str());
   } else {
     std::fprintf(out, "%8.2f  [%s]\n", report.t, name_of(report.state).data());
   }

@@ -8,11 +8,8 @@ namespace {
 
 // A part may have to load its models first.
 constexpr std::chrono::seconds kTimeToAnswer{30};
-
-const nlohmann::json& own_format() {
-  static const nlohmann::json format = {{"rate", kSampleRate}, {"width", 2}, {"channels", 1}};
-  return format;
-}
+// A sentence has 240 bytes: whoever speaks for longer about one does not end.
+constexpr std::size_t kMostSeconds = 120;
 
 Status no_audio(const std::string& name, const Text& what) {
   return failed({.where = text(name), .what = what, .expected = text("mono, 16 bits"), .remedy = {}});
@@ -20,35 +17,46 @@ Status no_audio(const std::string& name, const Text& what) {
 
 }  // namespace
 
+const nlohmann::json& audio_format() {
+  static const nlohmann::json format = {{"rate", kSampleRate}, {"width", 2}, {"channels", 1}};
+  return format;
+}
+
 Status PartRecognizer::begin() {
   if (is_open_) part_->stop();  // an utterance that nobody waited for: its text must not be taken for the next one's
   is_open_ = true;
   RILL_TRY(part_->send("transcribe", nlohmann::json::object()));
-  return part_->send("audio-start", own_format());
+  return part_->send("audio-start", audio_format());
 }
 
 Status PartRecognizer::hear(std::span<const Sample> samples) {
-  return part_->send("audio-chunk", own_format(),
+  return part_->send("audio-chunk", audio_format(),
                      {reinterpret_cast<const char*>(samples.data()), samples.size_bytes()});
 }
 
 Result<std::string> PartRecognizer::end() {
   RILL_TRY(part_->send("audio-stop", nlohmann::json::object()));
+  std::optional<std::string> streamed;  // the words of a service that tells them one by one
   for (;;) {
     RILL_ASSIGN(const WyomingEvent event, part_->receive(kTimeToAnswer));
     if (event.type == "error")
       return failed({.where = text(part_->name()), .what = text(event.text()), .expected = {}, .remedy = {}});
-    if (event.type != "transcript") continue;  // a streaming service sends the words one by one before
+    if (event.type == "transcript-start") streamed.emplace();
+    if (event.type == "transcript-chunk" && streamed.has_value()) *streamed += event.text();
+    // Such a service sends the whole as well, before it says that it is done; one that leaves it out is understood. A
+    // stop that was left unread since the last utterance has no start.
+    const bool is_over = event.type == "transcript-stop" && streamed.has_value();
+    if (!is_over && event.type != "transcript") continue;
     is_open_ = false;
     part_->praise();
-    // Services that stream say that they are done; it is read with the next answer, where it is skipped.
-    return event.text();
+    return is_over ? *streamed : event.text();
   }
 }
 
 Status PartSpeaker::say(std::string_view words, Listener listener) {
   RILL_TRY(part_->send("synthesize", {{"text", words}}));
   if (resampler_.has_value()) resampler_->restart();
+  std::size_t made = 0;
   for (;;) {
     RILL_ASSIGN(const WyomingEvent event, part_->receive(kTimeToAnswer));
     if (event.type == "error")
@@ -67,6 +75,13 @@ Status PartSpeaker::say(std::string_view words, Listener listener) {
     std::copy_n(event.payload.data(), given_.size() * sizeof(Sample), reinterpret_cast<char*>(given_.data()));
     made_.resize(resampler_->most_output(given_.size()));
     const std::size_t count = resampler_->run(given_, made_);
+    made += count;
+    if (made > kMostSeconds * kSampleRate) {
+      return part_->lose(failed({.where = {},
+                                 .what = text("it spoke for ", kMostSeconds, " s about one sentence"),
+                                 .expected = text("audio-stop"),
+                                 .remedy = {}}));
+    }
     if (!listener(std::span(made_).first(count))) {
       part_->stop();  // the rest of what it says is not wanted; a new process is there before it is needed
       return part_->start();

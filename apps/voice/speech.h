@@ -16,6 +16,9 @@
 
 namespace rill::apps {
 
+/// How Wyoming calls our own form of audio.
+const nlohmann::json& audio_format();
+
 /// Writes down what is said. One utterance at a time, heard while it is spoken.
 class Recognizer {
  public:

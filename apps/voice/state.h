@@ -13,7 +13,9 @@
 //     +--------------------------------------------------------------------------------+
 //                 nothing was heard, it was not for us, an empty reply, or failed
 //
-// Push-to-talk and the end of the input are told as speech that begins and ends.
+// Push-to-talk and the end of the input are told as speech that begins and ends. With a wake word's detector, speech
+// begins only for who has said the word, or was spoken to of late. In each state the loop can be told to end, which is
+// no state of its own.
 
 #include <cstdint>
 #include <string_view>

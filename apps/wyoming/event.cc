@@ -31,11 +31,15 @@ std::string WyomingEvent::text(std::string_view key) const {
   return found != data.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
-std::uint32_t WyomingEvent::number(std::string_view key, std::uint32_t otherwise) const {
+std::optional<std::uint64_t> WyomingEvent::whole(std::string_view key) const {
   const auto found = data.find(std::string(key));
-  if (found == data.end() || !found->is_number_unsigned()) return otherwise;
-  const auto value = found->get<std::uint64_t>();
-  return value <= INT32_MAX ? static_cast<std::uint32_t>(value) : otherwise;
+  if (found == data.end() || !found->is_number_unsigned()) return std::nullopt;
+  return found->get<std::uint64_t>();
+}
+
+std::uint32_t WyomingEvent::number(std::string_view key, std::uint32_t otherwise) const {
+  const std::optional<std::uint64_t> value = whole(key);
+  return value.has_value() && *value <= INT32_MAX ? static_cast<std::uint32_t>(*value) : otherwise;
 }
 
 std::string to_bytes(std::string_view type, const nlohmann::json& data, std::span<const char> payload) {
@@ -51,8 +55,7 @@ std::string to_bytes(std::string_view type, const nlohmann::json& data, std::spa
   return bytes;
 }
 
-WyomingReader::WyomingReader(std::size_t most_payload)
-    : most_payload_(most_payload), buffer_(kLongestHeader + kMostData + most_payload) {}
+WyomingReader::WyomingReader(std::size_t most_payload) : most_payload_(most_payload), buffer_(bytes(most_payload)) {}
 
 std::span<char> WyomingReader::room() {
   if (begin_ > 0) {

@@ -28,7 +28,9 @@ struct WyomingEvent {
 
   /// A string of the data; empty if there is none by that name.
   std::string text(std::string_view key = "text") const;
-  /// A whole number of the data; `otherwise` if there is none, or it is below 0 or above 2^31 - 1.
+  /// A whole number of the data, 0 or more, if there is one by that name.
+  std::optional<std::uint64_t> whole(std::string_view key) const;
+  /// The same; `otherwise` if there is none, or it is below 0 or above 2^31 - 1.
   std::uint32_t number(std::string_view key, std::uint32_t otherwise) const;
 };
 
@@ -45,6 +47,8 @@ class WyomingReader {
   /// @param most_payload  bytes of a payload that are kept for the caller; 0: payloads are read and dropped, up to
   ///                      kMostSkipped of one
   explicit WyomingReader(std::size_t most_payload);
+  /// What it takes.
+  static constexpr std::size_t bytes(std::size_t most_payload) { return kLongestHeader + kMostData + most_payload; }
 
   /// Where the next bytes of the stream go: never empty once next() has said that it needs more.
   std::span<char> room();
