@@ -64,9 +64,14 @@ void multiply_run(const std::byte* block, const TileShape& shape, std::size_t be
     add_group(g, 0);
     add_group(g, 1);
   }
-  if (g < end) add_group(g, 0);
+  if constexpr (kGroup == 0) {
+    if (g < end) add_group(g, 0);
+  }
   if constexpr (kTokens <= kKeptTokens) {
     for (std::size_t t = 0; t < kTokens; ++t) store(kept[t], out + t * out_stride);
+  }
+  if constexpr (kGroup != 0) {  // an odd last group is not worth another copy of the straight code
+    if (g < end) multiply_run<kTokens, 0>(block, shape, g, end, x, out, out_stride);
   }
 }
 
