@@ -3,12 +3,15 @@
 
 Compiles each ARM kernel set's file as CMake does, finds its innermost loops of multiply-adds in the assembly, and asks
 llvm-mca, LLVM's model of the core's pipelines, how many cycles an iteration takes once it runs level, with every load in
-the first-level cache. Predicted, not measured: no board is involved, and nothing outside the loop is counted.
+the first-level cache. Predicted, not measured: no board is involved, and nothing outside the loop is counted. Where a
+group of 32 is straight code, the loop is over pairs of groups, scales and all; elsewhere over a group's tiles alone.
 
   tests/arm_speed.py           the table of README, as Markdown
   tests/arm_speed.py --loops   the assembly of every loop that is in it
+  tests/arm_speed.py --count   instead the instructions that qemu executes for a group of 16 rows, scales and all
 
-Needs the packages of the groups cross-aarch64, cross-armv7 and predict (toolchains/install-packages.sh).
+Needs the packages of the groups cross-aarch64, cross-armv7 and predict, and --count of emulate
+(toolchains/install-packages.sh).
 """
 
 import argparse
@@ -17,6 +20,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 KERNELS = ROOT / "platform" / "kernels"
@@ -34,6 +38,7 @@ CORES_64 = [
 ]
 CORES_32 = [("Cortex-A57 in 32-bit mode", "cortex-a57", {"armv7_neon"})]
 Loop = collections.namedtuple("Loop", "kernel label lines products")
+FLAGS = ["-std=c++20", "-O3", "-DNDEBUG", "-ffp-contract=off", f"-I{ROOT}"]
 
 
 def run(command, **options):
@@ -48,26 +53,31 @@ def run(command, **options):
 def kernel_sets():
     """The flags of every ARM set, from the lines rill_kernels(...) of CMake."""
     text = (ROOT / "platform" / "CMakeLists.txt").read_text()
+    for variable, value in re.findall(r"^set\((\w+) \$<\$<CXX_COMPILER_ID:GNU>:(.*)>\)$", text, re.MULTILINE):
+        text = text.replace("${%s}" % variable, value)
     for name, processor, flags in re.findall(r"^rill_kernels\((\w+) \"?([^\s\"]+)\"? ?(.*)\)$", text, re.MULTILINE):
         if processor.startswith(("aarch64", "armv7")):
             yield name, processor.startswith("aarch64"), flags.split()
 
 
-def assembly(name, is_64_bit, flags):
+def build(is_64_bit, flags, *what):
     compiler = "aarch64-linux-gnu-g++" if is_64_bit else "arm-linux-gnueabihf-g++"
-    flags = flags if is_64_bit else [*flags, "-mthumb"]
-    return run([compiler, "-std=c++20", "-O3", "-DNDEBUG", "-ffp-contract=off", f"-I{ROOT}", *flags, "-S", "-o", "-",
-                KERNELS / f"{name}.cc"])
+    return run([compiler, *FLAGS, *flags, *([] if is_64_bit else ["-mthumb"]), *what])
+
+
+def assembly(name, is_64_bit, flags):
+    return build(is_64_bit, flags, "-S", "-o", "-", KERNELS / f"{name}.cc")
 
 
 def kernel_of(symbol):
     """What a mangled function is, or nothing if it is none of those in the table."""
-    tokens = re.search(r"multiply_passILm(\d)E|multiply_passILj(\d)E", symbol)
-    if tokens:
-        count = int(tokens[1] or tokens[2])
-        return f"multiply, {count} tokens at a time" if count > 1 else None
-    if "multiply_matrix" in symbol or "multiply_vector" in symbol:
-        return "multiply, 1 token"
+    found = re.search(r"multiply_runIL[mj](\d)EL[mj](\d+)E", symbol)
+    if found:
+        tokens, group = int(found[1]), int(found[2])
+        if group not in (0, 32):
+            return None
+        return ("multiply, 1 token" if tokens == 1 else f"multiply, {tokens} tokens at a time") + (
+            ", scales and all" if group else "")
     if "score" in symbol:
         return "score"
     if "dot_products" in symbol:
@@ -99,9 +109,10 @@ def loops(text):
             if kernel not in best or best[kernel].products < products:
                 best[kernel] = loop
         lines = []
-    # Of the passes the largest stands for all.
+    # Of the passes the largest stands for all, and straight code for what groups of other sizes take.
     most = max((k for k in best if "tokens at" in k), default=None)
-    return [best[k] for k in sorted(best) if "tokens at" not in k or k == most]
+    return [best[k] for k in sorted(best)
+            if ("tokens at" not in k or k == most) and k + ", scales and all" not in best]
 
 
 def cycles(loop, is_64_bit, model):
@@ -112,10 +123,34 @@ def cycles(loop, is_64_bit, model):
     return int(re.search(r"Total Cycles:\s+(\d+)", out)[1]) / iterations
 
 
+def count(name, is_64_bit, flags):
+    """Instructions for a group and so many tokens: the difference between 40 groups and 20, divided by 20."""
+    emulator = ["qemu-aarch64", "-cpu", "max"] if is_64_bit else ["qemu-arm", "-cpu", "cortex-a15"]
+    with tempfile.TemporaryDirectory() as folder:
+        kernels, program, log = (pathlib.Path(folder) / file for file in ("kernels.o", "count", "log"))
+        build(is_64_bit, flags, "-c", "-o", kernels, KERNELS / f"{name}.cc")
+        build(is_64_bit, flags, f"-DRILL_SET={name}", "-static", "-o", program, ROOT / "tests" / "arm_count.cc", kernels)
+
+        def executed(*arguments):
+            run([*emulator, "-singlestep", "-d", "nochain,exec", "-D", log, program, *map(str, arguments)])
+            return log.read_text().count("\nTrace ")
+
+        for group in (32, 64):
+            for tokens in (1, 4, 16):
+                taken = (executed(40, tokens, group) - executed(20, tokens, group)) / 20
+                print(f"| {name} | {group} | {tokens} | {taken:.0f} | {taken / (16 * group * tokens):.3f} |", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--loops", action="store_true", help="print the loops' assembly too")
+    parser.add_argument("--count", action="store_true", help="count instructions under qemu instead")
     arguments = parser.parse_args()
+    if arguments.count:
+        print("| set | group | tokens | instructions | a multiply-add |\n|---|---|---|---|---|")
+        for kernel_set in kernel_sets():
+            count(*kernel_set)
+        return
     print("| core | set | kernel | multiply-adds an instruction | a cycle | of the peak |\n|---|---|---|---|---|---|")
     for name, is_64_bit, flags in kernel_sets():
         found = loops(assembly(name, is_64_bit, flags))

@@ -6,7 +6,8 @@
 #   toolchains/cross.sh aarch64            64-bit ARM: Raspberry Pi Zero 2 W, 3, 4, 5 with a 64-bit system
 #   toolchains/cross.sh armv7              32-bit ARM with NEON and VFPv4: the same with a 32-bit system, Cortex-A7 and A15
 #   toolchains/cross.sh TARGET --test      then every test under qemu; what follows goes to ctest
-#   toolchains/cross.sh TARGET --check     instead only the kernels and the recorded logits, under qemu: a few minutes
+#   toolchains/cross.sh TARGET --check     instead only the kernels and the recorded logits, under qemu; the same
+#   toolchains/cross.sh TARGET --bits      instead compares rill under qemu with the desk's: tests/board_bits.sh
 #
 # CMAKE_BUILD_PARALLEL_LEVEL bounds the compilers that run at a time.
 
@@ -21,11 +22,12 @@ case $target in
 esac
 case $mode in
   pack) groups=(build cross "cross-$target") ;;
-  --test | --check) groups=(build cross "cross-$target" emulate) ;;
+  --test | --check | --bits) groups=(build cross "cross-$target" emulate) ;;
   *) fail 2 "cross.sh: there is no option $mode; see toolchains/cross.sh --help" ;;
 esac
 shift $(($# < 2 ? $# : 2))
 build=$root/build/$target
+export CTEST_PARALLEL_LEVEL=${CTEST_PARALLEL_LEVEL:-$(nproc)}
 
 pack() {
   cmake --build "$build" --target rill -- --quiet >&2
@@ -48,6 +50,12 @@ check() {
   ctest --preset "$target" -R '/scalar|EveryKernelSet|KernelTable|SameBits' "$@"
 }
 
+bits() {
+  cmake --build "$build" --target rill -- --quiet >&2
+  "$tools/build.sh" rill
+  exec "$root/tests/board_bits.sh" "$target"
+}
+
 "$tools/install-packages.sh" "${groups[@]}"
 "$tools/sysroot.sh" "$target"
 lock "$root/build/.lock-$target"
@@ -59,4 +67,5 @@ case $mode in
   pack) pack ;;
   --test) test_all "$@" ;;
   --check) check "$@" ;;
+  --bits) bits ;;
 esac

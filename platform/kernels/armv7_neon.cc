@@ -38,6 +38,7 @@ inline Lanes load_scales(const std::byte* p) {
 }
 
 constexpr std::size_t kQuartersAtOnce = 2;  // two tokens of 8 rows: 8 of the 16 registers are sums
+constexpr std::size_t kStraightTokens = 1;  // of two tokens it takes more instructions than the loop
 
 #include "platform/kernels/neon_pairs.h"
 // What follows stands on it.

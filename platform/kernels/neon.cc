@@ -15,6 +15,7 @@ namespace {
 #include "platform/kernels/neon_lanes.h"
 
 constexpr std::size_t kQuartersAtOnce = 4;  // two tokens of all 16 rows: 16 registers of sums
+constexpr std::size_t kStraightTokens = 0;  // straight code leaves a Cortex-A53 waiting for what it has just loaded
 
 #include "platform/kernels/neon_pairs.h"
 // What follows stands on it.

@@ -15,12 +15,14 @@ namespace {
 #include "platform/kernels/neon_lanes.h"
 #include "platform/kernels/neon_sdot.h"
 
-template <std::size_t kTokens>
+template <std::size_t kTokens, std::size_t kGroup>
 inline void dot_group(const std::int8_t* tiles, std::size_t group, const std::int8_t* x, std::size_t columns,
                       IntLanes* sums) {
-  dot_group_by_sdot<kTokens>(tiles, group, x, columns, sums);
+  dot_group_by_sdot<kTokens, kGroup>(tiles, group, x, columns, sums);
 }
+constexpr std::size_t kKeptTokens = 2;
 constexpr std::size_t kPassTokens = 4;  // 16 registers of sums, 4 of activations; with 5 tokens GCC moves sums about
+constexpr std::size_t kStraightTokens = kPassTokens;
 
 #include "platform/kernels/arm_multiply.h"
 

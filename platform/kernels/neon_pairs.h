@@ -90,12 +90,14 @@ inline void dot_tiles(const std::int8_t* tiles, std::size_t columns, Quads quads
   }
 }
 
-template <std::size_t kTokens>
+template <std::size_t kTokens, std::size_t kGroup>
 inline void dot_group(const std::int8_t* tiles, std::size_t group, const std::int8_t* x, std::size_t columns,
                       IntLanes* sums) {
-  dot_tiles<kTokens>(tiles, group, {.x = x, .quad_stride = kTileColumns, .token_stride = columns}, sums);
+  dot_tiles<kTokens>(tiles, kGroup != 0 ? kGroup : group,
+                     {.x = x, .quad_stride = kTileColumns, .token_stride = columns}, sums);
 }
 constexpr std::size_t kPassTokens = 2;
+constexpr std::size_t kKeptTokens = 1;
 
 /// A query's high and low parts meet the keys as two tokens meet weights.
 void score(const Queries& queries, std::size_t stride, const std::int8_t* keys, const float* scales, std::size_t tiles,

@@ -10,28 +10,28 @@ inline void clear(IntLanes (&sums)[kTokens]) {
 /// sums[t] += a tile times the kLane-th four activations in x[t].
 template <int kLane, std::size_t kTokens>
 inline void add_tile(const std::int8_t* tile, const int8x16_t (&x)[kTokens], IntLanes (&sums)[kTokens]) {
+  const int8x16x4_t all_rows = vld1q_s8_x4(tile);
+  const auto& w = all_rows.val;
   for (int k = 0; k < 4; ++k) {
-    const int8x16_t w = vld1q_s8(tile + 16 * k);
-    for (std::size_t t = 0; t < kTokens; ++t) sums[t].v[k] = vdotq_laneq_s32(sums[t].v[k], w, x[t], kLane);
+    for (std::size_t t = 0; t < kTokens; ++t) sums[t].v[k] = vdotq_laneq_s32(sums[t].v[k], w[k], x[t], kLane);
   }
 }
 
-template <std::size_t kTokens>
+template <std::size_t kTokens, std::size_t kGroup>
 inline void dot_group_by_sdot(const std::int8_t* tiles, std::size_t group, const std::int8_t* x, std::size_t columns,
                               IntLanes* result) {
   IntLanes sums[kTokens];
-  IntLanes others[kTokens];  // a single token's chains are half as long with a second row of sums
   clear(sums);
-  clear(others);
-  for (std::size_t c = 0; c < group; c += 16, tiles += 4 * kTileBytes) {
+#pragma GCC unroll 4
+  for (std::size_t c = 0; c < (kGroup != 0 ? kGroup : group); c += 16, tiles += 4 * kTileBytes) {
     int8x16_t four[kTokens];
     for (std::size_t t = 0; t < kTokens; ++t) four[t] = vld1q_s8(x + t * columns + c);
     add_tile<0>(tiles, four, sums);
-    add_tile<1>(tiles + kTileBytes, four, kTokens == 1 ? others : sums);
+    add_tile<1>(tiles + kTileBytes, four, sums);
     add_tile<2>(tiles + 2 * kTileBytes, four, sums);
-    add_tile<3>(tiles + 3 * kTileBytes, four, kTokens == 1 ? others : sums);
+    add_tile<3>(tiles + 3 * kTileBytes, four, sums);
   }
-  for (std::size_t t = 0; t < kTokens; ++t) result[t] = kTokens == 1 ? int_add(sums[t], others[t]) : sums[t];
+  for (std::size_t t = 0; t < kTokens; ++t) result[t] = sums[t];
 }
 
 /// kCount queries from `first` on: every key is loaded once for all of them.
