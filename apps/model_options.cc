@@ -19,15 +19,17 @@ constexpr std::uint32_t kDefaultDraft = 5;
 constexpr std::uint32_t kDefaultWindow = 1020;
 
 Result<std::uint32_t> parse_sinks(const std::string& argument, std::uint32_t default_sinks,
-                                  std::uint32_t system_tokens) {
+                                  std::optional<std::uint32_t> system_tokens) {
   if (argument.empty()) return default_sinks;
-  if (argument == "system") return system_tokens;
+  if (argument == "system" && system_tokens.has_value()) return *system_tokens;
   std::uint32_t sinks = 0;
   const char* end = argument.data() + argument.size();
   const auto parsed = std::from_chars(argument.data(), end, sinks);
   if (parsed.ec != std::errc() || parsed.ptr != end) {
-    return bad_usage(
-        {.where = text("--sinks"), .what = text(argument), .expected = text("a number, or \"system\""), .remedy = {}});
+    return bad_usage({.where = text("--sinks"),
+                      .what = argument == "system" ? text("there is no system prompt here") : text(argument),
+                      .expected = argument == "system" ? text("a number") : text("a number, or \"system\""),
+                      .remedy = {}});
   }
   return sinks;
 }
@@ -46,7 +48,7 @@ Result<CachePolicy> parse_policy(const ModelArguments& a, const ModelConfig& con
     RILL_ASSIGN(const std::uint32_t sinks, parse_sinks(a.sinks, config.default_sinks, needs.system_tokens));
     return stream_policy(sinks, window(default_window(config, sinks)));
   }
-  RILL_ASSIGN(const std::uint32_t sinks, parse_sinks(a.sinks, 0, 0));
+  RILL_ASSIGN(const std::uint32_t sinks, parse_sinks(a.sinks, 0, std::nullopt));
   if (a.policy != "window" && a.policy != "dense" && a.policy != "recompute") {
     return bad_usage({.where = text("--policy"),
                       .what = text(a.policy),

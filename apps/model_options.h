@@ -2,6 +2,7 @@
 // The options that every command running a model takes (CLI.md), and what they make of a model.
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -48,7 +49,7 @@ void add_sampling_arguments(CLI::App& command, ModelArguments& arguments);
 /// What the caller knows about the stream, for defaults that depend on it.
 struct StreamNeeds {
   std::uint32_t dense_capacity = 0;  ///< tokens of a dense cache unless --window says; 0: the model's training length
-  std::uint32_t system_tokens = 0;   ///< what --sinks system stands for
+  std::optional<std::uint32_t> system_tokens = {};  ///< what --sinks system stands for; without, it is refused
   std::uint32_t logits_rows = 1;
   std::uint32_t default_chunk = 0;  ///< where throughput matters more than memory; 0: the plan chooses
   bool keeps_state = false;         ///< --state

@@ -12,6 +12,8 @@
 #include "apps/model_options.h"
 #include "apps/plan_report.h"
 #include "apps/voice/memory.h"
+#include "apps/voice/speech_text.h"
+#include "core/conversation.h"
 #include "quant/huggingface_config.h"
 
 namespace rill::apps {
@@ -29,9 +31,20 @@ Result<ModelOutline> read_outline(const std::string& path, std::optional<ModelFi
 
 struct PlanArguments : ModelArguments {
   std::string state;  ///< not opened: only whether it is given matters
+  std::optional<std::string> system;
   bool has_voice = false;
   VoicePartArguments voice;
 };
+
+/// What `--sinks system` takes, where there is a model that can be talked with.
+Result<std::optional<std::uint32_t>> system_tokens(const PlanArguments& arguments,
+                                                   const std::optional<ModelFile>& file) {
+  if (arguments.sinks != "system" || !file || file->chat_section().empty()) return std::optional<std::uint32_t>();
+  RILL_ASSIGN(const ChatSection chat, parse_chat_section(file->chat_section(), text(file->name())));
+  const std::string own = arguments.has_voice ? kVoiceSystem : std::string(chat.default_system);
+  RILL_ASSIGN(const std::uint32_t count, count_system_tokens(*file, *chat.form, arguments.system.value_or(own)));
+  return std::optional<std::uint32_t>(count);
+}
 
 Status run_plan(const PlanArguments& arguments) {
   std::optional<ModelFile> file;
@@ -39,7 +52,9 @@ Status run_plan(const PlanArguments& arguments) {
   const bool keeps_state = !arguments.state.empty() || arguments.has_voice;  // the voice tells interrupted replies anew
   ModelArguments wanted = arguments;
   if (arguments.has_voice) wanted.draft = 0;  // `rill voice` makes none
-  RILL_ASSIGN(EngineOptions options, engine_options(wanted, model.config, {.keeps_state = keeps_state}));
+  StreamNeeds needs{.keeps_state = keeps_state};
+  RILL_ASSIGN(needs.system_tokens, system_tokens(arguments, file));
+  RILL_ASSIGN(EngineOptions options, engine_options(wanted, model.config, needs));
   std::vector<ItemBeside> besides;
   if (arguments.has_voice) {
     RILL_ASSIGN(const VoicePartChoice choice, choose_voice_parts(arguments.voice));
@@ -76,6 +91,8 @@ void add_plan(CLI::App& app, Action& action) {
   command.add_flag(
       "--voice", arguments->has_voice,
       "Plan for `rill voice`: the copy of the session, the audio rings and each speech part's most memory");
+  command.add_option("--system", arguments->system,
+                     "The system prompt that `--sinks system` pins (default: that of `rill chat` or `rill voice`)");
   add_voice_part_arguments(command, arguments->voice);
   command.footer(
       "Example: rill plan smollm2.rill --window 508 --budget 160MiB\n"

@@ -16,14 +16,11 @@
 #include "apps/voice/loop.h"
 #include "apps/voice/memory.h"
 #include "apps/voice/printer.h"
+#include "apps/voice/speech_text.h"
 #include "core/conversation.h"
 
 namespace rill::apps {
 namespace {
-
-constexpr const char* kVoiceSystem =
-    "You are a helpful voice assistant. Everything you say is read aloud. Answer in one or two short sentences of "
-    "plain words, without lists.";
 
 struct VoiceArguments {
   ModelArguments model;

@@ -39,6 +39,13 @@ TEST(ModelOptions, AWindowBeyond32BitsIsRefusedAndNotCut) {
   EXPECT_EQ(plan_engine(*outline, *options).status().code(), Code::kUsage);
 }
 
+TEST(ModelOptions, SinksOfASystemPromptAreItsTokensAndRefusedWhereThereIsNone) {
+  const ModelConfig config = {.layers = 1, .heads = 1, .kv_heads = 1, .head_size = 32};
+  const ModelArguments pinned = parsed({"--sinks", "system"});
+  EXPECT_EQ(engine_options(pinned, config, {.system_tokens = 20})->policy.sinks, 20U);
+  EXPECT_EQ(engine_options(pinned, config, {}).status().code(), Code::kUsage);
+}
+
 TEST(ModelOptions, SizesThatWrapAreRefused) {
   EXPECT_EQ(*parse_size("64MiB"), 64U << 20U);
   for (const char* size : {"18446744073709551615K", "17179869184GiB", "18446744073709551616", "-1", "0", "1T", ""}) {

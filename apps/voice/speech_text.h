@@ -8,6 +8,11 @@
 
 namespace rill::apps {
 
+/// The system prompt of `rill voice`: answers that can be listened to.
+inline constexpr const char* kVoiceSystem =
+    "You are a helpful voice assistant. Everything you say is read aloud. Answer in one or two short sentences of "
+    "plain words, without lists.";
+
 /// Cuts text that comes in pieces. The first cut may be at a comma, so that the voice begins early; later ones are at
 /// sentence ends, which sound better.
 class SentenceCutter {
