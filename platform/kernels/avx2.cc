@@ -17,7 +17,7 @@ inline __m256i dot_bytes(__m256i sum, __m256i weights, __m256i x) {
   const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights));
   return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
-constexpr int kShift = 0;              // signed times signed needs no correction
+constexpr int kShift = 0;               // signed times signed needs no correction
 constexpr std::size_t kFewTokens = 32;  // up to here widening the weights costs as much as it gains
 
 #include "platform/kernels/ymm.h"
