@@ -37,8 +37,9 @@ class StallingDisk:
         self.file = os.path.abspath(file)
 
     def __enter__(self):
+        python = python_with_fusepy()
         self.folder = tempfile.mkdtemp(prefix="rill-disk-")
-        self.server = subprocess.Popen([python_with_fusepy(), __file__, self.file, self.folder], stdin=subprocess.PIPE,
+        self.server = subprocess.Popen([python, __file__, self.file, self.folder], stdin=subprocess.PIPE,
                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.path = os.path.join(self.folder, os.path.basename(self.file))
         if self.server.stdout.readline() != "mounted\n":

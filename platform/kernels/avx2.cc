@@ -22,8 +22,8 @@ constexpr std::size_t kFewTokens = 32;  // up to here widening the weights costs
 
 #include "platform/kernels/ymm.h"
 
-// Where a weight or a key meets more than two tokens or any query, it is widened to 16 bits first, once for all of
-// them: a dot product is then vpmaddwd and an addition. Of bytes it takes four instructions, of which three wait for
+// A weight that meets more than kFewTokens tokens, and every key, is widened to 16 bits first, once for all that it
+// meets: a dot product is then vpmaddwd and an addition. Of bytes it takes four instructions, of which three wait for
 // the two ports that multiply on AMD's cores.
 
 /// Inputs whose weights, widened and of two row blocks, stay in the first-level cache together with the tokens'.

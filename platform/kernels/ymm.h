@@ -1,6 +1,6 @@
 // What the two 256-bit sets share: 16 lanes as two ymm registers, and the matrix loop of a decode step over a dot
-// product of bytes that each set defines as dot_bytes(sum, weights, x), with the shift that it needs of x. To be
-// included once, inside a set's unnamed namespace (see lane_rules.h).
+// product of bytes that each set defines as dot_bytes(sum, weights, x), with the shift that it needs of x, and
+// kFewTokens, up to which that loop is taken. To be included once, inside a set's unnamed namespace (see lane_rules.h).
 
 struct Lanes {
   __m256 lo;
