@@ -135,24 +135,29 @@ class StuckWakeWord final : public WakeWord {
  public:
   Status begin() override { return {}; }
   Status hear(std::span<const Sample>) override {
+    is_stuck = true;
     while (!is_free) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     ++pieces;
     return {};
   }
   Result<std::optional<Detection>> detected() override { return std::optional<Detection>(); }
   void rest() override { ++rests; }
+  std::atomic<bool> is_stuck = false;
   std::atomic<bool> is_free = false;
   int pieces = 0;
   int rests = 0;
 };
 
-/// Lets the detector go after so much audio.
+/// Lets the detector go 30 s of audio after it got stuck.
 class FreeingSource final : public AudioSource {
  public:
   explicit FreeingSource(StuckWakeWord& wake_word) : wake_word_(&wake_word) {}
   bool read(std::span<Sample, kFrameSamples> frame) override {
     std::fill(frame.begin(), frame.end(), Sample{0});
-    if (++frames_ == 3000) wake_word_->is_free = true;
+    if (++frames_ > 10) {
+      while (!wake_word_->is_stuck) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    if (frames_ == 3000) wake_word_->is_free = true;
     if (frames_ > 3000) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     return frames_ < 3100;
   }

@@ -305,7 +305,7 @@ void VoiceLoop::reply_to(const std::string& words, std::uint64_t turn) {
   {
     const std::scoped_lock lock(mutex_);
     was_asked = is_sure(turn);
-    was_interrupted = turn_ != turn || is_stopped_();
+    was_interrupted = is_cut_ || !was_asked || is_stopped_();  // no speech that begins after the last word
     spoken = was_asked ? said_aloud(was_interrupted) : std::string();
     latency = latency_of_reply(heard_at);
   }
@@ -319,7 +319,7 @@ void VoiceLoop::reply_to(const std::string& words, std::uint64_t turn) {
   if (const Status retold = parts_.answerer->retell(words, spoken); !retold.ok()) tell_failure(retold);
 }
 
-/// Changes of state that the audio thread made, in order; then what was heard, once that is no guess.
+/// Changes that other threads made, in order; then what was heard, once that is no guess.
 void VoiceLoop::tell_changes() {
   VoiceReport heard{.heard = &heard_};
   {
@@ -330,7 +330,7 @@ void VoiceLoop::tell_changes() {
     if (is_heard_told_ || !is_sure(heard_turn_)) heard.heard = nullptr;
   }
   for (const Change& change : telling_) {
-    report_({.t = change.t, .state = change.state});
+    report_({.t = change.t, .state = change.state, .wake = change.word.empty() ? nullptr : &change.word});
     if (heard.heard == nullptr || change.state != VoiceState::kThinking) continue;
     report_({.t = change.t, .state = change.state, .heard = std::exchange(heard.heard, nullptr)});
     is_heard_told_ = true;

@@ -128,6 +128,7 @@ class VoiceLoop {
   struct Change {
     double t;
     VoiceState state;
+    std::string word = {};  // that woke it, which changes no state
   };
 
   // The audio thread.

@@ -64,11 +64,13 @@ void VoiceLoop::audio_main() {
   }
 }
 
-/// Lets the audio's clock stand still while the next frame depends on somebody who is slower than it.
+/// Lets the audio's clock stand still while the next frame depends on somebody who is slower than it. Sentences are
+/// waited for whole, as far as there is room: how much of one was said aloud is then no guess.
 void VoiceLoop::wait_for_others(std::unique_lock<std::mutex>& lock) {
   changed_.wait(lock, [this] {
     if (is_ending_) return true;
     const std::uint64_t ready = playback_.end() - played_;
+    const bool may_be_played = unsaid_ == 0 || ready >= kPlaybackSamples / 2;
     switch (state_) {
       case VoiceState::kListening:
         if (is_asleep_ && captured_.end() - sleep_heard_ >= kWakeChunk) return false;
@@ -76,9 +78,9 @@ void VoiceLoop::wait_for_others(std::unique_lock<std::mutex>& lock) {
       case VoiceState::kHearing:
         return captured_.end() - heard_up_to_ < kCaptureSamples / 2;
       case VoiceState::kThinking:
-        return ready > 0 || nothing_left();
+        return (ready > 0 && may_be_played) || nothing_left();
       case VoiceState::kSpeaking:
-        return ready >= kFrameSamples || (reply_is_over_ && unsaid_ == 0);
+        return (ready >= kFrameSamples && may_be_played) || (reply_is_over_ && unsaid_ == 0);
     }
     return true;
   });

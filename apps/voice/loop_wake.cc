@@ -64,7 +64,6 @@ std::size_t VoiceLoop::next_of_sleep(std::span<Sample> samples) {
 
 /// `count` samples more were heard, and perhaps the word in them.
 void VoiceLoop::advance_sleep(std::size_t count, const std::optional<WakeWord::Detection>& detection) {
-  VoiceReport report;
   {
     const std::scoped_lock lock(mutex_);
     sleep_heard_ += count;
@@ -74,11 +73,10 @@ void VoiceLoop::advance_sleep(std::size_t count, const std::optional<WakeWord::D
       woken_at_ = std::min(sleep_begin_ + detection->samples, captured_.end());
       woken_by_ = captured_.end();
       awake_until_ = now() + setting_.awake_seconds;
-      report = {.t = now(), .state = state_, .wake = &detection->name};
+      if (changes_.size() < kMostChanges) changes_.push_back({.t = now(), .state = state_, .word = detection->name});
     }
   }
   changed_.notify_all();
-  if (detection.has_value()) report_(report);
 }
 
 }  // namespace rill::apps

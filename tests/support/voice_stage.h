@@ -99,9 +99,11 @@ class WordSpeaker final : public Speaker {
       if (fails_after == i) return failed({.where = text("mouth"), .what = text("gone"), .expected = {}, .remedy = {}});
       if (!listener(word)) return {};
     }
+    std::this_thread::sleep_for(delay_at_end);
     return {};
   }
   std::chrono::milliseconds delay{0};
+  std::chrono::milliseconds delay_at_end{0};
   std::atomic<bool> fails = false;
   std::size_t fails_after = SIZE_MAX;  // words of a sentence
 };
