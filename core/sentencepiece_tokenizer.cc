@@ -158,8 +158,13 @@ class SentencePieceTokenizer final : public Tokenizer {
 
 }  // namespace
 
-Result<SentencePieceTraits> check_sentencepiece(std::string_view proto) {
+Result<SentencePieceTraits> check_sentencepiece(std::string_view proto, std::span<const Token> special) {
+  const auto is_text = [](Token id) {
+    return bad_model(text("piece ", id, ", which text can become, among the special tokens"),
+                     text("control pieces there, with which nobody can forge a turn"));
+  };
   SentencePieceTraits traits;
+  Token special_unknown = kNoToken;
   bool crosses = false;
   bool knows_space = false;
   RILL_ASSIGN(const SentencePieceSettings settings,
@@ -169,6 +174,10 @@ Result<SentencePieceTraits> check_sentencepiece(std::string_view proto) {
                 if (is_control && !piece.text.empty() && first_character(piece.text).bytes == piece.text.size()) {
                   return bad_model(text("control piece ", id, " is a single character, which would be found in text"),
                                    text("a longer spelling"));
+                }
+                if (std::binary_search(special.begin(), special.end(), id)) {
+                  if (!is_control) return is_text(id);
+                  if (piece.type == SentencePiece::Type::kUnknown) special_unknown = id;
                 }
                 crosses = crosses || (!is_control && reaches_across_space(piece.text));
                 knows_space = knows_space || (!is_control && piece.text == kSpaceSymbol);
@@ -181,7 +190,9 @@ Result<SentencePieceTraits> check_sentencepiece(std::string_view proto) {
   if (settings.space_as_suffix || !settings.escapes_spaces) {
     return bad_model(text("spaces behind words, or not written as U+2581"), text("Llama's way of writing spaces"));
   }
+  if (!settings.byte_fallback && special_unknown != kNoToken) return is_text(special_unknown);
   traits.pieces = settings.pieces;
+  traits.writes_unknown = !settings.byte_fallback;
   // Unknown characters side by side become one token, so a space must not be one of them.
   traits.cuts_at_spaces = !crosses && (knows_space || settings.byte_fallback);
   return traits;
@@ -193,7 +204,8 @@ Size sentencepiece_bytes(const TokenizerSection& section, std::size_t text_bytes
 }
 
 Result<Tokenizer*> load_sentencepiece(const TokenizerSection& section, FixedHeap& heap, std::size_t text_bytes) {
-  RILL_ASSIGN(const SentencePieceTraits traits, check_sentencepiece(section.characters(TokenizerTable::kProto)));
+  RILL_ASSIGN(const SentencePieceTraits traits, check_sentencepiece(section.characters(TokenizerTable::kProto),
+                                                                    section.numbers(TokenizerTable::kSpecial)));
   if (traits.pieces != section.header().vocabulary) {
     return bad_model(text(traits.pieces, " pieces"), text("the vocabulary's ", section.header().vocabulary));
   }

@@ -10,10 +10,13 @@ namespace rill {
 struct SentencePieceTraits {
   std::uint32_t pieces = 0;
   bool cuts_at_spaces = false;  ///< no piece reaches across a space that follows another character
+  bool writes_unknown = false;  ///< for characters without a piece, which would otherwise fall back to bytes
 };
 /// Reads a serialised ModelProto without the library. kBadInput for character maps (tries that the library follows
 /// wherever they point), control pieces that it would find in text, and models that are not BPE of Llama's kind.
-Result<SentencePieceTraits> check_sentencepiece(std::string_view proto);
+/// @param special  ascending ids that no text may become: of control pieces, or of the unknown one if text never needs
+///                 it. Others give kBadInput.
+Result<SentencePieceTraits> check_sentencepiece(std::string_view proto, std::span<const Token> special = {});
 
 /// Heap for loading, and for texts of up to text_bytes, by what the section says was measured.
 Size sentencepiece_bytes(const TokenizerSection& section, std::size_t text_bytes);

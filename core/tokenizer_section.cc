@@ -93,6 +93,13 @@ Status TokenizerSection::check() const {
       return bad_table(list, text(table(list).size(), " bytes"), text("ascending ids below ", h.vocabulary));
     }
   }
+  // Plain text may never become a special token: whoever says it could forge a turn.
+  const auto special = numbers(Table::kSpecial);
+  const auto is_special = [&](Token id) { return std::binary_search(special.begin(), special.end(), id); };
+  const auto added = numbers(Table::kAdded);
+  if (const auto found = std::find_if(added.begin(), added.end(), is_special); found != added.end()) {
+    return bad_table(Table::kAdded, text("the special token ", *found), text("tokens that text may have"));
+  }
   if (!is_bpe) {
     if (h.load_bytes > kMostLoadBytes || h.encode_bytes > kMostEncodeBytes) {
       return bad_table(Table::kProto,
@@ -101,9 +108,6 @@ Status TokenizerSection::check() const {
     }
     return {};
   }
-  const auto special = numbers(Table::kSpecial);
-  // Plain text may never become a special token: whoever says it could forge a turn.
-  const auto is_special = [&](Token id) { return std::binary_search(special.begin(), special.end(), id); };
   const auto byte_tokens = numbers(Table::kByteTokens);
   if (byte_tokens.size() != 256 || table(Table::kByteTokens).size() % 4 != 0 ||
       std::any_of(byte_tokens.begin(), byte_tokens.end(),

@@ -13,7 +13,8 @@
 namespace rill::quant {
 namespace {
 
-constexpr std::string_view kSpace = "\xe2\x96\x81";  // U+2581, which SentencePiece writes for a space
+constexpr std::string_view kSpace = "\xe2\x96\x81";             // U+2581, which SentencePiece writes for a space
+constexpr std::string_view kUnknownSurface = " \xe2\x81\x87 ";  // U+2047, its text for a character that it has lost
 
 /// Room to load and to try out a model: Llama-2's takes 14 times its bytes.
 std::size_t trial_heap_bytes(std::size_t proto_bytes) {
@@ -96,14 +97,15 @@ Status measure_heap(std::string_view proto, SentencePieceFacts& facts) {
 }  // namespace
 
 Result<SentencePieceFacts> examine_sentencepiece(std::string_view proto) {
-  RILL_TRY(check_sentencepiece(proto).status());
+  RILL_ASSIGN(const SentencePieceTraits traits, check_sentencepiece(proto));
   SentencePieceFacts facts;
   try {
     sentencepiece::SentencePieceProcessor processor;
     if (!processor.LoadFromSerializedProto({proto.data(), proto.size()}).ok()) return not_a_model();
     for (int id = 0; id < processor.GetPieceSize(); ++id) {
-      facts.tokens.push_back(bytes_of_piece(processor, id));
-      const bool is_special = processor.IsControl(id) || processor.IsUnknown(id);
+      const bool is_written_unknown = processor.IsUnknown(id) && traits.writes_unknown;
+      facts.tokens.push_back(is_written_unknown ? std::string(kUnknownSurface) : bytes_of_piece(processor, id));
+      const bool is_special = !is_written_unknown && (processor.IsControl(id) || processor.IsUnknown(id));
       if (is_special) facts.special.push_back(static_cast<Token>(id));
     }
     const auto token_or_none = [](int id) { return id >= 0 ? static_cast<Token>(id) : kNoToken; };

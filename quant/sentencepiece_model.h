@@ -15,7 +15,7 @@ namespace rill::quant {
 /// What a .rill file says about a SentencePiece model besides the model itself.
 struct SentencePieceFacts {
   std::vector<std::string> tokens;  ///< the bytes of each id; a control token's spelling
-  std::vector<Token> special;       ///< control tokens and the unknown token
+  std::vector<Token> special;       ///< control tokens, and the unknown one unless text can become it
   Token beginning_of_text = kNoToken;
   Token end_of_text = kNoToken;
   bool adds_dummy_prefix = false;  ///< a space in front of every text

@@ -31,10 +31,10 @@ struct Piece {
   int type;  // 1 normal, 2 unknown, 3 control, 6 byte
 };
 
-/// A SentencePiece model with byte fallback and Llama's normaliser.
-std::string small_proto(const std::vector<Piece>& more = {}) {
+/// A SentencePiece model with Llama's normaliser.
+std::string small_proto(const std::vector<Piece>& more = {}, bool byte_fallback = true) {
   std::vector<Piece> pieces = {{"<unk>", 2}, {"<s>", 3}, {"</s>", 3}};
-  for (int byte = 0; byte < 256; ++byte) {
+  for (int byte = 0; byte_fallback && byte < 256; ++byte) {
     const char* const digits = "0123456789ABCDEF";
     pieces.push_back({std::string("<0x") + digits[byte / 16] + digits[byte % 16] + ">", 6});
   }
@@ -45,7 +45,7 @@ std::string small_proto(const std::vector<Piece>& more = {}) {
     proto +=
         proto_bytes(1, proto_bytes(1, piece.text) + std::string("\x15\0\0\0\0\x18", 6) + static_cast<char>(piece.type));
   }
-  proto += std::string("\x12\x05\x18\x02\x98\x02\x01", 7);            // BPE, byte_fallback
+  proto += std::string("\x12\x05\x18\x02\x98\x02", 6) + static_cast<char>(byte_fallback ? 1 : 0);  // BPE
   return proto + std::string("\x1a\x06\x18\x01\x20\x00\x28\x01", 8);  // dummy prefix, spaces kept and escaped
 }
 
@@ -190,6 +190,37 @@ TEST(HostileTokenizer, NoMergeAndNoByteMayMakeASpecialToken) {
 
 TEST(HostileTokenizer, AControlPieceOfOneCharacterWhichTheLibraryFindsInTextIsRefused) {
   EXPECT_EQ(quant::sentencepiece_from_proto(small_proto({{"!", 3}})).status().code(), Code::kBadInput);
+}
+
+// Found by fuzzing: text became the unknown token, which counted as a special one.
+TEST(HostileTokenizer, TheUnknownPieceIsSpecialOnlyIfNoTextBecomesIt) {
+  const auto source = quant::sentencepiece_from_proto(small_proto({}, /*byte_fallback=*/false));
+  ASSERT_TRUE(source.ok()) << source.status().message();
+  const auto section = written(*source, 7);
+  std::vector<Token> tokens;
+  ASSERT_TRUE(try_out(section, 256, "a!<unk>b", SpecialTokens::kText, &tokens).ok());
+  EXPECT_EQ(tokens, (std::vector<Token>{3, 4, 0, 5})) << "what is side by side is one";
+  const auto parsed = TokenizerSection::parse(section);
+  ASSERT_TRUE(parsed.ok());
+  EXPECT_EQ(std::vector<Token>(parsed->numbers(TokenizerTable::kSpecial).begin(),
+                               parsed->numbers(TokenizerTable::kSpecial).end()),
+            (std::vector<Token>{1, 2}));
+  EXPECT_EQ(parsed->token_bytes(0), " \xe2\x81\x87 ") << "as the library writes it";
+}
+
+TEST(HostileTokenizer, WhatTextCanBecomeIsRefusedAmongTheSpecialTokens) {
+  const auto source = quant::sentencepiece_from_proto(small_proto({}, /*byte_fallback=*/false));
+  ASSERT_TRUE(source.ok()) << source.status().message();
+  const auto with_special = [](quant::SourceTokenizer tokenizer, Token token, std::uint32_t vocabulary) {
+    tokenizer.special.push_back(token);
+    return try_out(written(tokenizer, vocabulary), 256, "ab").code();
+  };
+  EXPECT_EQ(with_special(*source, 0, 7), Code::kBadInput) << "the unknown piece";
+  EXPECT_EQ(with_special(*quant::sentencepiece_from_proto(small_proto()), 0, 263), Code::kOk);
+  EXPECT_EQ(with_special(*quant::sentencepiece_from_proto(small_proto()), 262, 263), Code::kBadInput) << "\"ab\"";
+  quant::SourceTokenizer bpe = small_bpe();
+  bpe.added = {257};
+  EXPECT_EQ(try_out(written(bpe, 258), 256, "<x>").code(), Code::kBadInput) << "added tokens are found in any text";
 }
 
 TEST(HostileTokenizer, APatternThatLooksBehindAPieceOfTextIsRefused) {
