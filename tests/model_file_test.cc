@@ -31,16 +31,7 @@ using format::TensorEntry;
 class FileImage {
  public:
   FileImage() {
-    const ScratchDirectory scratch;
-    const SyntheticModel source(SyntheticModel::small_config());
-    const std::string chat = "form: chatml\nsystem: Be kind.";
-    const std::vector<std::byte> tokenizer(1000, std::byte{7});  // what is in it is the tokenizer's to check
-    const auto report =
-        quant::quantize(source, scratch.file("m.rill"),
-                        {.tokenizer_section = tokenizer, .chat_section = std::as_bytes(std::span(chat))});
-    EXPECT_TRUE(report.ok()) << report.status().message();
-    std::ifstream file(scratch.file("m.rill"), std::ios::binary);
-    const std::string all{std::istreambuf_iterator<char>(file), {}};
+    static const std::string all = write();
     size_ = all.size();
     words_.resize(size_ / 8 + 16);
     std::memcpy(words_.data(), all.data(), size_);
@@ -77,6 +68,19 @@ class FileImage {
   Result<ModelFile> view() { return view(size_); }
 
  private:
+  static std::string write() {
+    const ScratchDirectory scratch;
+    const SyntheticModel source(SyntheticModel::small_config());
+    const std::string chat = "form: chatml\nsystem: Be kind.";
+    const std::vector<std::byte> tokenizer(1000, std::byte{7});  // what is in it is the tokenizer's to check
+    const auto report =
+        quant::quantize(source, scratch.file("m.rill"),
+                        {.tokenizer_section = tokenizer, .chat_section = std::as_bytes(std::span(chat))});
+    EXPECT_TRUE(report.ok()) << report.status().message();
+    std::ifstream file(scratch.file("m.rill"), std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
   std::vector<std::uint64_t> words_;
   std::size_t shift_ = 0;
   std::size_t size_ = 0;

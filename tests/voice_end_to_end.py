@@ -4,7 +4,7 @@
   tests/voice_end_to_end.py --rill build/release/rill --model build/models/smollm2-135m-instruct.rill
 
 1. A question that flite asks is answered in a WAV file that can be heard, and in raw samples through pipes.
-2. Speech over an answer stops it: in the paced answer, silence within 200 ms; the conversation keeps a part of the reply.
+2. Speech over an answer stops it: silence within 200 ms of the audio; the conversation keeps a part of the reply.
 3. The recogniser's process is killed while it works: the loop says so and answers the next question.
 4. Hostile WAV files are refused in a sentence, exit 4; a budget that the voice does not fit into, exit 3.
 5. ALSA's file and null plugins in the place of a sound card; skipped where the build has no ALSA.
@@ -102,41 +102,28 @@ def test_question(stage):
 
 
 def test_interruption(stage):
-    """Sample-exact: what goes in and out is on one clock. On a machine that is busier the second time than the first, the
-    speech may miss the reply: then once more."""
-    for attempt in range(4):
-        if interrupt(stage):
-            return
-    raise AssertionError(f"the speech missed the reply {attempt + 1} times")
-
-
-def interrupt(stage):
+    """Sample-exact: the clock is the files', which stands still while somebody is waited for."""
     question = read_wav(stage.question)
     asked = stage.path("asked.wav")
     write_wav(asked, question + silence(1.5))
-    lines = lines_of(stage.talk("--in", asked, "--out", stage.path("a.wav"), "--paced").stdout)
+    lines = lines_of(stage.talk("--in", asked, "--out", stage.path("a.wav")).stdout)
     begins = next(line["t"] for line in lines if line["state"] == "speaking")
     whole = read_wav(stage.path("a.wav"))
-    ends = max(i for i, s in enumerate(whole) if s) / RATE
-    assert ends - begins > 1.2, "the answer is too short to be interrupted"
+    assert len(whole) / RATE > 1.2, "the answer is too short to be interrupted"
 
     onset = begins + 0.7
     first = next(i for i, s in enumerate(question) if abs(s) > 1000)
     pause = silence(onset - len(question) / RATE - first / RATE)
     write_wav(asked, question + pause + question + silence(4))
-    lines = lines_of(stage.talk("--in", asked, "--out", stage.path("b.wav"), "--paced").stdout)
+    lines = lines_of(stage.talk("--in", asked, "--out", stage.path("b.wav")).stdout)
     turns = [line for line in lines if "spoken" in line]
-    spoke = [line["t"] for line in lines if line["state"] == "speaking"]
-    if not spoke or not spoke[0] < onset - 0.1 or lines[-1]["t"] < onset or turns[0]["spoken"] == turns[0]["reply"]:
-        return False
     assert len(turns) == 2 and turns[1]["spoken"] == turns[1]["reply"], turns
     assert turns[0]["reply"].startswith(turns[0]["spoken"]) and turns[0]["spoken"] != turns[0]["reply"], turns[0]
-    cut = read_wav(stage.path("b.wav"))
-    stopped = max(i for i in range(int(onset * RATE) + RATE) if cut[i]) / RATE
-    latency = stopped - onset
+    both = read_wav(stage.path("b.wav"))  # the first answer until it was cut, then the second
+    cut = next(i for i, (left, right) in enumerate(zip(whole, both)) if left != right) / RATE
+    latency = cut - (onset - begins)
     print(f"interruption: the reply stopped {latency * 1000:.0f} ms after the speech began; said: {turns[0]['spoken']!r}")
     assert 0 <= latency < 0.2, latency
-    return True
 
 
 def children(process):

@@ -330,7 +330,7 @@ void VoiceLoop::tell_changes() {
     if (is_heard_told_ || !is_sure(heard_turn_)) heard.heard = nullptr;
   }
   for (const Change& change : telling_) {
-    report_({.t = change.t, .state = change.state, .wake = change.word.empty() ? nullptr : &change.word});
+    report_({.t = change.t, .state = change.state, .wake = change.wake ? &*change.wake : nullptr});
     if (heard.heard == nullptr || change.state != VoiceState::kThinking) continue;
     report_({.t = change.t, .state = change.state, .heard = std::exchange(heard.heard, nullptr)});
     is_heard_told_ = true;

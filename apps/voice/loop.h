@@ -128,7 +128,7 @@ class VoiceLoop {
   struct Change {
     double t;
     VoiceState state;
-    std::string word = {};  // that woke it, which changes no state
+    std::optional<std::string> wake = {};  // the word that woke it, which changes no state
   };
 
   // The audio thread.

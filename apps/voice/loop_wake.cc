@@ -73,7 +73,7 @@ void VoiceLoop::advance_sleep(std::size_t count, const std::optional<WakeWord::D
       woken_at_ = std::min(sleep_begin_ + detection->samples, captured_.end());
       woken_by_ = captured_.end();
       awake_until_ = now() + setting_.awake_seconds;
-      if (changes_.size() < kMostChanges) changes_.push_back({.t = now(), .state = state_, .word = detection->name});
+      if (changes_.size() < kMostChanges) changes_.push_back({.t = now(), .state = state_, .wake = detection->name});
     }
   }
   changed_.notify_all();
