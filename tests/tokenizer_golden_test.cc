@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/tokenizer_fixture.h"
+#include "tests/support/tokenizer_fixture.h"
 
 namespace rill {
 namespace {

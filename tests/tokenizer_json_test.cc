@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "quant/tokenizer_writer.h"
-#include "tests/tokenizer_fixture.h"
+#include "tests/support/tokenizer_fixture.h"
 
 namespace rill::quant {
 namespace {

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "core/chat_template.h"
-#include "tests/tokenizer_fixture.h"
+#include "tests/support/tokenizer_fixture.h"
 
 namespace rill {
 namespace {

@@ -1,10 +1,8 @@
-#pragma once
-// Llama-2's tokenizer.json, made of its tokenizer.model as transformers' converter makes it.
+#include "tests/support/llama2_tokenizer_json.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -12,8 +10,7 @@
 
 namespace rill::test {
 
-/// @param proto  a SentencePiece model whose tokens 0 to 2 are <unk>, <s> and </s>
-inline nlohmann::json tokenizer_json_of(std::string_view proto) {
+nlohmann::json tokenizer_json_of(std::string_view proto) {
   using nlohmann::json;
   struct Piece {
     std::string text;
