@@ -139,33 +139,33 @@ constexpr std::size_t kHeadSize = 64;
 constexpr std::size_t kSlots = 1024;
 
 /// @param limit  of int8 products: a query of 15 bits makes two of each
-void score(benchmark::State& state, const KernelSet& set, double limit) {
+void score(benchmark::State& state, const KernelSet& set, std::size_t query_count, double limit) {
   const Aligned<std::int8_t> keys(kSlots * kHeadSize, 3);
-  const Aligned<std::int8_t> values(2 * kHeadSize * kMostQueries, 5);
-  const Aligned<float> query_scales(kMostQueries, 0.01F);
+  const Aligned<std::int8_t> values(2 * kHeadSize * query_count, 5);
+  const Aligned<float> query_scales(query_count, 0.01F);
   const Aligned<float> scales(kSlots, 0.01F);
-  const Aligned<float> out(kSlots * kMostQueries);
-  const Queries queries{.values = values.data(), .scales = query_scales.data(), .count = kMostQueries};
+  const Aligned<float> out(kSlots * query_count);
+  const Queries queries{.values = values.data(), .scales = query_scales.data(), .count = query_count};
   for (auto _ : state) {
     set.score(queries, kHeadSize, keys.data(), scales.data(), kSlots / kTileRows, out.data(), kSlots);
     benchmark::ClobberMemory();
   }
   rate(state, "bytes/s", static_cast<double>(keys.bytes()));
-  const auto macs = static_cast<double>(kSlots * kHeadSize * kMostQueries);
+  const auto macs = static_cast<double>(kSlots * kHeadSize * query_count);
   rate(state, "MAC/s", macs);
   share(state, 2 * macs, limit);
 }
 
-void mix(benchmark::State& state, const KernelSet& set) {
+void mix(benchmark::State& state, const KernelSet& set, std::size_t query_count) {
   const Aligned<std::int8_t> values(kSlots * kHeadSize, 3);
-  const Aligned<float> weights(kSlots * kMostQueries, 0.001F);
-  const Aligned<float> out(kHeadSize * kMostQueries);
+  const Aligned<float> weights(kSlots * query_count, 0.001F);
+  const Aligned<float> out(kHeadSize * query_count);
   for (auto _ : state) {
-    set.mix(values.data(), kSlots, kHeadSize, weights.data(), kSlots, kMostQueries, out.data());
+    set.mix(values.data(), kSlots, kHeadSize, weights.data(), kSlots, query_count, out.data());
     benchmark::ClobberMemory();
   }
   rate(state, "bytes/s", static_cast<double>(values.bytes()));
-  rate(state, "MAC/s", static_cast<double>(kSlots * kHeadSize * kMostQueries));
+  rate(state, "MAC/s", static_cast<double>(kSlots * kHeadSize * query_count));
 }
 
 /// A function of n floats to n floats. Rates count the elements.
@@ -234,8 +234,12 @@ void add_all(const KernelSet& set) {
   add("multiply/4_tokens/memory", set, multiply, kRowsBeyondCache, std::size_t{4}, limits.memory_bytes);
   add("multiply/64_tokens", set, multiply, kRowsInCache, std::size_t{64}, limits.macs);
   add("multiply/512_tokens", set, multiply, kRowsInCache, std::size_t{512}, limits.macs);
-  add("score", set, score, limits.macs);
-  add("mix", set, mix);
+  // One query a KV head: Llama-2, MPT and Pythia. Three: a token of SmolLM2. Six: two of its tokens.
+  for (const std::size_t queries : {std::size_t{1}, std::size_t{3}, kMostQueries}) {
+    const std::string count = std::to_string(queries) + (queries == 1 ? "_query" : "_queries");
+    add("score/" + count, set, score, queries, limits.macs);
+    add("mix/" + count, set, mix, queries);
+  }
   add("quantize", set, quantize);
   add("rms_normalize", set, rms_normalize);
   add("activate_gated", set, activate_gated);

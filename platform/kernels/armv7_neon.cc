@@ -21,6 +21,7 @@ namespace {
 constexpr int kShift = 0;
 constexpr std::size_t kMixQueries = 1;
 constexpr std::size_t kMixRegisters = 1;
+constexpr bool kMixReloads = false;
 
 #include "platform/kernels/lane_rules.h"
 

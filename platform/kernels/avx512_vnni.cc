@@ -74,6 +74,7 @@ inline IntLanes times_128(IntLanes a) { return {_mm512_slli_epi32(a.v, 7)}; }
 constexpr int kShift = 128;  // vpdpbusd's unsigned side
 constexpr std::size_t kMixQueries = 6;
 constexpr std::size_t kMixRegisters = 4;
+constexpr bool kMixReloads = false;
 
 #include "platform/kernels/lane_rules.h"
 

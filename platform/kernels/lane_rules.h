@@ -295,11 +295,11 @@ inline void mix_columns(const std::int8_t* values, std::size_t count, std::size_
     for (std::size_t k = 0; k < kRegisters; ++k) sums[q][k] = load(out + q * stride + 16 * k);
   }
   for (std::size_t j = 0; j < count; ++j) {
-    Lanes v[kRegisters];
-    for (std::size_t k = 0; k < kRegisters; ++k) v[k] = to_float(load_int8(values + j * stride + 16 * k));
-    for (std::size_t q = 0; q < kQueries; ++q) {
-      const Lanes w = all(weights[q * weights_stride + j]);
-      for (std::size_t k = 0; k < kRegisters; ++k) sums[q][k] = fma(w, v[k], sums[q][k]);
+    const float* of_slot = weights + j;
+    for (std::size_t k = 0; k < kRegisters; ++k) {
+      if constexpr (kMixReloads) __asm__("" : "+r"(of_slot));  // the compiler must take it for another address
+      const Lanes v = to_float(load_int8(values + j * stride + 16 * k));
+      for (std::size_t q = 0; q < kQueries; ++q) sums[q][k] = fma(all(of_slot[q * weights_stride]), v, sums[q][k]);
     }
   }
   for (std::size_t q = 0; q < kQueries; ++q) {
@@ -310,9 +310,12 @@ inline void mix_columns(const std::int8_t* values, std::size_t count, std::size_
 template <std::size_t kQueries>
 inline void mix_rows(const std::int8_t* values, std::size_t count, std::size_t stride, const float* weights,
                      std::size_t weights_stride, float* out) {
+  // Few queries take more columns: a multiply-add waits for the one before it, so that it takes some sums to keep busy.
+  constexpr std::size_t kAllRegisters = kMixQueries * kMixRegisters;
+  constexpr std::size_t kRegisters = kAllRegisters < 4 * kQueries ? kAllRegisters / kQueries : 4;
   std::size_t i = 0;
-  for (; i + 16 * kMixRegisters <= stride; i += 16 * kMixRegisters) {
-    mix_columns<kQueries, kMixRegisters>(values + i, count, stride, weights, weights_stride, out + i);
+  for (; i + 16 * kRegisters <= stride; i += 16 * kRegisters) {
+    mix_columns<kQueries, kRegisters>(values + i, count, stride, weights, weights_stride, out + i);
   }
   for (; i < stride; i += 16) mix_columns<kQueries, 1>(values + i, count, stride, weights, weights_stride, out + i);
 }

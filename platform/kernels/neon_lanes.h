@@ -119,6 +119,7 @@ inline IntLanes load_int8(const std::int8_t* p) {
 constexpr int kShift = 0;  // ARM multiplies signed by signed
 constexpr std::size_t kMixQueries = 6;
 constexpr std::size_t kMixRegisters = 1;  // times 6 queries: 24 registers of sums, 4 of values
+constexpr bool kMixReloads = false;
 
 #include "platform/kernels/lane_rules.h"
 

@@ -86,8 +86,8 @@ inline void store_int8(IntLanes a, std::int8_t* p) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
 }
 inline IntLanes load_int8(const std::int8_t* p) {
-  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-  return {_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8))};
+  const auto eight = [](const std::int8_t* at) { return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(at)); };
+  return {_mm256_cvtepi8_epi32(eight(p)), _mm256_cvtepi8_epi32(eight(p + 8))};
 }
 
 inline IntLanes int_subtract(IntLanes a, IntLanes b) {
@@ -98,6 +98,7 @@ inline IntLanes times_128(IntLanes a) { return {_mm256_slli_epi32(a.lo, 7), _mm2
 
 constexpr std::size_t kMixQueries = 6;
 constexpr std::size_t kMixRegisters = 1;
+constexpr bool kMixReloads = true;  ///< a weight for every column: beside the sums there is no room to keep it
 
 #include "platform/kernels/lane_rules.h"
 
