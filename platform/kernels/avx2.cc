@@ -162,11 +162,13 @@ template <std::size_t kQueries>
 inline void score_some(const Queries& queries, const std::int16_t* wide, std::size_t first, std::size_t stride,
                        const std::int8_t* keys, const float* scales, std::size_t tiles, float* out,
                        std::size_t out_stride) {
+  const std::size_t ahead = queries.count < kMostQueries ? kReadAhead : 0;  // as in mix_columns
   for (std::size_t tile = 0; tile < tiles; ++tile) {
     IntLanes sums[kQueries];
     for (auto& lanes : sums) lanes = int_all(0);
     for (std::size_t c = 0; c < stride; c += kTileColumns, keys += kTileBytes) {
       alignas(32) std::int16_t rows[kTileBytes];
+      __builtin_prefetch(keys + ahead);
       widen_tiles(keys, kTileBytes, rows);
       add_wide_products<kQueries>(rows, kTileColumns, wide + first * stride + c, stride, sums);
     }

@@ -296,6 +296,8 @@ inline void mix_columns(const std::int8_t* values, std::size_t count, std::size_
   }
   for (std::size_t j = 0; j < count; ++j) {
     const float* of_slot = weights + j;
+    // A token's queries alone read what nobody has read since the weights went through the cache; more of them share.
+    if constexpr (kQueries < kMostQueries) __builtin_prefetch(values + j * stride + kReadAhead);
     for (std::size_t k = 0; k < kRegisters; ++k) {
       if constexpr (kMixReloads) __asm__("" : "+r"(of_slot));  // the compiler must take it for another address
       const Lanes v = to_float(load_int8(values + j * stride + 16 * k));
