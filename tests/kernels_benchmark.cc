@@ -125,7 +125,7 @@ void multiply(benchmark::State& state, const KernelSet& set, std::size_t rows, s
   const Packed w(rows, kHidden);
   const Rows x(tokens, kHidden);
   const Aligned<float> out(tokens * w.shape.padded_rows());
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     set.multiply(w.view(), 0, w.shape.row_blocks(), x.view(), tokens, out.data(), w.shape.padded_rows());
     benchmark::ClobberMemory();
   }
@@ -146,7 +146,7 @@ void score(benchmark::State& state, const KernelSet& set, std::size_t query_coun
   const Aligned<float> scales(kSlots, 0.01F);
   const Aligned<float> out(kSlots * query_count);
   const Queries queries{.values = values.data(), .scales = query_scales.data(), .count = query_count};
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     set.score(queries, kHeadSize, keys.data(), scales.data(), kSlots / kTileRows, out.data(), kSlots);
     benchmark::ClobberMemory();
   }
@@ -160,7 +160,7 @@ void mix(benchmark::State& state, const KernelSet& set, std::size_t query_count)
   const Aligned<std::int8_t> values(kSlots * kHeadSize, 3);
   const Aligned<float> weights(kSlots * query_count, 0.001F);
   const Aligned<float> out(kHeadSize * query_count);
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     set.mix(values.data(), kSlots, kHeadSize, weights.data(), kSlots, query_count, out.data());
     benchmark::ClobberMemory();
   }
@@ -174,7 +174,7 @@ void elements(benchmark::State& state, std::size_t n, Function function) {
   const Aligned<float> x(n, 0.5F);
   const Aligned<float> y(n, 1.5F);
   const Aligned<float> out(n);
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     function(x.data(), y.data(), out.data(), n);
     benchmark::ClobberMemory();
   }
@@ -205,13 +205,13 @@ void exponentiate(benchmark::State& state, const KernelSet& set) {
 
 void read(benchmark::State& state, const KernelSet& set, std::size_t bytes) {
   const Aligned<std::byte> buffer(bytes, std::byte{1});
-  for (auto _ : state) benchmark::DoNotOptimize(set.read(buffer.data(), bytes));
+  for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(set.read(buffer.data(), bytes));
   rate(state, "bytes/s", static_cast<double>(bytes));
 }
 void dot_products(benchmark::State& state, const KernelSet& set) {
   constexpr std::uint64_t kRounds = 10000;
   std::uint64_t macs = 0;
-  for (auto _ : state) macs = set.dot_products(kRounds);
+  for ([[maybe_unused]] auto _ : state) macs = set.dot_products(kRounds);
   rate(state, "MAC/s", static_cast<double>(macs));
 }
 
@@ -219,9 +219,11 @@ constexpr std::size_t kRowsInCache = 2 * kMlpWidth;  // 1.9 MB: a layer's gates 
 constexpr std::size_t kRowsBeyondCache = 262144;     // 160 MB
 
 template <typename Function, typename... Arguments>
-void add(const std::string& name, const KernelSet& set, Function function, Arguments... arguments) {
-  const auto run = [=, &set](benchmark::State& state) { function(state, set, arguments...); };
+void add([[maybe_unused]] const std::string& name, const KernelSet& set, Function function, Arguments... arguments) {
+  [[maybe_unused]] const auto run = [=, &set](benchmark::State& state) { function(state, set, arguments...); };
+#ifndef __clang_analyzer__  // which takes for leaked what the library keeps
   benchmark::RegisterBenchmark((std::string(set.name) + "/" + name).c_str(), run)->UseRealTime();
+#endif
 }
 
 void add_all(const KernelSet& set) {
