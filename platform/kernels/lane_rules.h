@@ -291,20 +291,26 @@ template <std::size_t kQueries, std::size_t kRegisters>
 inline void mix_columns(const std::int8_t* values, std::size_t count, std::size_t stride, const float* weights,
                         std::size_t weights_stride, float* out) {
   Lanes sums[kQueries][kRegisters];
+#pragma GCC unroll 8
   for (std::size_t q = 0; q < kQueries; ++q) {
+#pragma GCC unroll 8
     for (std::size_t k = 0; k < kRegisters; ++k) sums[q][k] = load(out + q * stride + 16 * k);
   }
   for (std::size_t j = 0; j < count; ++j) {
     const float* of_slot = weights + j;
     // A token's queries alone read what nobody has read since the weights went through the cache; more of them share.
     if constexpr (kQueries < kMostQueries) __builtin_prefetch(values + j * stride + kReadAhead);
+#pragma GCC unroll 8
     for (std::size_t k = 0; k < kRegisters; ++k) {
       if constexpr (kMixReloads) __asm__("" : "+r"(of_slot));  // the compiler must take it for another address
       const Lanes v = to_float(load_int8(values + j * stride + 16 * k));
+#pragma GCC unroll 8
       for (std::size_t q = 0; q < kQueries; ++q) sums[q][k] = fma(all(of_slot[q * weights_stride]), v, sums[q][k]);
     }
   }
+#pragma GCC unroll 8
   for (std::size_t q = 0; q < kQueries; ++q) {
+#pragma GCC unroll 8
     for (std::size_t k = 0; k < kRegisters; ++k) store(sums[q][k], out + q * stride + 16 * k);
   }
 }

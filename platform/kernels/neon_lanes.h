@@ -26,7 +26,10 @@ inline Lanes load_part(const float* p, std::size_t n) {
   return load(lanes);
 }
 inline void store(Lanes a, float* p) {
-  for (int k = 0; k < 4; ++k) vst1q_f32(p + 4 * k, a.v[k]);
+  vst1q_f32(p, a.v[0]);  // no loop: an index that varies would keep the lanes in memory
+  vst1q_f32(p + 4, a.v[1]);
+  vst1q_f32(p + 8, a.v[2]);
+  vst1q_f32(p + 12, a.v[3]);
 }
 inline void store_part(Lanes a, float* p, std::size_t n) {
   float lanes[16];
