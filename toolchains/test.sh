@@ -25,4 +25,5 @@ fi
 # The tests that talk with its peers look for it there, and say so when they skip.
 "$tools/fetch-wyoming.sh" || say "The tests that need it will be skipped."
 cd "$root"
-CTEST_PARALLEL_LEVEL=${CTEST_PARALLEL_LEVEL:-$(nproc)} exec ctest --preset release "$@"
+# One more than there are cores, as some of them mostly wait.
+CTEST_PARALLEL_LEVEL=${CTEST_PARALLEL_LEVEL:-$(($(nproc) + 1))} exec ctest --preset release "$@"
