@@ -105,8 +105,8 @@ Result<SentencePieceFacts> examine_sentencepiece(std::string_view proto) {
     for (int id = 0; id < processor.GetPieceSize(); ++id) {
       const bool is_written_unknown = processor.IsUnknown(id) && traits.writes_unknown;
       facts.tokens.push_back(is_written_unknown ? std::string(kUnknownSurface) : bytes_of_piece(processor, id));
-      const bool is_special = !is_written_unknown && (processor.IsControl(id) || processor.IsUnknown(id));
-      if (is_special) facts.special.push_back(static_cast<Token>(id));
+      if (processor.IsControl(id) || (processor.IsUnknown(id) && !traits.writes_unknown))
+        facts.special.push_back(static_cast<Token>(id));
     }
     const auto token_or_none = [](int id) { return id >= 0 ? static_cast<Token>(id) : kNoToken; };
     facts.beginning_of_text = token_or_none(processor.bos_id());

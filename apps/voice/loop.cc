@@ -305,7 +305,7 @@ void VoiceLoop::reply_to(const std::string& words, std::uint64_t turn) {
   {
     const std::scoped_lock lock(mutex_);
     was_asked = is_sure(turn);
-    was_interrupted = is_cut_ || !was_asked || is_stopped_();  // no speech that begins after the last word
+    was_interrupted = is_cut_ || !was_asked || is_stopped_();  // speech after the last word interrupts nothing
     spoken = was_asked ? said_aloud(was_interrupted) : std::string();
     latency = latency_of_reply(heard_at);
   }

@@ -290,7 +290,7 @@ inline void rotate(const float* x, const float* cosines, const float* sines, std
 template <std::size_t kQueries, std::size_t kRegisters>
 inline void mix_columns(const std::int8_t* values, std::size_t count, std::size_t stride, const float* weights,
                         std::size_t weights_stride, float* out) {
-  Lanes sums[kQueries][kRegisters];
+  Lanes sums[kQueries][kRegisters];  // in registers only if no loop is left that runs over them
 #pragma GCC unroll 8
   for (std::size_t q = 0; q < kQueries; ++q) {
 #pragma GCC unroll 8
