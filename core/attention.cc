@@ -13,24 +13,36 @@ using kernels::kMostQueries;
 
 /// One thread's scratch memory.
 struct Scratch {
-  float* by_slot;            // [kMostQueries, by_slot_stride] a segment's scores, then its weights
-  float* scores;             // [kMostQueries, scores_stride]
-  float* vector;             // [stride]
-  float* mixed;              // [kMostQueries, stride]
-  std::int8_t* ring_values;  // [2 kMostQueries stride]
-  std::int8_t* sink_values;  // [2 kMostQueries stride]
+  std::int32_t* products;     // [kMostQueries, products_stride] of a segment
+  std::int8_t* weights;       // in the same place: a segment's, as WideRows
+  std::int32_t* mixed;        // [kMostQueries, stride]
+  float* scores;              // [kMostQueries, scores_stride], later weights
+  float* vector;              // [stride]
+  std::int8_t* ring_queries;  // [2 kMostQueries stride] as WideRows
+  std::int8_t* sink_queries;  // [2 kMostQueries stride]
 };
 
 Scratch scratch_of(const AttentionBuffers& b, std::size_t stride, std::size_t thread) {
-  float* const vectors = b.vectors.data() + thread * (kMostQueries + 1) * stride;
-  std::int8_t* const quantized = b.quantized.data() + thread * 4 * kMostQueries * stride;
-  return {.by_slot = b.by_slot.data() + thread * kMostQueries * b.by_slot_stride,
+  std::int32_t* const products = b.products.data() + thread * kMostQueries * b.products_stride;
+  std::int8_t* const queries = b.quantized.data() + thread * 4 * kMostQueries * stride;
+  return {.products = products,
+          .weights = reinterpret_cast<std::int8_t*>(products),
+          .mixed = b.mixed.data() + thread * kMostQueries * stride,
           .scores = b.scores.data() + thread * kMostQueries * b.scores_stride,
-          .vector = vectors,
-          .mixed = vectors + stride,
-          .ring_values = quantized,
-          .sink_values = quantized + 2 * kMostQueries * stride};
+          .vector = b.vectors.data() + thread * stride,
+          .ring_queries = queries,
+          .sink_queries = queries + 2 * kMostQueries * stride};
 }
+
+/// Whole tiles of 16 slots around a segment.
+struct Tiles {
+  std::size_t first;  // slot
+  std::size_t count;
+
+  explicit Tiles(const Segment& segment)
+      : first(segment.first / kernels::kTileRows * kernels::kTileRows),
+        count((segment.first + segment.count - first + kernels::kTileRows - 1) / kernels::kTileRows) {}
+};
 
 /// A head's vector at its position: the rotated dimensions, then those that are not.
 void rotate_head(const kernels::KernelSet& kernels, const float* x, const float* cosines, const float* sines,
@@ -84,10 +96,23 @@ struct LayerAttention {
     return qkv.data() + token * qkv_stride + head * m.config.head_size;
   }
 
+  /// A block's queries as integers.
+  struct BlockQueries {
+    std::array<float, kMostQueries> scales{};
+    std::array<std::int32_t, kMostQueries> sums{};
+    const std::int8_t* values = nullptr;
+
+    kernels::WideRows rows(std::size_t columns, std::size_t count) const {
+      return {.values = values, .sums = sums.data(), .columns = columns, .count = count};
+    }
+  };
+
   /// A block's queries, each rotated by its phases among the given ones.
-  kernels::Queries make_queries(const QueryBlock& block, const float* cosines, const float* sines, std::int8_t* values,
-                                float* scales, const Scratch& s) const {
+  BlockQueries make_queries(const QueryBlock& block, const float* cosines, const float* sines, std::int8_t* values,
+                            const Scratch& s) const {
     const std::size_t size = m.config.head_size;
+    BlockQueries made;
+    made.values = values;
     for (std::size_t i = 0; i < block.count; ++i) {
       const float* q = query(block.token(i), block.head(i));
       if (rotated > 0) {
@@ -95,38 +120,38 @@ struct LayerAttention {
         rotate_head(kernels, q, cosines + at, sines + at, rotated, size, s.vector);
         q = s.vector;
       }
-      scales[i] = score_scale *
-                  kernels.quantize_query(q, size, ring.stride, block.count, values + i * 2 * kernels::kTileColumns);
+      made.scales[i] = score_scale * kernels.quantize_query(q, size, ring.stride, block.count,
+                                                            values + i * kernels::kWideBytes, &made.sums[i]);
     }
-    return {.values = values, .scales = scales, .count = block.count};
+    return made;
   }
 
   /// Scores of all that a block's queries see, each query's in the order of the cache, without those that it cannot
   /// see.
   void score(const QueryBlock& block, const View& view, const std::array<Sight, kMostQueries>& sights,
              const Scratch& s) const {
-    std::array<float, kMostQueries> ring_scales{};
-    std::array<float, kMostQueries> sink_scales{};
-    const kernels::Queries to_ring =
-        make_queries(block, b.cosines.data(), b.sines.data(), s.ring_values, ring_scales.data(), s);
-    kernels::Queries to_sinks = to_ring;
+    const BlockQueries to_ring = make_queries(block, b.cosines.data(), b.sines.data(), s.ring_queries, s);
+    BlockQueries to_sinks = to_ring;
     if (rotated > 0 && view.has_sinks() && cache.sinks_are_frozen(block.token(block.count - 1))) {
-      to_sinks = make_queries(block, b.sink_cosines.data(), b.sink_sines.data(), s.sink_values, sink_scales.data(), s);
+      to_sinks = make_queries(block, b.sink_cosines.data(), b.sink_sines.data(), s.sink_queries, s);
     }
     for (std::size_t i = 0; i < view.size; ++i) {
       const Segment& segment = view.segments[i];
       const Slots& from = slots(segment.place);
-      const std::size_t tile = segment.first / kernels::kTileRows;
-      const std::size_t end_tile = (segment.first + segment.count + kernels::kTileRows - 1) / kernels::kTileRows;
-      kernels.score(segment.is_sink ? to_sinks : to_ring, ring.stride,
-                    from.head_keys(block.kv_head) + tile * kernels::kTileRows * ring.stride,
-                    from.head_key_scales(block.kv_head) + tile * kernels::kTileRows, end_tile - tile, s.by_slot,
-                    b.by_slot_stride);
+      const Tiles tiles(segment);
+      const BlockQueries& queries = segment.is_sink ? to_sinks : to_ring;
+      kernels.dot_wide(queries.rows(ring.stride, block.count),
+                       {.tiles = from.head_keys(block.kv_head) + tiles.first * ring.stride,
+                        .stride = kernels::kTileRows * ring.stride,
+                        .count = tiles.count},
+                       /*adds=*/false, s.products, b.products_stride);
       for (std::size_t q = 0; q < block.count; ++q) {
         const Span seen = sights[q].of(segment);
         if (seen.count() == 0) continue;
-        std::copy_n(s.by_slot + q * b.by_slot_stride + segment.first % kernels::kTileRows + (seen.begin - segment.at),
-                    seen.count(), s.scores + q * b.scores_stride + sights[q].index(segment, seen.begin));
+        const std::size_t slot = segment.first + seen.begin - segment.at;
+        kernels.dequantize_each(s.products + q * b.products_stride + (slot - tiles.first),
+                                from.head_key_scales(block.kv_head) + slot, queries.scales[q], seen.count(),
+                                s.scores + q * b.scores_stride + sights[q].index(segment, seen.begin));
       }
     }
   }
@@ -151,25 +176,44 @@ struct LayerAttention {
     return kernels.exponentiate(scores, count + 1);
   }
 
-  /// The values of all that a block's queries see, with their weights. What a query cannot see has weight zero.
+  /// One query's weights times the scales of the values that they meet, in their place. @returns the scale at which
+  /// they become integers
+  float weigh(std::size_t kv_head, const View& view, const Sight& sight, float* weights) const {
+    for (std::size_t i = 0; i < view.size; ++i) {
+      const Segment& segment = view.segments[i];
+      const Span seen = sight.of(segment);
+      if (seen.count() == 0) continue;
+      float* const x = weights + sight.index(segment, seen.begin);
+      const float* const scales =
+          slots(segment.place).head_value_scales(kv_head) + segment.first + seen.begin - segment.at;
+      kernels.multiply_elements(x, scales, seen.count(), x);
+    }
+    return kernels.weight_scale(weights, sight.visible());
+  }
+
+  /// The values of all that a block's queries see, times their weights as integers of those scales: exact sums, so that
+  /// neither the order of the segments nor where they begin matters.
   void mix(const QueryBlock& block, const View& view, const std::array<Sight, kMostQueries>& sights,
-           const Scratch& s) const {
-    std::fill_n(s.mixed, block.count * ring.stride, 0.0F);
+           const std::array<float, kMostQueries>& scales, const Scratch& s) const {
     for (std::size_t i = 0; i < view.size; ++i) {
       const Segment& segment = view.segments[i];
       const Slots& from = slots(segment.place);
-      const float* scales = from.head_value_scales(block.kv_head) + segment.first;
+      const Tiles tiles(segment);
+      std::array<std::int32_t, kMostQueries> sums{};
       for (std::size_t q = 0; q < block.count; ++q) {
         const Span seen = sights[q].of(segment);
-        const std::size_t before = seen.begin - segment.at;
-        float* weights = s.by_slot + q * b.by_slot_stride;
-        std::fill_n(weights, segment.count, 0.0F);
-        if (seen.count() == 0) continue;
-        kernels.multiply_elements(s.scores + q * b.scores_stride + sights[q].index(segment, seen.begin),
-                                  scales + before, seen.count(), weights + before);
+        const float* const weights =
+            s.scores + q * b.scores_stride + (seen.count() == 0 ? 0 : sights[q].index(segment, seen.begin));
+        const std::size_t first = seen.count() == 0 ? 0 : segment.first + seen.begin - segment.at - tiles.first;
+        sums[q] = kernels.quantize_weights(weights, seen.count(), scales[q], first, tiles.count, block.count,
+                                           s.weights + q * kernels::kWideBytes);
       }
-      kernels.mix(from.head_values(block.kv_head) + segment.first * ring.stride, segment.count, ring.stride, s.by_slot,
-                  b.by_slot_stride, block.count, s.mixed);
+      kernels.dot_wide(
+          {.values = s.weights, .sums = sums.data(), .columns = tiles.count * kernels::kTileRows, .count = block.count},
+          {.tiles = from.head_values(block.kv_head) + tiles.first * kernels::kTileRows,
+           .stride = kernels::kTileRows * from.slots,
+           .count = ring.stride / kernels::kTileRows},
+          /*adds=*/i > 0, s.mixed, ring.stride);
     }
   }
 
@@ -184,15 +228,17 @@ struct LayerAttention {
     }
     score(block, view, sights, s);
     std::array<float, kMostQueries> sums{};
+    std::array<float, kMostQueries> scales{};
     for (std::size_t q = 0; q < block.count; ++q) {
-      sums[q] = soften(block.head(q), sights[q].visible(), s.scores + q * b.scores_stride);
+      float* const weights = s.scores + q * b.scores_stride;
+      sums[q] = soften(block.head(q), sights[q].visible(), weights);
+      scales[q] = weigh(block.kv_head, view, sights[q], weights);
     }
-    mix(block, view, sights, s);
+    mix(block, view, sights, scales, s);
     for (std::size_t q = 0; q < block.count; ++q) {
-      float* const y = s.mixed + q * ring.stride;
-      kernels.scale(1.0F / sums[q], ring.stride, y);
       const std::size_t head = block.token(q) * m.config.heads + block.head(q);
-      std::copy_n(y, m.config.head_size, mixed.data() + head * m.config.head_size);
+      kernels.dequantize(s.mixed + q * ring.stride, scales[q] / sums[q], m.config.head_size,
+                         mixed.data() + head * m.config.head_size);
     }
   }
 
@@ -227,9 +273,9 @@ struct LayerAttention {
                       s.vector);
           key = s.vector;
         }
-        const float key_scale = kernels.quantize_vector(key, d, to.stride, s.ring_values);
-        const float value_scale = kernels.quantize_vector(value, d, to.stride, s.sink_values);
-        to.write(head, token, s.ring_values, key_scale, s.sink_values, value_scale);
+        const float key_scale = kernels.quantize_vector(key, d, to.stride, s.ring_queries);
+        const float value_scale = kernels.quantize_vector(value, d, to.stride, s.sink_queries);
+        to.write(head, token, s.ring_queries, key_scale, s.sink_queries, value_scale);
       }
     }
   }
@@ -293,9 +339,10 @@ AttentionItems plan_attention(MemoryPlan& plan, const ModelConfig& config, const
   items.sink_cosines = plan.add<float>("rope cosines for sinks", phases, kLife);
   items.sink_sines = plan.add<float>("rope sines for sinks", phases, kLife);
   const Size queries = Size(kMostQueries) * Size(threads);
-  items.by_slot = plan.add<float>("scores by slot", (most_slots + Size(16)) * queries, kLife);
+  items.products = plan.add<std::int32_t>("products by slot", (most_slots + Size(16)) * queries, kLife);
   items.scores = plan.add<float>("scores in order", round_up(visible + sink_logit, 16) * queries, kLife);
-  items.vectors = plan.add<float>("head vectors", (queries + Size(threads)) * stride, kLife);
+  items.mixed = plan.add<std::int32_t>("mixed values", queries * stride, kLife);
+  items.vectors = plan.add<float>("head vectors", Size(threads) * stride, kLife);
   items.quantized = plan.add<std::int8_t>("queries in two bytes", Size(4) * stride * queries, kLife);
   return items;
 }
@@ -308,11 +355,12 @@ AttentionBuffers cut_attention(const Arena& arena, const AttentionItems& items, 
   b.sines = arena[items.sines];
   b.sink_cosines = arena[items.sink_cosines];
   b.sink_sines = arena[items.sink_sines];
-  b.by_slot = arena[items.by_slot];
+  b.products = arena[items.products];
+  b.mixed = arena[items.mixed];
   b.scores = arena[items.scores];
   b.vectors = arena[items.vectors];
   b.quantized = arena[items.quantized];
-  b.by_slot_stride = b.by_slot.size() / (threads * kMostQueries);
+  b.products_stride = b.products.size() / (threads * kMostQueries);
   b.scores_stride = b.scores.size() / (threads * kMostQueries);
   b.table_stride = b.cosines.size() / config.rope_tables;
   return b;

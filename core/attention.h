@@ -44,7 +44,8 @@ struct StreamCache {
 struct AttentionItems {
   SlotItems staged;
   Item<float> cosines, sines, sink_cosines, sink_sines;
-  Item<float> by_slot, scores, vectors;
+  Item<std::int32_t> products, mixed;
+  Item<float> scores, vectors;
   Item<std::int8_t> quantized;
 };
 
@@ -55,11 +56,13 @@ struct AttentionBuffers {
   std::span<float> sines;
   std::span<float> sink_cosines;  ///< [rope_tables, chunk, p] at the query's cache position
   std::span<float> sink_sines;
-  std::span<float> by_slot;          ///< [threads, Q, by_slot_stride] scores of a segment's whole tiles, then weights
+  std::span<std::int32_t> products;  ///< [threads, Q, products_stride] queries times the keys of a segment's whole
+                                     ///< tiles; later, in their place, its weights as integers
+  std::span<std::int32_t> mixed;     ///< [threads, Q, stride]
   std::span<float> scores;           ///< [threads, Q, scores_stride] in the order of the cache, then a sink logit
-  std::span<float> vectors;          ///< [threads, Q + 1, stride] a rotated query, mixed values
+  std::span<float> vectors;          ///< [threads, stride] a rotated query or key
   std::span<std::int8_t> quantized;  ///< [threads, 4 Q stride] queries for the ring, the same for the sinks
-  std::size_t by_slot_stride = 0;
+  std::size_t products_stride = 0;
   std::size_t scores_stride = 0;
   std::size_t table_stride = 0;  ///< floats between two tables of phases
 };

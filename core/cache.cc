@@ -5,29 +5,45 @@
 
 namespace rill {
 
+namespace {
+
+using kernels::kTileBytes;
+using kernels::kTileColumns;
+using kernels::kTileRows;
+
+/// Where a slot's key begins among a head's keys: a row, four elements in each tile.
+std::size_t key_offset(std::size_t slot, std::size_t stride) {
+  return slot / kTileRows * kTileRows * stride + slot % kTileRows * kTileColumns;
+}
+/// Where a slot's value begins among a head's values: a column, an element in each row.
+std::size_t value_offset(std::size_t slot) { return slot / kTileColumns * kTileBytes + slot % kTileColumns; }
+
+}  // namespace
+
 void Slots::write(std::size_t head, std::size_t slot, const std::int8_t* key, float key_scale, const std::int8_t* value,
                   float value_scale) {
-  using kernels::kTileColumns;
-  using kernels::kTileRows;
-  std::int8_t* tile = keys + (head * slots + slot / kTileRows * kTileRows) * stride + slot % kTileRows * kTileColumns;
-  for (std::size_t c = 0; c < stride; c += kTileColumns) std::memcpy(tile + c * kTileRows, key + c, kTileColumns);
-  std::memcpy(values + (head * slots + slot) * stride, value, stride);
+  std::int8_t* const key_to = keys + head * slots * stride + key_offset(slot, stride);
+  std::int8_t* const value_to = values + head * slots * stride + value_offset(slot);
+  for (std::size_t c = 0; c < stride; c += kTileColumns) std::memcpy(key_to + c * kTileRows, key + c, kTileColumns);
+  for (std::size_t c = 0; c < stride; c += kTileRows) {
+    for (std::size_t r = 0; r < kTileRows; ++r) value_to[c * slots + r * kTileColumns] = value[c + r];
+  }
   key_scales[head * slots + slot] = key_scale;
   value_scales[head * slots + slot] = value_scale;
 }
 
 void Slots::copy_from(const Slots& from, std::size_t from_slot, std::size_t kv_heads, std::size_t to_slot) {
-  using kernels::kTileColumns;
-  using kernels::kTileRows;
   for (std::size_t head = 0; head < kv_heads; ++head) {
-    const std::int8_t* source =
-        from.head_keys(head) + from_slot / kTileRows * kTileRows * stride + from_slot % kTileRows * kTileColumns;
-    std::int8_t* target =
-        keys + (head * slots + to_slot / kTileRows * kTileRows) * stride + to_slot % kTileRows * kTileColumns;
+    const std::int8_t* const key = from.head_keys(head) + key_offset(from_slot, stride);
+    const std::int8_t* const value = from.head_values(head) + value_offset(from_slot);
+    std::int8_t* const key_to = keys + head * slots * stride + key_offset(to_slot, stride);
+    std::int8_t* const value_to = values + head * slots * stride + value_offset(to_slot);
     for (std::size_t c = 0; c < stride; c += kTileColumns) {
-      std::memcpy(target + c * kTileRows, source + c * kTileRows, kTileColumns);
+      std::memcpy(key_to + c * kTileRows, key + c * kTileRows, kTileColumns);
     }
-    std::memcpy(values + (head * slots + to_slot) * stride, from.head_values(head) + from_slot * stride, stride);
+    for (std::size_t c = 0; c < stride; c += kTileRows) {
+      for (std::size_t r = 0; r < kTileBytes; r += kTileColumns) value_to[c * slots + r] = value[c * from.slots + r];
+    }
     key_scales[head * slots + to_slot] = from.head_key_scales(head)[from_slot];
     value_scales[head * slots + to_slot] = from.head_value_scales(head)[from_slot];
   }

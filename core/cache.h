@@ -4,8 +4,11 @@
 // Per layer and KV head, slots with one key and one value each, int8 with one float32 scale per slot:
 //
 //   | sinks: the stream's first S tokens, for ever | ring: the W tokens after them, oldest overwritten first |
-//   keys    [tiles of 16 slots][stride / 4][16][4]   the weights' layout, so that one kernel family reads both
-//   values  [slots][stride]                          stride = head size rounded up to 16
+//   keys    [tiles of 16 slots][stride / 4][16][4]      stride = head size rounded up to 16
+//   values  [tiles of 16 elements][slots / 4][16][4]
+//
+// Both are tiles as the weights are: a key is a row, whose elements meet a query's; an element of the values is a row,
+// whose slots meet a query's weights. One kernel reads both.
 //
 // Keys are stored rotated at their absolute position and never touched again: the distance between a query and a ring
 // key is then the distance in the cache. Only the sinks' distance freezes at S + W; for them the query is rotated a
@@ -72,7 +75,7 @@ struct SlotItems {
 /// One layer's slots of one kind. Borrowed from the arena.
 struct Slots {
   std::int8_t* keys = nullptr;    ///< [kv_heads][slots / 16][stride / 4][16][4]
-  std::int8_t* values = nullptr;  ///< [kv_heads][slots][stride]
+  std::int8_t* values = nullptr;  ///< [kv_heads][stride / 16][slots / 4][16][4]
   float* key_scales = nullptr;    ///< [kv_heads][slots]
   float* value_scales = nullptr;  ///< [kv_heads][slots]
   std::size_t slots = 0;

@@ -20,7 +20,8 @@ namespace rill {
 namespace {
 
 constexpr std::uint32_t kLargestChunk = 64;
-constexpr std::uint32_t kMostWindow = 1U << 24U;
+/// Of sinks as well. So many weights can be rounded without their sum passing its bound (KernelSet::weight_scale).
+constexpr std::uint32_t kMostWindow = 1U << 22U;
 
 Status bad_option(std::string_view name, std::uint64_t value, const Text& expected) {
   return bad_usage({.where = text(name), .what = text(value), .expected = expected, .remedy = {}});

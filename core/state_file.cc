@@ -12,7 +12,7 @@ namespace rill {
 namespace {
 
 constexpr char kMagic[8] = {'R', 'I', 'L', 'L', 'S', 'T', '\x1a', '\n'};
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;  // 2: values as tiles
 
 /// Magic, version and checksum keep their places in every version, so that a reader can name another one.
 struct SlotHeader {

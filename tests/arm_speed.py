@@ -24,8 +24,9 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 KERNELS = ROOT / "platform" / "kernels"
-# Multiply-adds of bytes in one instruction; what is not here does none.
-PRODUCTS = {"smull": 8, "smull2": 8, "smlal": 8, "smlal2": 8, "sdot": 16, "smmla": 32, "vmull.s8": 8, "vmlal.s8": 8}
+# Multiply-adds in one instruction; what is not here does none. Of 16-bit numbers a register holds half as many.
+PRODUCTS = {"smull": 8, "smull2": 8, "smlal": 8, "smlal2": 8, "sdot": 16, "smmla": 32, "vmull.s8": 8, "vmlal.s8": 8,
+            "vmlal.s16": 4}
 # The board's core, and the model that LLVM has for it: its own, or that of the core it descends from.
 CORES_64 = [
     ("Cortex-A53", "cortex-a53", {"neon"}),
@@ -78,11 +79,19 @@ def kernel_of(symbol):
             return None
         return ("multiply, 1 token" if tokens == 1 else f"multiply, {tokens} tokens at a time") + (
             ", scales and all" if group else "")
-    if "score" in symbol:
-        return "score"
+    if "dot_wide" in symbol:
+        return "attention"
     if "dot_products" in symbol:
         return "peak"
     return None
+
+
+def products_of(line, kernel):
+    """Multiply-adds of an instruction. Attention's 15 bits are two bytes or one 16-bit number."""
+    products = PRODUCTS.get(line.split()[0], 0)
+    if ".4h" in line or ".8h," in line and ".4s" in line:
+        return products // 2
+    return products // 2 if kernel == "attention" and "dot" in line.split()[0] else products
 
 
 def loops(text):
@@ -102,8 +111,8 @@ def loops(text):
         words = line.split()
         if not re.fullmatch(r"b(\.?[a-z]{2})?|cbn?z", words[0]):
             continue
-        products = sum(PRODUCTS.get(l.split()[0], 0) for l in lines)
         kernel = kernel_of(symbol)
+        products = sum(products_of(l, kernel) for l in lines)
         if kernel and products and words[-1] == label:
             loop = Loop(kernel, label, lines, products)
             if kernel not in best or best[kernel].products < products:

@@ -155,6 +155,10 @@ struct OwnedSlots {
   std::int8_t& key(std::size_t head, std::size_t slot, std::size_t c) {
     return keys[(((head * (view.slots / 16) + slot / 16) * (view.stride / 4) + c / 4) * 16 + slot % 16) * 4 + c % 4];
   }
+  /// [head][stride / 16][slots / 4][16][4]
+  std::int8_t& value(std::size_t head, std::size_t slot, std::size_t c) {
+    return values[(((head * (view.stride / 16) + c / 16) * (view.slots / 4) + slot / 4) * 16 + c % 16) * 4 + slot % 4];
+  }
 
   std::vector<std::int8_t> keys;
   std::vector<std::int8_t> values;
@@ -184,7 +188,7 @@ TEST(Slots, AreWrittenInTheirOwnPlaceAndNowhereElse) {
     actual.view.write(head, slot, key.data(), 0.5F, value.data(), 0.25F);
     for (std::size_t c = 0; c < kStride; ++c) {
       expected.key(head, slot, c) = key[c];
-      expected.values[(head * kSlots + slot) * kStride + c] = value[c];
+      expected.value(head, slot, c) = value[c];
     }
     expected.key_scales[head * kSlots + slot] = 0.5F;
     expected.value_scales[head * kSlots + slot] = 0.25F;
@@ -203,7 +207,7 @@ TEST(Slots, AreCopiedFromSlotsOfAnotherNumberForEveryHead) {
     for (std::size_t head = 0; head < kHeads; ++head) {
       for (std::size_t c = 0; c < kStride; ++c) {
         expected.key(head, to, c) = staged.key(head, from, c);
-        expected.values[(head * 48 + to) * kStride + c] = staged.values[(head * 16 + from) * kStride + c];
+        expected.value(head, to, c) = staged.value(head, from, c);
       }
       expected.key_scales[head * 48 + to] = staged.key_scales[head * 16 + from];
       expected.value_scales[head * 48 + to] = staged.value_scales[head * 16 + from];

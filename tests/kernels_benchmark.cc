@@ -138,34 +138,26 @@ void multiply(benchmark::State& state, const KernelSet& set, std::size_t rows, s
 constexpr std::size_t kHeadSize = 64;
 constexpr std::size_t kSlots = 1024;
 
-/// @param limit  of int8 products: a query of 15 bits makes two of each
-void score(benchmark::State& state, const KernelSet& set, std::size_t query_count, double limit) {
-  const Aligned<std::int8_t> keys(kSlots * kHeadSize, 3);
-  const Aligned<std::int8_t> values(2 * kHeadSize * query_count, 5);
-  const Aligned<float> query_scales(query_count, 0.01F);
-  const Aligned<float> scales(kSlots, 0.01F);
-  const Aligned<float> out(kSlots * query_count);
-  const Queries queries{.values = values.data(), .scales = query_scales.data(), .count = query_count};
+/// Attention's two products of a KV head, 15 bits by int8: as many multiply-adds of bytes twice.
+/// @param columns  of a row block: a head's elements in scores, the slots in mixing
+/// @param limit    of int8 products
+void dot_wide(benchmark::State& state, const KernelSet& set, std::size_t rows, std::size_t columns, double limit) {
+  const std::size_t all = kSlots * kHeadSize;
+  const Aligned<std::int8_t> tiles(all, 3);
+  const Aligned<std::int8_t> values(2 * columns * rows, 5);
+  const Aligned<std::int32_t> sums(rows, 1);
+  const Aligned<std::int32_t> out(all / columns * rows);
+  const WideRows x = {.values = values.data(), .sums = sums.data(), .columns = columns, .count = rows};
+  const TileBlocks blocks = {
+      .tiles = tiles.data(), .stride = columns * kTileRows, .count = all / (columns * kTileRows)};
   for ([[maybe_unused]] auto _ : state) {
-    set.score(queries, kHeadSize, keys.data(), scales.data(), kSlots / kTileRows, out.data(), kSlots);
+    set.dot_wide(x, blocks, /*adds=*/false, out.data(), all / columns);
     benchmark::ClobberMemory();
   }
-  rate(state, "bytes/s", static_cast<double>(keys.bytes()));
-  const auto macs = static_cast<double>(kSlots * kHeadSize * query_count);
+  rate(state, "bytes/s", static_cast<double>(tiles.bytes()));
+  const auto macs = static_cast<double>(all * rows);
   rate(state, "MAC/s", macs);
   share(state, 2 * macs, limit);
-}
-
-void mix(benchmark::State& state, const KernelSet& set, std::size_t query_count) {
-  const Aligned<std::int8_t> values(kSlots * kHeadSize, 3);
-  const Aligned<float> weights(kSlots * query_count, 0.001F);
-  const Aligned<float> out(kHeadSize * query_count);
-  for ([[maybe_unused]] auto _ : state) {
-    set.mix(values.data(), kSlots, kHeadSize, weights.data(), kSlots, query_count, out.data());
-    benchmark::ClobberMemory();
-  }
-  rate(state, "bytes/s", static_cast<double>(values.bytes()));
-  rate(state, "MAC/s", static_cast<double>(kSlots * kHeadSize * query_count));
 }
 
 /// A function of n floats to n floats. Rates count the elements.
@@ -200,6 +192,18 @@ void exponentiate(benchmark::State& state, const KernelSet& set) {
   elements(state, kSlots, [&](const float*, const float*, float* out, std::size_t n) {
     // In place: after the first time all are exp(0) or less, which costs the same.
     benchmark::DoNotOptimize(set.exponentiate(out, n));
+  });
+}
+
+void weight_scale(benchmark::State& state, const KernelSet& set) {
+  elements(state, kSlots, [&](const float* x, const float*, float*, std::size_t n) {
+    benchmark::DoNotOptimize(set.weight_scale(x, n));
+  });
+}
+void quantize_weights(benchmark::State& state, const KernelSet& set) {
+  const Aligned<std::int8_t> values(kSlots / 16 * kWideBytes);
+  elements(state, kSlots, [&](const float* x, const float*, float*, std::size_t n) {
+    benchmark::DoNotOptimize(set.quantize_weights(x, n, 0.01F, 0, n / 16, 1, values.data()));
   });
 }
 
@@ -239,13 +243,15 @@ void add_all(const KernelSet& set) {
   // One query a KV head: Llama-2, MPT and Pythia. Three: a token of SmolLM2. Six: two of its tokens.
   for (const std::size_t queries : {std::size_t{1}, std::size_t{3}, kMostQueries}) {
     const std::string count = std::to_string(queries) + (queries == 1 ? "_query" : "_queries");
-    add("score/" + count, set, score, queries, limits.macs);
-    add("mix/" + count, set, mix, queries);
+    add("score/" + count, set, dot_wide, queries, kHeadSize, limits.macs);
+    add("mix/" + count, set, dot_wide, queries, kSlots, limits.macs);
   }
   add("quantize", set, quantize);
   add("rms_normalize", set, rms_normalize);
   add("activate_gated", set, activate_gated);
   add("exponentiate", set, exponentiate);
+  add("weight_scale", set, weight_scale);
+  add("quantize_weights", set, quantize_weights);
 }
 
 }  // namespace

@@ -125,55 +125,91 @@ TEST_P(EveryKernelSet, MultiplyWritesOnlyTheRowBlocksItWasGiven) {
   }
 }
 
-TEST_P(EveryKernelSet, ScoreIsTheExactDotProductTimesBothScales) {
-  for (const std::size_t stride : {16U, 64U, 80U, 128U}) {
+/// Some rows of integers and, in a set's own form, what dot_wide reads of them.
+struct WideCase {
+  std::vector<std::vector<int>> rows;
+  std::vector<std::int8_t> values;
+  std::vector<std::int32_t> sums;
+
+  WideCase(const KernelSet& set, std::size_t count, std::size_t columns, unsigned seed)
+      : values(columns / 16 * count * kernels::kWideBytes), sums(count) {
+    std::mt19937 generator(seed);
+    std::uniform_int_distribution<int> element(0, 127 * 128);
+    for (std::size_t q = 0; q < count; ++q) {
+      std::vector<float> x(columns);
+      for (auto& v : x) v = static_cast<float>(element(generator));
+      rows.emplace_back(x.begin(), x.end());
+      sums[q] = set.quantize_weights(x.data(), columns, 1.0F, 0, columns / 16, count, &values[q * kernels::kWideBytes]);
+    }
+  }
+  kernels::WideRows view() const {
+    return {
+        .values = values.data(), .sums = sums.data(), .columns = values.size() / rows.size() / 2, .count = rows.size()};
+  }
+};
+
+TEST_P(EveryKernelSet, WideDotProductsAreExactForAnyNumberOfRowsAndBlocks) {
+  for (const std::size_t columns : {16U, 64U, 80U, 208U}) {
     for (std::size_t count = 1; count <= kernels::kMostQueries; ++count) {
-      const std::size_t tiles = 3;
-      const std::size_t out_stride = tiles * 16 + 16;
-      std::mt19937 generator(static_cast<unsigned>(stride + count));
-      std::uniform_int_distribution<int> byte(-127, 127);
-      std::vector<std::int8_t> keys(tiles * 16 * stride);
-      for (auto& k : keys) k = static_cast<std::int8_t>(byte(generator));
-      std::vector<int> parts(stride * count * 2);  // [stride / 4][count][high, low][4]
-      for (std::size_t i = 0; i < parts.size(); ++i) parts[i] = i / 4 % 2 == 0 ? byte(generator) : byte(generator) / 2;
-      std::vector<std::int8_t> values;
-      for (const int part : parts) values.push_back(static_cast<std::int8_t>(part + set().shift));
-      const std::vector<float> query_scales = random_floats(count, 8);
-      const std::vector<float> scales = random_floats(tiles * 16, 3);
-      std::vector<float> out(count * out_stride, 7.0F);
-      set().score({.values = values.data(), .scales = query_scales.data(), .count = count}, stride, keys.data(),
-                  scales.data(), tiles, out.data(), out_stride);
-      for (std::size_t q = 0; q < count; ++q) {
-        for (std::size_t slot = 0; slot < out_stride; ++slot) {
-          if (slot >= tiles * 16) {
-            EXPECT_EQ(out[q * out_stride + slot], 7.0F) << "behind the tiles";
-            continue;
+      for (const std::size_t blocks : {1U, 3U, 4U, 6U}) {
+        const auto seed = static_cast<unsigned>(columns + count + blocks);
+        const WideCase x(set(), count, columns, seed);
+        std::mt19937 generator(seed);
+        std::uniform_int_distribution<int> byte(-128, 127);
+        const std::size_t stride = 16 * columns + 64;
+        std::vector<std::int8_t> tiles(blocks * stride);
+        for (auto& v : tiles) v = static_cast<std::int8_t>(byte(generator));
+        const std::size_t out_stride = 16 * blocks + 16;
+        std::vector<std::int32_t> out(count * out_stride, 7);
+        std::vector<std::int32_t> expected = out;
+        for (std::size_t i = 0; i < out.size(); ++i) {
+          const std::size_t row = i % out_stride;
+          if (row >= 16 * blocks) continue;  // behind the blocks
+          std::int64_t sum = 0;
+          for (std::size_t c = 0; c < columns; ++c) {
+            sum += x.rows[i / out_stride][c] * tiles[row / 16 * stride + c / 4 * 64 + row % 16 * 4 + c % 4];
           }
-          std::int32_t dot = 0;
-          for (std::size_t i = 0; i < stride; ++i) {
-            const int* four = &parts[(i / 4 * count + q) * 8];
-            dot += keys[slot / 16 * 16 * stride + i / 4 * 64 + slot % 16 * 4 + i % 4] *
-                   (128 * four[i % 4] + four[4 + i % 4]);
-          }
-          EXPECT_EQ(out[q * out_stride + slot], static_cast<float>(dot) * (query_scales[q] * scales[slot])) << slot;
+          expected[i] = static_cast<std::int32_t>(sum);
+        }
+        const kernels::TileBlocks at = {.tiles = tiles.data(), .stride = stride, .count = blocks};
+        set().dot_wide(x.view(), at, /*adds=*/false, out.data(), out_stride);
+        EXPECT_EQ(out, expected) << columns << " columns, " << count << " rows, " << blocks << " blocks";
+        set().dot_wide(x.view(), at, /*adds=*/true, out.data(), out_stride);
+        for (std::size_t i = 0; i < out.size(); ++i) {
+          ASSERT_EQ(out[i], i % out_stride < 16 * blocks ? 2 * expected[i] : 7) << "added";
         }
       }
     }
   }
 }
 
-TEST_P(EveryKernelSet, ScoreOfTheLargestHeadStaysExact) {
+TEST_P(EveryKernelSet, WideDotProductsOfTheLargestHeadStayExact) {
   // 1024 elements at their largest: the dot product is 127 * 128 * 128 * 1024, just below 2^31; a damaged cache's -128.
   const std::size_t stride = 1024;
   const std::vector<std::int8_t> keys(16 * stride, -128);
-  std::vector<float> x(stride, 1.0F);
   std::vector<std::int8_t> values(2 * stride);
-  const float scale = set().quantize_query(x.data(), stride, stride, 1, values.data());
-  const std::vector<float> scales(16, 1.0F);
-  std::vector<float> out(16);
-  set().score({.values = values.data(), .scales = &scale, .count = 1}, stride, keys.data(), scales.data(), 1,
-              out.data(), 16);
-  for (const float score : out) EXPECT_EQ(score, -127.0F * 128 * 128 * 1024 * scale);
+  for (const float sign : {1.0F, -1.0F}) {
+    const std::vector<float> x(stride, sign);
+    std::int32_t sum = 0;
+    set().quantize_query(x.data(), stride, stride, 1, values.data(), &sum);
+    std::vector<std::int32_t> out(16);
+    set().dot_wide({.values = values.data(), .sums = &sum, .columns = stride, .count = 1},
+                   {.tiles = keys.data(), .stride = 0, .count = 1}, /*adds=*/false, out.data(), 16);
+    for (const std::int32_t product : out) EXPECT_EQ(product, (sign < 0 ? 1 : -1) * 127 * 128 * 128 * 1024);
+  }
+}
+
+/// The elements of one row of `count`, found by their products with ones.
+std::vector<std::int32_t> elements_of(const KernelSet& k, const kernels::WideRows& x, std::size_t q) {
+  std::vector<std::int32_t> elements;
+  for (std::size_t c = 0; c < x.columns; ++c) {
+    std::vector<std::int8_t> tiles(16 * x.columns);
+    tiles[c / 4 * 64 + c % 4] = 1;
+    std::vector<std::int32_t> out(x.count * 16);
+    k.dot_wide(x, {.tiles = tiles.data(), .stride = 0, .count = 1}, /*adds=*/false, out.data(), 16);
+    elements.push_back(out[q * 16]);
+  }
+  return elements;
 }
 
 TEST_P(EveryKernelSet, QuantizeQueryKeepsFifteenBits) {
@@ -181,50 +217,81 @@ TEST_P(EveryKernelSet, QuantizeQueryKeepsFifteenBits) {
     const std::size_t stride = (n + 15) / 16 * 16;
     const std::size_t count = 3;
     const std::vector<float> x = random_floats(n, 12);
-    std::vector<std::int8_t> values(stride * count * 2, 99);
-    const float scale = set().quantize_query(x.data(), n, stride, count, values.data() + 8);  // the second of three
+    std::vector<std::int8_t> values(stride * count * 2);
+    std::array<std::int32_t, 3> sums{};
+    const float scale =  // the second of three
+        set().quantize_query(x.data(), n, stride, count, values.data() + kernels::kWideBytes, &sums[1]);
     float top = 0;
     for (const float v : x) top = std::max(top, std::fabs(v));
     EXPECT_EQ(scale, top / (127.0F * 128.0F));
+    const kernels::WideRows rows = {.values = values.data(), .sums = sums.data(), .columns = stride, .count = count};
+    const std::vector<std::int32_t> elements = elements_of(set(), rows, 1);
     for (std::size_t i = 0; i < stride; ++i) {
-      const std::int8_t* four = &values[(i / 4 * count + 1) * 8];
-      const int high = static_cast<std::int8_t>(four[i % 4] - set().shift);
-      const int low = static_cast<std::int8_t>(four[4 + i % 4] - set().shift);
-      EXPECT_LE(std::abs(low), 64);
       const double expected = i < n ? static_cast<double>(x[i]) / static_cast<double>(scale) : 0.0;
-      EXPECT_NEAR(128 * high + low, expected, 0.51) << i;
+      EXPECT_NEAR(elements[i], expected, 0.51) << i;
     }
-    EXPECT_EQ(values[0], 99) << "another query's place";
+    EXPECT_EQ(elements_of(set(), rows, 0), std::vector<std::int32_t>(stride)) << "another query's place";
   }
   // What only a hostile file has: zero, and no scale that could spread.
   for (const float odd : {0.0F, 1e-36F, 3e38F, std::numeric_limits<float>::infinity()}) {
     const std::vector<float> x(16, odd);
     std::vector<std::int8_t> values(32);
-    EXPECT_EQ(set().quantize_query(x.data(), 16, 16, 1, values.data()), 0.0F) << odd;
+    std::int32_t sum = 0;
+    EXPECT_EQ(set().quantize_query(x.data(), 16, 16, 1, values.data(), &sum), 0.0F) << odd;
   }
 }
 
-TEST_P(EveryKernelSet, MixAddsTheValuesInAscendingOrder) {
-  for (const std::size_t stride : {16U, 64U, 80U, 144U}) {
-    for (std::size_t queries = 1; queries <= kernels::kMostQueries; ++queries) {
-      const std::size_t count = 19;
-      const std::size_t weights_stride = count + 5;
-      std::mt19937 generator(4);
-      std::uniform_int_distribution<int> byte(-127, 127);
-      std::vector<std::int8_t> values(count * stride);
-      for (auto& v : values) v = static_cast<std::int8_t>(byte(generator));
-      const std::vector<float> weights = random_floats(queries * weights_stride, 6);
-      std::vector<float> out = random_floats(queries * stride, 7);
-      std::vector<float> expected = out;
-      for (std::size_t i = 0; i < queries * stride; ++i) {
-        for (std::size_t j = 0; j < count; ++j) {
-          expected[i] = std::fma(weights[i / stride * weights_stride + j],
-                                 static_cast<float>(values[j * stride + i % stride]), expected[i]);
-        }
+TEST_P(EveryKernelSet, WeightsAreScaledSoThatTheirProductsFitASum) {
+  const auto scale_of = [this](const std::vector<float>& x) { return set().weight_scale(x.data(), x.size()); };
+  // One large weight: 14 bits of it. Many alike: their sum is 2^23.
+  EXPECT_EQ(scale_of({0.25F, 1.0F, 0.5F}), 1.0F / (127.0F * 128.0F));
+  EXPECT_EQ(scale_of(std::vector<float>(4096, 0.5F)), 2048.0F / 8388608.0F);
+  std::vector<float> x = random_floats(100'003, 3);
+  double sum = 0;
+  for (auto& v : x) sum += v = std::fabs(v);
+  EXPECT_NEAR(scale_of(x) / (sum / 8388608.0), 1.0, 1e-4);
+  // What only a hostile file has.
+  for (const float odd : {0.0F, 1e-36F, 3e38F, std::numeric_limits<float>::infinity()}) {
+    EXPECT_EQ(scale_of(std::vector<float>(17, odd)), 0.0F) << odd;
+  }
+}
+
+TEST_P(EveryKernelSet, WeightsBecomeIntegersInTheirColumnsWithZerosAround) {
+  const std::size_t count = 2;
+  const std::size_t blocks = 4;
+  for (const std::size_t first : {0U, 3U, 16U, 21U}) {
+    for (const std::size_t n : {0U, 1U, 9U, 13U, 40U}) {
+      std::vector<float> x = random_floats(n + 1, 9);
+      for (auto& v : x) v = std::fabs(v);
+      x.back() = 1e6F;  // not its own
+      const float scale = n == 0 ? 1.0F : set().weight_scale(x.data(), n);
+      std::vector<std::int8_t> values(blocks * count * kernels::kWideBytes, 99);
+      std::array<std::int32_t, 2> sums{};
+      for (std::size_t q = 0; q < count; ++q) {
+        sums[q] = set().quantize_weights(x.data(), n, scale, first, blocks, count, &values[q * kernels::kWideBytes]);
       }
-      set().mix(values.data(), count, stride, weights.data(), weights_stride, queries, out.data());
-      EXPECT_EQ(bits(out), bits(expected));
+      const std::vector<std::int32_t> elements =
+          elements_of(set(), {.values = values.data(), .sums = sums.data(), .columns = 16 * blocks, .count = count}, 1);
+      for (std::size_t c = 0; c < elements.size(); ++c) {
+        const bool is_inside = c >= first && c < first + n;
+        EXPECT_NEAR(elements[c], is_inside ? static_cast<double>(x[c - first]) / static_cast<double>(scale) : 0.0, 0.51)
+            << n << " from " << first << ", column " << c;
+      }
     }
+  }
+}
+
+TEST_P(EveryKernelSet, IntegersBecomeFloatsTimesTheirScales) {
+  for (const std::size_t n : {1U, 16U, 37U}) {
+    std::vector<std::int32_t> x(n);
+    for (std::size_t i = 0; i < n; ++i) x[i] = static_cast<std::int32_t>(i * 98'765'431U);
+    const std::vector<float> scales = random_floats(n, 2);
+    std::vector<float> out(n + 1, 7.0F);
+    set().dequantize(x.data(), 0.3F, n, out.data());
+    for (std::size_t i = 0; i < n; ++i) EXPECT_EQ(out[i], static_cast<float>(x[i]) * 0.3F);
+    set().dequantize_each(x.data(), scales.data(), 0.3F, n, out.data());
+    for (std::size_t i = 0; i < n; ++i) EXPECT_EQ(out[i], static_cast<float>(x[i]) * (0.3F * scales[i]));
+    EXPECT_EQ(out[n], 7.0F);
   }
 }
 

@@ -246,7 +246,7 @@ TEST_F(StateFileTest, AStateOfAnotherRunIsRefusedByName) {
 TEST_F(StateFileTest, AStateOfAnotherVersionIsRefusedByName) {
   std::string bytes = make(3);
   for (const std::size_t slot : {std::size_t{0}, kSlot}) {
-    const std::uint32_t version = 2;
+    const std::uint32_t version = 9;
     std::uint32_t checksum = 0;
     bytes.replace(slot + 8, 4, reinterpret_cast<const char*>(&version), 4);
     bytes.replace(slot + 12, 4, reinterpret_cast<const char*>(&checksum), 4);
@@ -254,7 +254,7 @@ TEST_F(StateFileTest, AStateOfAnotherVersionIsRefusedByName) {
     bytes.replace(slot + 12, 4, reinterpret_cast<const char*>(&checksum), 4);
   }
   EXPECT_EQ(open_bytes(bytes), -1);
-  EXPECT_NE(open().status().message().find("a state of version 2, expected version 1"), std::string_view::npos);
+  EXPECT_NE(open().status().message().find("a state of version 9, expected version 2"), std::string_view::npos);
 }
 
 TEST_F(StateFileTest, IsOpenInOneProcessAtATime) {

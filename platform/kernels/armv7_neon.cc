@@ -19,9 +19,7 @@ namespace {
 #include "platform/kernels/plain_lanes.h"
 
 constexpr int kShift = 0;
-constexpr std::size_t kMixQueries = 1;
-constexpr std::size_t kMixRegisters = 1;
-constexpr bool kMixReloads = false;
+constexpr bool kWideParts = false;
 
 #include "platform/kernels/lane_rules.h"
 
@@ -39,6 +37,8 @@ inline Lanes load_scales(const std::byte* p) {
 }
 
 constexpr std::size_t kQuartersAtOnce = 2;  // two tokens of 8 rows: 8 of the 16 registers are sums
+constexpr std::size_t kWideQuarters = 1;    // of dot_wide, times two rows of x: 8 registers of sums
+constexpr std::size_t kWideRows = 2;
 constexpr std::size_t kStraightTokens = 1;  // of two tokens it takes more instructions than the loop
 
 #include "platform/kernels/neon_pairs.h"

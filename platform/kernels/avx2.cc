@@ -17,7 +17,8 @@ inline __m256i dot_bytes(__m256i sum, __m256i weights, __m256i x) {
   const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights));
   return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
-constexpr int kShift = 0;               // signed times signed needs no correction
+constexpr int kShift = 0;  // signed times signed needs no correction
+constexpr bool kWideParts = false;
 constexpr std::size_t kFewTokens = 32;  // up to here widening the weights costs as much as it gains
 
 #include "platform/kernels/ymm.h"
@@ -61,6 +62,18 @@ inline __m256i broadcast_pair(const std::int16_t* p) {
   std::int32_t two;
   std::memcpy(&two, p, sizeof two);
   return _mm256_set1_epi32(two);
+}
+
+/// Four rows of a tile in 16 bits.
+inline __m256i widen_quarter(const std::int8_t* p) {
+  return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+
+/// Four 16-bit elements in every 64-bit lane.
+inline __m256i broadcast_wide(const std::int8_t* p) {
+  std::int64_t four;
+  std::memcpy(&four, p, sizeof four);
+  return _mm256_set1_epi64x(four);
 }
 
 /// sum += the dot products of 8 widened rows with a pair. In assembly: compilers make the products of all tokens first,
@@ -155,48 +168,44 @@ void multiply_many(const Matrix& w, std::size_t first_block, std::size_t end_blo
   }
 }
 
-constexpr std::size_t kMostStride = 1024;  ///< of a head
+/// Eight 32-bit sums of the neighbouring pairs in two registers, in order.
+inline __m256i add_neighbours(__m256i a, __m256i b) { return _mm256_permute4x64_epi64(_mm256_hadd_epi32(a, b), 0xd8); }
 
-/// kQueries of the queries, from `first` on, in 16 bits: every key is widened and loaded once for all of them.
-template <std::size_t kQueries>
-inline void score_some(const Queries& queries, const std::int16_t* wide, std::size_t first, std::size_t stride,
-                       const std::int8_t* keys, const float* scales, std::size_t tiles, float* out,
-                       std::size_t out_stride) {
-  const std::size_t ahead = queries.count < kMostQueries ? kReadAhead : 0;  // as in mix_columns
-  for (std::size_t tile = 0; tile < tiles; ++tile) {
-    IntLanes sums[kQueries];
-    for (auto& lanes : sums) lanes = int_all(0);
-    for (std::size_t c = 0; c < stride; c += kTileColumns, keys += kTileBytes) {
-      alignas(32) std::int16_t rows[kTileBytes];
-      __builtin_prefetch(keys + ahead);
-      widen_tiles(keys, kTileBytes, rows);
-      add_wide_products<kQueries>(rows, kTileColumns, wide + first * stride + c, stride, sums);
+/// kRows rows of x: every tile is widened once for all of them. Four rows of a tile are a register, in which a
+/// row's four products become two sums, that are only added to each other at the end.
+template <std::size_t kRows>
+void dot_wide_rows(const WideRows& x, const TileBlocks& blocks, bool adds, std::int32_t* out, std::size_t out_stride) {
+  for (std::size_t half = 0; half < 2 * blocks.count; ++half) {
+    const std::int8_t* tile = blocks.tiles + half / 2 * blocks.stride + half % 2 * 32;
+    const std::int8_t* values = x.values;
+    __m256i sums[kRows][2];
+    for (auto& of_row : sums) of_row[0] = of_row[1] = _mm256_setzero_si256();
+    for (std::size_t c = 0; c < x.columns; c += 16, values += x.count * kWideBytes) {
+#pragma GCC unroll 4
+      for (std::size_t step = 0; step < 4; ++step, tile += kTileBytes) {
+        // A token's rows alone read what nobody has read for a while; more of them share.
+        if constexpr (kRows < kMostQueries) __builtin_prefetch(tile + kReadAhead);
+        const __m256i lo = widen_quarter(tile);
+        const __m256i hi = widen_quarter(tile + 16);
+        for (std::size_t q = 0; q < kRows; ++q) {
+          const __m256i four = broadcast_wide(values + q * kWideBytes + step * 8);
+          add_pair(sums[q][0], lo, four);
+          add_pair(sums[q][1], hi, four);
+        }
+      }
     }
-    for (std::size_t q = 0; q < kQueries; ++q) {
-      const Lanes scale = multiply(all(queries.scales[first + q]), load(scales + tile * kTileRows));
-      store(multiply(to_float(sums[q]), scale), out + (first + q) * out_stride + tile * kTileRows);
+    for (std::size_t q = 0; q < kRows; ++q) {
+      auto* const y = reinterpret_cast<__m256i*>(out + q * out_stride + half * 8);
+      const __m256i rows = add_neighbours(sums[q][0], sums[q][1]);
+      _mm256_storeu_si256(y, adds ? _mm256_add_epi32(_mm256_loadu_si256(y), rows) : rows);
     }
   }
 }
 
-void score(const Queries& queries, std::size_t stride, const std::int8_t* keys, const float* scales, std::size_t tiles,
-           float* out, std::size_t out_stride) {
-  alignas(32) std::int16_t wide[kMostQueries * kMostStride];  // 128 high + low: 15 bits and a sign
-  for (std::size_t c = 0; c < stride; c += kTileColumns) {
-    for (std::size_t q = 0; q < queries.count; ++q) {
-      const std::int8_t* const parts = queries.values + (c / kTileColumns * queries.count + q) * 2 * kTileColumns;
-      const __m128i both = _mm_cvtepi8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(parts)));
-      const __m128i four = _mm_add_epi16(_mm_slli_epi16(both, 7), _mm_srli_si128(both, 8));
-      _mm_storel_epi64(reinterpret_cast<__m128i*>(wide + q * stride + c), four);
-    }
-  }
-  std::size_t q = 0;
-  for (; q + 3 <= queries.count; q += 3) score_some<3>(queries, wide, q, stride, keys, scales, tiles, out, out_stride);
-  if (q + 2 <= queries.count) {
-    score_some<2>(queries, wide, q, stride, keys, scales, tiles, out, out_stride);
-    q += 2;
-  }
-  if (q < queries.count) score_some<1>(queries, wide, q, stride, keys, scales, tiles, out, out_stride);
+void dot_wide(const WideRows& x, const TileBlocks& blocks, bool adds, std::int32_t* out, std::size_t out_stride) {
+  constexpr auto kByCount = std::array{dot_wide_rows<1>, dot_wide_rows<2>, dot_wide_rows<3>,
+                                       dot_wide_rows<4>, dot_wide_rows<5>, dot_wide_rows<6>};
+  kByCount[x.count - 1](x, blocks, adds, out, out_stride);
 }
 
 // One step of the peak: the three instructions that a dot product of bytes takes at least. The kernels' own takes two

@@ -63,18 +63,18 @@ inline Lanes power_of_two(IntLanes a) {
 inline void store_int8(IntLanes a, std::int8_t* p) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
 }
-inline IntLanes load_int8(const std::int8_t* p) {
-  return {_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+inline void store_int16(IntLanes a, std::int8_t* p) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(a.v));
 }
+inline void store_int32(IntLanes a, std::int32_t* p) { _mm512_storeu_si512(p, a.v); }
+inline IntLanes load_int32(const std::int32_t* p) { return {_mm512_loadu_si512(p)}; }
 
 inline IntLanes int_subtract(IntLanes a, IntLanes b) { return {_mm512_sub_epi32(a.v, b.v)}; }
-inline IntLanes over_128(IntLanes a) { return {_mm512_srai_epi32(a.v, 7)}; }
-inline IntLanes times_128(IntLanes a) { return {_mm512_slli_epi32(a.v, 7)}; }
+inline IntLanes over_256(IntLanes a) { return {_mm512_srai_epi32(a.v, 8)}; }
+inline IntLanes times_256(IntLanes a) { return {_mm512_slli_epi32(a.v, 8)}; }
 
 constexpr int kShift = 128;  // vpdpbusd's unsigned side
-constexpr std::size_t kMixQueries = 6;
-constexpr std::size_t kMixRegisters = 4;
-constexpr bool kMixReloads = false;
+constexpr bool kWideParts = true;
 
 #include "platform/kernels/lane_rules.h"
 
@@ -299,52 +299,77 @@ void multiply_matrix(const Matrix& w, std::size_t first_block, std::size_t end_b
   }
 }
 
-/// Every key is loaded once for all queries. The shift of the queries is taken back by one more sum of the keys alone.
-/// @tparam kColumns  of a key at a time: a divisor of stride; the more, the less the compiler moves sums about
-template <std::size_t kCount, std::size_t kColumns>
-inline void score_tiles(const Queries& queries, std::size_t stride, const std::int8_t* keys, const float* scales,
-                        std::size_t tiles, float* out, std::size_t out_stride) {
+/// sum += dot products of four unsigned with four signed bytes each. In assembly: with many sums GCC moves them about.
+inline void add_dots(__m512i& sum, __m512i bytes, __m512i signed_bytes) {
+  __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(bytes), "v"(signed_bytes));
+}
+
+/// kRows rows of x times kBlocks row blocks: every tile is loaded once for all rows, every four elements once for all
+/// blocks. The tile is vpdpbusd's unsigned side, shifted up by 128, so that a row's sums begin at -128 times the sum of
+/// its elements.
+template <std::size_t kRows, std::size_t kBlocks>
+inline void dot_wide_blocks(const WideRows& x, const std::int8_t* tile, std::size_t stride, bool adds,
+                            std::int32_t* out, std::size_t out_stride) {
   const __m512i shift = _mm512_set1_epi8(-128);
-  for (std::size_t tile = 0; tile < tiles; ++tile) {
-    __m512i high[kCount];
-    __m512i low[kCount];
-    for (auto& sums : high) sums = _mm512_setzero_si512();
-    for (auto& sums : low) sums = _mm512_setzero_si512();
-    __m512i excess = _mm512_setzero_si512();
-    const std::int8_t* a = queries.values;
-    for (std::size_t c = 0; c < stride; c += kColumns, keys += kColumns * kTileRows) {
-#pragma GCC unroll 16
-      for (std::size_t i = 0; i < kColumns / kTileColumns; ++i) {
-        prefetch(reinterpret_cast<const std::byte*>(keys) + i * kTileBytes + kReadAhead);
-        const __m512i k = _mm512_loadu_si512(keys + i * kTileBytes);
-        for (std::size_t q = 0; q < kCount; ++q, a += 2 * kTileColumns) {
-          high[q] = _mm512_dpbusd_epi32(high[q], broadcast_four(a), k);
-          low[q] = _mm512_dpbusd_epi32(low[q], broadcast_four(a + kTileColumns), k);
-        }
-        excess = _mm512_dpbusd_epi32(excess, shift, k);
+  const std::int8_t* values = x.values;
+  __m512i high[kRows][kBlocks];
+  __m512i low[kRows][kBlocks];
+#pragma GCC unroll 6
+  for (std::size_t q = 0; q < kRows; ++q) {
+    for (auto& sums : high[q]) sums = _mm512_setzero_si512();
+    for (auto& sums : low[q])
+      sums = _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(_mm512_set1_epi32(x.sums[q]), 7));
+  }
+  for (std::size_t c = 0; c < x.columns; c += 16, values += kRows * kWideBytes) {
+#pragma GCC unroll 4
+    for (std::size_t step = 0; step < 4; ++step, tile += kTileBytes) {
+      __m512i rows[kBlocks];
+#pragma GCC unroll 4
+      for (std::size_t b = 0; b < kBlocks; ++b) {
+        prefetch(reinterpret_cast<const std::byte*>(tile) + b * stride + kReadAhead);
+        rows[b] = _mm512_xor_si512(_mm512_loadu_si512(tile + b * stride), shift);
+      }
+#pragma GCC unroll 6
+      for (std::size_t q = 0; q < kRows; ++q) {
+        const std::int8_t* const four = values + q * kWideBytes + step * kTileColumns;
+        const __m512i of_high = broadcast_four(four);
+#pragma GCC unroll 4
+        for (std::size_t b = 0; b < kBlocks; ++b) add_dots(high[q][b], rows[b], of_high);
+        const __m512i of_low = broadcast_four(four + 16);
+#pragma GCC unroll 4
+        for (std::size_t b = 0; b < kBlocks; ++b) add_dots(low[q][b], rows[b], of_low);
       }
     }
-    excess = _mm512_add_epi32(_mm512_slli_epi32(excess, 7), excess);
-    const __m512 of_keys = _mm512_loadu_ps(scales + tile * kTileRows);
-    for (std::size_t q = 0; q < kCount; ++q) {
-      const __m512i sums = _mm512_sub_epi32(_mm512_add_epi32(_mm512_slli_epi32(high[q], 7), low[q]), excess);
-      const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(queries.scales[q]), of_keys);
-      _mm512_storeu_ps(out + q * out_stride + tile * kTileRows, _mm512_mul_ps(_mm512_cvtepi32_ps(sums), scale));
+  }
+#pragma GCC unroll 6
+  for (std::size_t q = 0; q < kRows; ++q) {
+#pragma GCC unroll 4
+    for (std::size_t b = 0; b < kBlocks; ++b) {
+      std::int32_t* const y = out + q * out_stride + b * kTileRows;
+      const __m512i sums = _mm512_add_epi32(_mm512_slli_epi32(high[q][b], 8), low[q][b]);
+      _mm512_storeu_si512(y, adds ? _mm512_add_epi32(_mm512_loadu_si512(y), sums) : sums);
     }
   }
 }
 
-using ScoreTiles = void (*)(const Queries&, std::size_t, const std::int8_t*, const float*, std::size_t, float*,
-                            std::size_t);
-template <std::size_t kColumns>
-constexpr std::array<ScoreTiles, kMostQueries> kScoreTiles = {score_tiles<1, kColumns>, score_tiles<2, kColumns>,
-                                                              score_tiles<3, kColumns>, score_tiles<4, kColumns>,
-                                                              score_tiles<5, kColumns>, score_tiles<6, kColumns>};
+/// Blocks at a time: as many as there are registers for, 12 pairs of sums.
+template <std::size_t kRows>
+void dot_wide_rows(const WideRows& x, const TileBlocks& blocks, bool adds, std::int32_t* out, std::size_t out_stride) {
+  constexpr std::size_t kBlocks = kRows <= 3 ? 4 : 2;
+  std::size_t b = 0;
+  for (; b + kBlocks <= blocks.count; b += kBlocks) {
+    dot_wide_blocks<kRows, kBlocks>(x, blocks.tiles + b * blocks.stride, blocks.stride, adds, out + b * kTileRows,
+                                    out_stride);
+  }
+  for (; b < blocks.count; ++b) {
+    dot_wide_blocks<kRows, 1>(x, blocks.tiles + b * blocks.stride, 0, adds, out + b * kTileRows, out_stride);
+  }
+}
 
-void score(const Queries& queries, std::size_t stride, const std::int8_t* keys, const float* scales, std::size_t tiles,
-           float* out, std::size_t out_stride) {
-  const auto& kernels = stride % 64 == 0 ? kScoreTiles<64> : kScoreTiles<16>;
-  kernels[queries.count - 1](queries, stride, keys, scales, tiles, out, out_stride);
+void dot_wide(const WideRows& x, const TileBlocks& blocks, bool adds, std::int32_t* out, std::size_t out_stride) {
+  constexpr auto kByCount = std::array{dot_wide_rows<1>, dot_wide_rows<2>, dot_wide_rows<3>,
+                                       dot_wide_rows<4>, dot_wide_rows<5>, dot_wide_rows<6>};
+  kByCount[x.count - 1](x, blocks, adds, out, out_stride);
 }
 
 // The limits that `rill bench` measures.

@@ -11,6 +11,7 @@ namespace rill::kernels::avx_vnni {
 namespace {
 
 constexpr int kShift = 128;  // of activations: vpdpbusd's unsigned side
+constexpr bool kWideParts = true;
 constexpr std::size_t kFewTokens = 2;
 
 /// sum + dot products of four bytes each; x is shifted up by 128, so the sum must have begun at -128 times the sum of
@@ -66,45 +67,57 @@ void multiply_many(const Matrix& w, std::size_t first_block, std::size_t end_blo
   }
 }
 
-/// kQueries of the queries, from `first` on: every key is loaded once for all of them.
-template <std::size_t kQueries>
-inline void score_some(const Queries& queries, std::size_t first, std::size_t stride, const std::int8_t* keys,
-                       const float* scales, std::size_t tiles, float* out, std::size_t out_stride) {
-  for (std::size_t tile = 0; tile < tiles; ++tile) {
-    IntLanes high[kQueries];
-    IntLanes low[kQueries];
-    for (auto& lanes : high) lanes = int_all(0);
-    for (auto& lanes : low) lanes = int_all(0);
-    IntLanes excess = int_all(0);
-    const std::int8_t* values = queries.values + first * 2 * kTileColumns;
-#pragma GCC unroll 4
-    for (std::size_t c = 0; c < stride; c += kTileColumns, keys += kTileBytes) {
-      const __m256i k_lo = load_bytes(keys);
-      const __m256i k_hi = load_bytes(keys + 32);
-      for (std::size_t q = 0; q < kQueries; ++q) {
-        const __m256i a = broadcast_four(values + q * 2 * kTileColumns);
-        const __m256i b = broadcast_four(values + (q * 2 + 1) * kTileColumns);
-        high[q] = {dot_bytes(high[q].lo, k_lo, a), dot_bytes(high[q].hi, k_hi, a)};
-        low[q] = {dot_bytes(low[q].lo, k_lo, b), dot_bytes(low[q].hi, k_hi, b)};
-      }
-      const __m256i shift = _mm256_set1_epi8(static_cast<char>(kShift));
-      excess = {dot_bytes(excess.lo, k_lo, shift), dot_bytes(excess.hi, k_hi, shift)};
-      values += queries.count * 2 * kTileColumns;
+/// sum += dot products of four unsigned with four signed bytes each. In assembly: with many sums GCC moves them about.
+inline void add_dots(IntLanes& sums, __m256i lo, __m256i hi, __m256i signed_bytes) {
+  __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sums.lo) : "x"(lo), "x"(signed_bytes));
+  __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sums.hi) : "x"(hi), "x"(signed_bytes));
+}
+
+/// kRows of x from `first` on: every tile is loaded once for all of them. It is vpdpbusd's unsigned side, shifted up by
+/// 128, so that a row's sums begin at -128 times the sum of its elements.
+template <std::size_t kRows>
+void dot_wide_rows(const WideRows& x, std::size_t first, const TileBlocks& blocks, bool adds, std::int32_t* out,
+                   std::size_t out_stride) {
+  const __m256i shift = _mm256_set1_epi8(static_cast<char>(0x80));
+  for (std::size_t b = 0; b < blocks.count; ++b) {
+    const std::int8_t* tile = blocks.tiles + b * blocks.stride;
+    const std::int8_t* values = x.values + first * kWideBytes;
+    IntLanes high[kRows];
+    IntLanes low[kRows];
+#pragma GCC unroll 3
+    for (std::size_t q = 0; q < kRows; ++q) {
+      high[q] = int_all(0);
+      low[q] = int_all(less_shift(x.sums[first + q]));
     }
-    const IntLanes all_excess = int_add(times_128(excess), excess);
-    for (std::size_t q = 0; q < kQueries; ++q) {
-      const IntLanes sums = int_subtract(int_add(times_128(high[q]), low[q]), all_excess);
-      const Lanes scale = multiply(all(queries.scales[first + q]), load(scales + tile * kTileRows));
-      store(multiply(to_float(sums), scale), out + (first + q) * out_stride + tile * kTileRows);
+    for (std::size_t c = 0; c < x.columns; c += 16, values += x.count * kWideBytes) {
+#pragma GCC unroll 4
+      for (std::size_t step = 0; step < 4; ++step, tile += kTileBytes) {
+        // A token's rows alone read what nobody has read for a while; more of them share.
+        if constexpr (kRows < kMostQueries / 2) __builtin_prefetch(tile + kReadAhead);
+        const __m256i lo = _mm256_xor_si256(load_bytes(tile), shift);
+        const __m256i hi = _mm256_xor_si256(load_bytes(tile + 32), shift);
+#pragma GCC unroll 3
+        for (std::size_t q = 0; q < kRows; ++q) {
+          const std::int8_t* const four = values + q * kWideBytes + step * kTileColumns;
+          add_dots(high[q], lo, hi, broadcast_four(four));
+          add_dots(low[q], lo, hi, broadcast_four(four + 16));
+        }
+      }
+    }
+#pragma GCC unroll 3
+    for (std::size_t q = 0; q < kRows; ++q) {
+      std::int32_t* const y = out + (first + q) * out_stride + b * kTileRows;
+      const IntLanes sums = int_add(times_256(high[q]), low[q]);
+      store_int32(adds ? int_add(load_int32(y), sums) : sums, y);
     }
   }
 }
 
-void score(const Queries& queries, std::size_t stride, const std::int8_t* keys, const float* scales, std::size_t tiles,
-           float* out, std::size_t out_stride) {
-  std::size_t q = 0;
-  for (; q + 2 <= queries.count; q += 2) score_some<2>(queries, q, stride, keys, scales, tiles, out, out_stride);
-  if (q < queries.count) score_some<1>(queries, q, stride, keys, scales, tiles, out, out_stride);
+void dot_wide(const WideRows& x, const TileBlocks& blocks, bool adds, std::int32_t* out, std::size_t out_stride) {
+  std::size_t q = 0;  // three rows are 12 registers of sums
+  for (; q + 3 <= x.count; q += 3) dot_wide_rows<3>(x, q, blocks, adds, out, out_stride);
+  if (q + 2 == x.count) dot_wide_rows<2>(x, q, blocks, adds, out, out_stride);
+  if (q + 1 == x.count) dot_wide_rows<1>(x, q, blocks, adds, out, out_stride);
 }
 
 // One step of the peak: the instruction alone.

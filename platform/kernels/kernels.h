@@ -39,13 +39,22 @@ struct Activations {
 /// Most query heads that meet the same keys and values at a time.
 inline constexpr std::size_t kMostQueries = 6;
 
-/// Query heads against the same cached keys, in 15 bits: an element is 128 high + low. Eight would do for large heads;
-/// in heads of a few elements their rounding shows. Borrowed.
-struct Queries {
+/// Rows of integers in 15 bits that meet the same int8 tiles: queries that meet keys, weights that meet values. Eight
+/// bits would do for large heads; in heads of a few elements their rounding shows. Borrowed.
+struct WideRows {
   const std::int8_t* values =
-      nullptr;                    ///< [stride / 4][count][2][4]: four high parts, four low parts; see quantize_query
-  const float* scales = nullptr;  ///< [count] of the values, with 1 / sqrt(head size) in them
-  std::size_t count = 0;          ///< 1 to kMostQueries
+      nullptr;                         ///< [columns / 16][count][kWideBytes], in the form that the set's dot_wide reads
+  const std::int32_t* sums = nullptr;  ///< [count] of a row's elements
+  std::size_t columns = 0;             ///< a multiple of 16
+  std::size_t count = 0;               ///< 1 to kMostQueries
+};
+inline constexpr std::size_t kWideBytes = 32;  ///< of 16 elements
+
+/// Row blocks of int8 tiles (tiles.h) without scales, [columns / 4][16][4] each. Borrowed.
+struct TileBlocks {
+  const std::int8_t* tiles = nullptr;
+  std::size_t stride = 0;  ///< bytes from a row block to the next
+  std::size_t count = 0;
 };
 
 /// What an MLP does to its gates, or to what it has in their place.
@@ -61,28 +70,18 @@ enum class ActivationFunction : std::uint32_t {
 struct KernelSet {
   std::string_view name;
   CpuFeatures needs;
-  int shift = 0;  ///< what is added to activations and queries to make an unsigned side of a dot product: 0 or 128
+  int shift = 0;  ///< what is added to activations to make the unsigned side of a dot product: 0 or 128
 
   /// out[t, 16 b + r] = sum over groups of dot(w, x) * (w scale * x scale), for row blocks [first_block, end_block).
   /// @param out  [tokens, out_stride], out_stride >= the padded rows
   void (*multiply)(const Matrix& w, std::size_t first_block, std::size_t end_block, const Activations& x,
                    std::size_t tokens, float* out, std::size_t out_stride);
 
-  /// out[q, s] = dot(query q, key s) * (query scale * key scale s) for `tiles` tiles of 16 slots; the dot product is an
-  /// exact int32.
-  /// @param stride  at most 1024
-  /// @param keys    [tiles][stride / 4][16][4]
-  /// @param scales  [16 tiles]
-  /// @param out     [count, out_stride]
-  void (*score)(const Queries& queries, std::size_t stride, const std::int8_t* keys, const float* scales,
-                std::size_t tiles, float* out, std::size_t out_stride);
-
-  /// out[q, i] = fma(weights[q, j], values[j, i], out[q, i]) for j ascending, for each of `queries` rows.
-  /// @param values   [count, stride], stride a multiple of 16
-  /// @param weights  [queries, weights_stride]
-  /// @param out      [queries, stride]
-  void (*mix)(const std::int8_t* values, std::size_t count, std::size_t stride, const float* weights,
-              std::size_t weights_stride, std::size_t queries, float* out);
+  /// out[q, 16 b + r] = sum over columns c of x[q, c] * (row r of block b)[c], exact modulo 2^32: a query of up to 1024
+  /// elements stays below 2^31.
+  /// @param adds  to what is in out
+  /// @param out   [x.count, out_stride]
+  void (*dot_wide)(const WideRows& x, const TileBlocks& blocks, bool adds, std::int32_t* out, std::size_t out_stride);
 
   /// scores[i] becomes exp(scores[i] - max). @returns the sum of the results. n >= 1.
   float (*exponentiate)(float* scores, std::size_t n);
@@ -102,10 +101,26 @@ struct KernelSet {
   /// @param values  [stride], zeros from n on
   /// @returns the scale
   float (*quantize_vector)(const float* x, std::size_t n, std::size_t stride, std::int8_t* values);
-  /// One of `count` queries, the largest element at 127 * 128, zeros from n to stride; shifted up by `shift`.
-  /// @param values  where the query's first four high parts belong in Queries::values
+  /// One of `count` queries, the largest element at 127 * 128, zeros from n to stride.
+  /// @param values  where the query's first elements belong in WideRows::values
+  /// @param sum     of its integers
   /// @returns the scale
-  float (*quantize_query)(const float* x, std::size_t n, std::size_t stride, std::size_t count, std::int8_t* values);
+  float (*quantize_query)(const float* x, std::size_t n, std::size_t stride, std::size_t count, std::int8_t* values,
+                          std::int32_t* sum);
+  /// The scale at which weights become integers of at most 127 * 128 whose sum is about 2^23 at most, or half their
+  /// number more as each is rounded: the sum of the products of up to 2^23 of them with int8 values stays below 2^31.
+  /// @param weights  [n], none below zero
+  float (*weight_scale)(const float* weights, std::size_t n);
+  /// Weights at that scale as columns [first, first + n) of one of `count` rows of 16 `blocks` columns, zeros around.
+  /// @param values  where the row's first elements belong in WideRows::values
+  /// @returns the sum of the integers
+  std::int32_t (*quantize_weights)(const float* weights, std::size_t n, float scale, std::size_t first,
+                                   std::size_t blocks, std::size_t count, std::int8_t* values);
+
+  /// out[i] = x[i] * factor.
+  void (*dequantize)(const std::int32_t* x, float factor, std::size_t n, float* out);
+  /// out[i] = x[i] * (factor * scales[i]).
+  void (*dequantize_each)(const std::int32_t* x, const float* scales, float factor, std::size_t n, float* out);
 
   /// out = function(x).
   void (*activate)(ActivationFunction function, const float* x, std::size_t n, float limit, float* out);
@@ -145,15 +160,16 @@ struct KernelSet {
   std::uint64_t (*dot_products)(std::uint64_t rounds);
 };
 
-/// A set's row of functions, from those of its file: multiply_matrix and score, and lane_rules.h's.
+/// A set's row of functions, from those of its file: multiply_matrix and dot_wide, and lane_rules.h's.
 #define RILL_KERNEL_ROW(set_name, set_needs)                                                                          \
   {                                                                                                                   \
-    .name = (set_name), .needs = (set_needs), .shift = kShift, .multiply = multiply_matrix, .score = score,           \
-    .mix = mix, .exponentiate = exponentiate, .rms_normalize = rms_normalize, .layer_normalize = layer_normalize,     \
-    .quantize = quantize, .quantize_vector = quantize_vector, .quantize_query = quantize_query, .activate = activate, \
-    .activate_gated = activate_gated, .hadamard = hadamard, .soft_cap = soft_cap, .rotate = rotate,                   \
-    .multiply_elements = multiply_elements, .add = add_arrays, .scale = scale_array, .read = read_bytes,              \
-    .dot_products = dot_products                                                                                      \
+    .name = (set_name), .needs = (set_needs), .shift = kShift, .multiply = multiply_matrix, .dot_wide = dot_wide,     \
+    .exponentiate = exponentiate, .rms_normalize = rms_normalize, .layer_normalize = layer_normalize,                 \
+    .quantize = quantize, .quantize_vector = quantize_vector, .quantize_query = quantize_query,                       \
+    .weight_scale = weight_scale, .quantize_weights = quantize_weights, .dequantize = dequantize,                     \
+    .dequantize_each = dequantize_each, .activate = activate, .activate_gated = activate_gated, .hadamard = hadamard, \
+    .soft_cap = soft_cap, .rotate = rotate, .multiply_elements = multiply_elements, .add = add_arrays,                \
+    .scale = scale_array, .read = read_bytes, .dot_products = dot_products                                            \
   }
 
 /// Every set that was built for this architecture, slowest first; "scalar" always is.

@@ -7,11 +7,12 @@
 //   subtract,
 //             divide, fma(a, b, c) = a b + c rounded once, larger(a, b) = a > b ? a : b, smaller, magnitude, sum_lanes,
 //             largest_lane, swap_lanes<d>(a): lane i is lane i xor d of a, d = 1, 2, 4, 8
-//   IntLanes: round(v) to nearest even, to_float(i), power_of_two(i) = 2^i, store_int8(i, p), load_int8(p),
-//             int_all(x), int_add(a, b), int_subtract(a, b), over_128(a) = floor(a / 128), times_128(a)
+//   IntLanes: round(v) to nearest even, to_float(i), power_of_two(i) = 2^i, store_int8(i, p) and store_int16(i, p) (the
+//             low parts), store_int32(i, p), load_int32(p), int_all(x), int_add(a, b), int_subtract(a, b),
+//             over_256(a) = floor(a / 256), times_256(a)
 //
-// and kShift: 0, or 128 if its dot products read activations and queries shifted up by that; kMixQueries and
-// kMixRegisters: how many queries times how many times 16 elements `mix` keeps in registers.
+// and kShift: 0, or 128 if its dot products read activations shifted up by that; kWideParts: whether its dot_wide reads
+// numbers in two parts of a byte, 16 high ones and 16 low ones, 256 high + low, or as 16 of 16 bits.
 
 /// exp(x) for x in [-87, 88], clamped to that. Error below 2 ulp; the same bits on every set.
 /// Source: x = k ln 2 + r, |r| <= ln 2 / 2; exp(r) by its Taylor polynomial of degree 7 (rest below 6e-9 relative).
@@ -157,26 +158,109 @@ inline float quantize_vector(const float* x, std::size_t n, std::size_t stride, 
   return quantize_run(x, n, stride, 0, values);
 }
 
-inline float quantize_query(const float* x, std::size_t n, std::size_t stride, std::size_t count, std::int8_t* values) {
-  constexpr float kMost = 127.0F * 128.0F;
-  constexpr float kGreatest = 1e30F;  // beyond it, only a hostile file's numbers
+/// 16 of a wide row's elements, as dot_wide reads them: as 16-bit numbers, or in two parts of a byte, 256 high + low.
+inline void store_wide(IntLanes elements, std::int8_t* p) {
+  if constexpr (kWideParts) {
+    const IntLanes high = over_256(int_add(elements, int_all(128)));
+    store_int8(high, p);
+    store_int8(int_subtract(elements, times_256(high)), p + 16);
+  } else {
+    store_int16(elements, p);
+  }
+}
+
+constexpr float kMostWide = 127.0F * 128.0F;  // times 128 times 1024 elements: just below 2^31
+constexpr float kGreatest = 1e30F;              // beyond it, only a hostile file's numbers
+
+/// Sums of what is stored; only a set that shifts tiles wants them.
+struct WideSum {
+  IntLanes lanes = int_all(0);
+
+  void add(IntLanes elements) {
+    if constexpr (kShift != 0) lanes = int_add(lanes, elements);
+  }
+  std::int32_t total() const {
+    if constexpr (kShift == 0) return 0;
+    std::int32_t parts[16];
+    store_int32(lanes, parts);
+    std::uint32_t sum = 0;
+    for (const std::int32_t part : parts) sum += static_cast<std::uint32_t>(part);
+    return static_cast<std::int32_t>(sum);
+  }
+};
+
+/// Where a sum of a wide row's products with shifted tiles begins, so that it ends without the shift.
+[[maybe_unused]] inline std::int32_t less_shift(std::int32_t sum_of_elements) {
+  return static_cast<std::int32_t>(0U -
+                                   static_cast<std::uint32_t>(kShift) * static_cast<std::uint32_t>(sum_of_elements));
+}
+
+inline float quantize_query(const float* x, std::size_t n, std::size_t stride, std::size_t count, std::int8_t* values,
+                            std::int32_t* sum) {
   const float top = largest_magnitude(x, n);
   const bool is_zero = !(top >= kLeastMagnitude && top <= kGreatest);
-  const Lanes factor = all(is_zero ? 0.0F : kMost / top);
-  for (std::size_t i = 0; i < stride; i += 16) {
-    const IntLanes rounded = scaled_integers(x, i, n, factor, kMost);
-    const IntLanes high = over_128(int_add(rounded, int_all(64)));
-    const IntLanes low = int_subtract(rounded, times_128(high));
-    std::int8_t parts[2][16];
-    store_int8(int_add(high, int_all(kShift)), parts[0]);
-    store_int8(int_add(low, int_all(kShift)), parts[1]);
-    for (std::size_t c = 0; c < 16; c += kTileColumns) {
-      std::int8_t* const at = values + (i + c) / kTileColumns * count * 2 * kTileColumns;
-      std::memcpy(at, parts[0] + c, kTileColumns);
-      std::memcpy(at + kTileColumns, parts[1] + c, kTileColumns);
-    }
+  const Lanes factor = all(is_zero ? 0.0F : kMostWide / top);
+  WideSum elements;
+  for (std::size_t i = 0; i < stride; i += 16, values += count * kWideBytes) {
+    const IntLanes rounded = scaled_integers(x, i, n, factor, kMostWide);
+    store_wide(rounded, values);
+    elements.add(rounded);
   }
-  return is_zero ? 0.0F : top / kMost;
+  *sum = elements.total();
+  return is_zero ? 0.0F : top / kMostWide;
+}
+
+inline float weight_scale(const float* weights, std::size_t n) {
+  Lanes most = all(0.0F);
+  Lanes sum = all(0.0F);
+  for_lanes(n, [&](std::size_t i, std::size_t used) {
+    const Lanes v = load_some(weights + i, used);
+    most = larger(most, v);
+    sum = add(sum, v);
+  });
+  const float top = largest_lane(most);
+  if (!(top >= kLeastMagnitude && top <= kGreatest)) return 0.0F;
+  const float by_top = top / kMostWide;
+  const float by_sum = sum_lanes(sum) * 0x1p-23F;
+  return by_sum > by_top ? by_sum : by_top;
+}
+
+inline std::int32_t quantize_weights(const float* weights, std::size_t n, float scale, std::size_t first,
+                                     std::size_t blocks, std::size_t count, std::int8_t* values) {
+  const Lanes factor = all(scale > 0.0F ? 1.0F / scale : 0.0F);
+  WideSum elements;
+  std::size_t block = 0;
+  const auto put = [&](IntLanes rounded) {
+    store_wide(rounded, values + block * count * kWideBytes);
+    elements.add(rounded);
+    ++block;
+  };
+  while (block < first / 16) put(int_all(0));
+  std::size_t i = 0;
+  if (first % 16 != 0 && n > 0) {
+    const std::size_t room = 16 - first % 16;
+    i = n < room ? n : room;
+    std::int32_t lanes[32] = {};
+    store_int32(scaled_integers(weights, 0, i, factor, kMostWide), lanes + first % 16);
+    put(load_int32(lanes));
+  }
+  for (; i < n; i += 16) put(scaled_integers(weights, i, n, factor, kMostWide));
+  while (block < blocks) put(int_all(0));
+  return elements.total();
+}
+
+inline void dequantize(const std::int32_t* x, float factor, std::size_t n, float* out) {
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) store(multiply(to_float(load_int32(x + i)), all(factor)), out + i);
+  for (; i < n; ++i) out[i] = static_cast<float>(x[i]) * factor;
+}
+
+inline void dequantize_each(const std::int32_t* x, const float* scales, float factor, std::size_t n, float* out) {
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    store(multiply(to_float(load_int32(x + i)), multiply(all(factor), load(scales + i))), out + i);
+  }
+  for (; i < n; ++i) out[i] = static_cast<float>(x[i]) * (factor * scales[i]);
 }
 
 inline Lanes negate(Lanes x) { return subtract(all(0.0F), x); }
@@ -284,64 +368,6 @@ inline void rotate(const float* x, const float* cosines, const float* sines, std
     store_some(fma(a, c, subtract(all(0.0F), multiply(b, s))), out + i, used);
     store_some(fma(b, c, multiply(a, s)), out + half + i, used);
   });
-}
-
-/// kRegisters times 16 elements of kQueries rows: every value is loaded and converted once for all queries.
-template <std::size_t kQueries, std::size_t kRegisters>
-inline void mix_columns(const std::int8_t* values, std::size_t count, std::size_t stride, const float* weights,
-                        std::size_t weights_stride, float* out) {
-  Lanes sums[kQueries][kRegisters];  // in registers only if no loop is left that runs over them
-#pragma GCC unroll 8
-  for (std::size_t q = 0; q < kQueries; ++q) {
-#pragma GCC unroll 8
-    for (std::size_t k = 0; k < kRegisters; ++k) sums[q][k] = load(out + q * stride + 16 * k);
-  }
-  for (std::size_t j = 0; j < count; ++j) {
-    const float* of_slot = weights + j;
-    // A token's queries alone read what nobody has read since the weights went through the cache; more of them share.
-    if constexpr (kQueries < kMostQueries) __builtin_prefetch(values + j * stride + kReadAhead);
-#pragma GCC unroll 8
-    for (std::size_t k = 0; k < kRegisters; ++k) {
-      if constexpr (kMixReloads) __asm__("" : "+r"(of_slot));  // the compiler must take it for another address
-      const Lanes v = to_float(load_int8(values + j * stride + 16 * k));
-#pragma GCC unroll 8
-      for (std::size_t q = 0; q < kQueries; ++q) sums[q][k] = fma(all(of_slot[q * weights_stride]), v, sums[q][k]);
-    }
-  }
-#pragma GCC unroll 8
-  for (std::size_t q = 0; q < kQueries; ++q) {
-#pragma GCC unroll 8
-    for (std::size_t k = 0; k < kRegisters; ++k) store(sums[q][k], out + q * stride + 16 * k);
-  }
-}
-
-template <std::size_t kQueries>
-inline void mix_rows(const std::int8_t* values, std::size_t count, std::size_t stride, const float* weights,
-                     std::size_t weights_stride, float* out) {
-  // Few queries take more columns: a multiply-add waits for the one before it, so that it takes some sums to keep busy.
-  constexpr std::size_t kAllRegisters = kMixQueries * kMixRegisters;
-  constexpr std::size_t kRegisters = kAllRegisters < 4 * kQueries ? kAllRegisters / kQueries : 4;
-  std::size_t i = 0;
-  for (; i + 16 * kRegisters <= stride; i += 16 * kRegisters) {
-    mix_columns<kQueries, kRegisters>(values + i, count, stride, weights, weights_stride, out + i);
-  }
-  for (; i < stride; i += 16) mix_columns<kQueries, 1>(values + i, count, stride, weights, weights_stride, out + i);
-}
-
-inline void mix(const std::int8_t* values, std::size_t count, std::size_t stride, const float* weights,
-                std::size_t weights_stride, std::size_t queries, float* out) {
-  std::size_t q = 0;
-  for (; q + kMixQueries <= queries; q += kMixQueries) {
-    mix_rows<kMixQueries>(values, count, stride, weights + q * weights_stride, weights_stride, out + q * stride);
-  }
-  if constexpr (kMixQueries >= 6) {
-    for (; q + 3 <= queries; q += 3) {
-      mix_rows<3>(values, count, stride, weights + q * weights_stride, weights_stride, out + q * stride);
-    }
-  }
-  for (; q < queries; ++q) {
-    mix_rows<1>(values, count, stride, weights + q * weights_stride, weights_stride, out + q * stride);
-  }
 }
 
 inline void multiply_elements(const float* x, const float* y, std::size_t n, float* out) {

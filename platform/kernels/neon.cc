@@ -12,9 +12,13 @@
 namespace rill::kernels::neon {
 namespace {
 
+constexpr bool kWideParts = false;
+
 #include "platform/kernels/neon_lanes.h"
 
 constexpr std::size_t kQuartersAtOnce = 4;  // two tokens of all 16 rows: 16 registers of sums
+constexpr std::size_t kWideQuarters = 2;    // of dot_wide, times three rows of x: 24 registers of sums
+constexpr std::size_t kWideRows = 3;
 constexpr std::size_t kStraightTokens = 0;  // straight code leaves a Cortex-A53 waiting for what it has just loaded
 
 #include "platform/kernels/neon_pairs.h"

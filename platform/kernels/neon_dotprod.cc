@@ -12,6 +12,8 @@
 namespace rill::kernels::neon_dotprod {
 namespace {
 
+constexpr bool kWideParts = true;
+
 #include "platform/kernels/neon_lanes.h"
 #include "platform/kernels/neon_sdot.h"
 

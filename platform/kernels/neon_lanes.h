@@ -92,11 +92,11 @@ inline IntLanes int_add(IntLanes a, IntLanes b) {
 inline IntLanes int_subtract(IntLanes a, IntLanes b) {
   return each_int([&](int k) { return vsubq_s32(a.v[k], b.v[k]); });
 }
-inline IntLanes over_128(IntLanes a) {
-  return each_int([&](int k) { return vshrq_n_s32(a.v[k], 7); });
+inline IntLanes over_256(IntLanes a) {
+  return each_int([&](int k) { return vshrq_n_s32(a.v[k], 8); });
 }
-inline IntLanes times_128(IntLanes a) {
-  return each_int([&](int k) { return vshlq_n_s32(a.v[k], 7); });
+inline IntLanes times_256(IntLanes a) {
+  return each_int([&](int k) { return vshlq_n_s32(a.v[k], 8); });
 }
 inline IntLanes round(Lanes a) {
   return each_int([&](int k) { return vcvtnq_s32_f32(a.v[k]); });
@@ -112,17 +112,22 @@ inline void store_int8(IntLanes a, std::int8_t* p) {  // the low bytes, as they 
   const int16x8_t high = vcombine_s16(vmovn_s32(a.v[2]), vmovn_s32(a.v[3]));
   vst1q_s8(p, vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
 }
-inline IntLanes load_int8(const std::int8_t* p) {
-  const int8x16_t bytes = vld1q_s8(p);
-  const int16x8_t low = vmovl_s8(vget_low_s8(bytes));
-  const int16x8_t high = vmovl_high_s8(bytes);
-  return {{vmovl_s16(vget_low_s16(low)), vmovl_high_s16(low), vmovl_s16(vget_low_s16(high)), vmovl_high_s16(high)}};
+inline void store_int16(IntLanes a, std::int8_t* p) {
+  auto* const words = reinterpret_cast<std::int16_t*>(p);
+  vst1q_s16(words, vcombine_s16(vmovn_s32(a.v[0]), vmovn_s32(a.v[1])));
+  vst1q_s16(words + 8, vcombine_s16(vmovn_s32(a.v[2]), vmovn_s32(a.v[3])));
+}
+inline void store_int32(IntLanes a, std::int32_t* p) {
+  vst1q_s32(p, a.v[0]);
+  vst1q_s32(p + 4, a.v[1]);
+  vst1q_s32(p + 8, a.v[2]);
+  vst1q_s32(p + 12, a.v[3]);
+}
+inline IntLanes load_int32(const std::int32_t* p) {
+  return each_int([&](int k) { return vld1q_s32(p + 4 * k); });
 }
 
 constexpr int kShift = 0;  // ARM multiplies signed by signed
-constexpr std::size_t kMixQueries = 6;
-constexpr std::size_t kMixRegisters = 1;  // times 6 queries: 24 registers of sums, 4 of values
-constexpr bool kMixReloads = false;
 
 #include "platform/kernels/lane_rules.h"
 

@@ -31,6 +31,22 @@ inline Quad load_quad(const std::int8_t* p) {
   return dup_quad(four);
 }
 
+#ifdef __aarch64__
+using Four = int16x8_t;  ///< four 16-bit elements, twice, for both halves of a register of rows
+inline Four load_four(const std::int8_t* p) {
+  return vreinterpretq_s16_s64(vld1q_dup_s64(reinterpret_cast<const std::int64_t*>(p)));
+}
+inline int32x4_t add_first(int32x4_t sum, int16x8_t rows, Four x) {
+  return vmlal_s16(sum, vget_low_s16(rows), vget_low_s16(x));
+}
+inline int32x4_t add_second(int32x4_t sum, int16x8_t rows, Four x) { return vmlal_high_s16(sum, rows, x); }
+#else
+using Four = int16x4_t;  ///< four 16-bit elements
+inline Four load_four(const std::int8_t* p) { return vld1_s16(reinterpret_cast<const std::int16_t*>(p)); }
+inline int32x4_t add_first(int32x4_t sum, int16x8_t rows, Four x) { return vmlal_s16(sum, vget_low_s16(rows), x); }
+inline int32x4_t add_second(int32x4_t sum, int16x8_t rows, Four x) { return vmlal_s16(sum, vget_high_s16(rows), x); }
+#endif
+
 /// Four rows' sums from those of their input pairs.
 inline int32x4_t fold(int32x4_t a, int32x4_t b) {
 #ifdef __aarch64__
@@ -99,20 +115,66 @@ inline void dot_group(const std::int8_t* tiles, std::size_t group, const std::in
 constexpr std::size_t kPassTokens = 2;
 constexpr std::size_t kKeptTokens = 1;
 
-/// A query's high and low parts meet the keys as two tokens meet weights.
-void score(const Queries& queries, std::size_t stride, const std::int8_t* keys, const float* scales, std::size_t tiles,
-           float* out, std::size_t out_stride) {
-  for (std::size_t tile = 0; tile < tiles; ++tile) {
-    const Lanes of_keys = load(scales + tile * kTileRows);
-    for (std::size_t q = 0; q < queries.count; ++q) {
-      IntLanes parts[2];
-      dot_tiles<2>(keys + tile * kTileRows * stride, stride,
-                   {.x = queries.values + q * 2 * kTileColumns,
-                    .quad_stride = queries.count * 2 * kTileColumns,
-                    .token_stride = kTileColumns},
-                   parts);
-      const Lanes scale = multiply(all(queries.scales[q]), of_keys);
-      store(multiply(to_float(int_add(times_128(parts[0]), parts[1])), scale), out + q * out_stride + tile * kTileRows);
+/// kCount of x from `first` on times rows [4 kWideQuarters part, ...) of every block, in 16 bits: a row's four products
+/// become four sums, that are only added to each other at the end.
+template <std::size_t kCount>
+void dot_wide_part(const WideRows& x, std::size_t first, std::size_t part, const TileBlocks& blocks, bool adds,
+                   std::int32_t* out, std::size_t out_stride) {
+  constexpr std::size_t kRows = 4 * kWideQuarters;
+  for (std::size_t b = 0; b < blocks.count; ++b) {
+    const std::int8_t* tile = blocks.tiles + b * blocks.stride + part * kRows * kTileColumns;
+    const std::int8_t* values = x.values + first * kWideBytes;
+    int32x4_t sums[kCount][kRows];
+    // In registers only if no loop is left that runs over them.
+#pragma GCC unroll 3
+    for (std::size_t q = 0; q < kCount; ++q) {
+#pragma GCC unroll 8
+      for (std::size_t r = 0; r < kRows; ++r) sums[q][r] = vdupq_n_s32(0);
     }
+    for (std::size_t c = 0; c < x.columns; c += 16, values += x.count * kWideBytes) {
+#pragma GCC unroll 1
+      for (std::size_t step = 0; step < 4; ++step, tile += kTileBytes) {
+        Four four[kCount];
+#pragma GCC unroll 3
+        for (std::size_t q = 0; q < kCount; ++q) four[q] = load_four(values + q * kWideBytes + step * 8);
+#pragma GCC unroll 2
+        for (std::size_t k = 0; k < kWideQuarters; ++k) {
+          const int8x16_t rows = vld1q_s8(tile + 16 * k);
+          const int16x8_t two[2] = {vmovl_s8(vget_low_s8(rows)), vmovl_s8(vget_high_s8(rows))};
+#pragma GCC unroll 2
+          for (std::size_t half = 0; half < 2; ++half) {
+#pragma GCC unroll 3
+            for (std::size_t q = 0; q < kCount; ++q) {
+              int32x4_t* const of_rows = sums[q] + 4 * k + 2 * half;
+              of_rows[0] = add_first(of_rows[0], two[half], four[q]);
+              of_rows[1] = add_second(of_rows[1], two[half], four[q]);
+            }
+          }
+        }
+      }
+    }
+#pragma GCC unroll 3
+    for (std::size_t q = 0; q < kCount; ++q) {
+      std::int32_t* const y = out + (first + q) * out_stride + b * kTileRows + part * kRows;
+#pragma GCC unroll 2
+      for (std::size_t k = 0; k < kWideQuarters; ++k) {
+        const int32x4_t* const of_rows = sums[q] + 4 * k;
+        const int32x4_t rows = fold(fold(of_rows[0], of_rows[1]), fold(of_rows[2], of_rows[3]));
+        vst1q_s32(y + 4 * k, adds ? vaddq_s32(vld1q_s32(y + 4 * k), rows) : rows);
+      }
+    }
+  }
+}
+
+void dot_wide(const WideRows& x, const TileBlocks& blocks, bool adds, std::int32_t* out, std::size_t out_stride) {
+  for (std::size_t part = 0; part < kTileRows / (4 * kWideQuarters); ++part) {
+    std::size_t q = 0;
+    for (; q + kWideRows <= x.count; q += kWideRows) {
+      dot_wide_part<kWideRows>(x, q, part, blocks, adds, out, out_stride);
+    }
+    if constexpr (kWideRows > 2) {
+      if (q + 2 == x.count) dot_wide_part<2>(x, q, part, blocks, adds, out, out_stride);
+    }
+    if (q + 1 == x.count) dot_wide_part<1>(x, q, part, blocks, adds, out, out_stride);
   }
 }

@@ -34,41 +34,49 @@ inline void dot_group_by_sdot(const std::int8_t* tiles, std::size_t group, const
   for (std::size_t t = 0; t < kTokens; ++t) result[t] = sums[t];
 }
 
-/// kCount queries from `first` on: every key is loaded once for all of them.
-template <std::size_t kCount>
-inline void score_queries(const Queries& queries, std::size_t first, std::size_t stride, const std::int8_t* keys,
-                          const float* scales, std::size_t tiles, float* out, std::size_t out_stride) {
-  constexpr std::size_t kParts = 2 * kTileColumns;
-  for (std::size_t tile = 0; tile < tiles; ++tile) {
-    IntLanes high[kCount];
-    IntLanes low[kCount];
+/// kRows of x from `first` on: every tile is loaded once for all of them.
+template <std::size_t kRows>
+void dot_wide_rows(const WideRows& x, std::size_t first, const TileBlocks& blocks, bool adds, std::int32_t* out,
+                   std::size_t out_stride) {
+  for (std::size_t b = 0; b < blocks.count; ++b) {
+    const std::int8_t* tile = blocks.tiles + b * blocks.stride;
+    const std::int8_t* values = x.values + first * kWideBytes;
+    IntLanes high[kRows];
+    IntLanes low[kRows];
     clear(high);
     clear(low);
-    const std::int8_t* parts = queries.values + first * kParts;
-    for (std::size_t c = 0; c < stride; c += kTileColumns, keys += kTileBytes, parts += queries.count * kParts) {
-      int8x8_t x[kCount];
-      for (std::size_t q = 0; q < kCount; ++q) x[q] = vld1_s8(parts + q * kParts);
-      for (int k = 0; k < 4; ++k) {
-        const int8x16_t key = vld1q_s8(keys + 16 * k);
-        for (std::size_t q = 0; q < kCount; ++q) {
-          high[q].v[k] = vdotq_lane_s32(high[q].v[k], key, x[q], 0);
-          low[q].v[k] = vdotq_lane_s32(low[q].v[k], key, x[q], 1);
-        }
+    for (std::size_t c = 0; c < x.columns; c += 16, values += x.count * kWideBytes, tile += 4 * kTileBytes) {
+      int8x16_t of_high[kRows];
+      int8x16_t of_low[kRows];
+      for (std::size_t q = 0; q < kRows; ++q) {
+        of_high[q] = vld1q_s8(values + q * kWideBytes);
+        of_low[q] = vld1q_s8(values + q * kWideBytes + 16);
       }
+      const auto step = [&]<int kLane>() __attribute__((always_inline)) {
+        for (int k = 0; k < 4; ++k) {
+          const int8x16_t rows = vld1q_s8(tile + kLane * kTileBytes + 16 * k);
+          for (std::size_t q = 0; q < kRows; ++q) {
+            high[q].v[k] = vdotq_laneq_s32(high[q].v[k], rows, of_high[q], kLane);
+            low[q].v[k] = vdotq_laneq_s32(low[q].v[k], rows, of_low[q], kLane);
+          }
+        }
+      };
+      step.template operator()<0>();
+      step.template operator()<1>();
+      step.template operator()<2>();
+      step.template operator()<3>();
     }
-    const Lanes of_keys = load(scales + tile * kTileRows);
-    for (std::size_t q = 0; q < kCount; ++q) {
-      const Lanes scale = multiply(all(queries.scales[first + q]), of_keys);
-      store(multiply(to_float(int_add(times_128(high[q]), low[q])), scale),
-            out + (first + q) * out_stride + tile * kTileRows);
+    for (std::size_t q = 0; q < kRows; ++q) {
+      std::int32_t* const y = out + (first + q) * out_stride + b * kTileRows;
+      const IntLanes sums = int_add(times_256(high[q]), low[q]);
+      store_int32(adds ? int_add(load_int32(y), sums) : sums, y);
     }
   }
 }
 
-void score(const Queries& queries, std::size_t stride, const std::int8_t* keys, const float* scales, std::size_t tiles,
-           float* out, std::size_t out_stride) {
-  std::size_t q = 0;  // three queries are 24 registers of sums
-  for (; q + 3 <= queries.count; q += 3) score_queries<3>(queries, q, stride, keys, scales, tiles, out, out_stride);
-  for (; q + 2 <= queries.count; q += 2) score_queries<2>(queries, q, stride, keys, scales, tiles, out, out_stride);
-  for (; q < queries.count; ++q) score_queries<1>(queries, q, stride, keys, scales, tiles, out, out_stride);
+void dot_wide(const WideRows& x, const TileBlocks& blocks, bool adds, std::int32_t* out, std::size_t out_stride) {
+  std::size_t q = 0;  // three rows are 24 registers of sums
+  for (; q + 3 <= x.count; q += 3) dot_wide_rows<3>(x, q, blocks, adds, out, out_stride);
+  if (q + 2 == x.count) dot_wide_rows<2>(x, q, blocks, adds, out, out_stride);
+  if (q + 1 == x.count) dot_wide_rows<1>(x, q, blocks, adds, out, out_stride);
 }

@@ -79,11 +79,11 @@ inline IntLanes int_add(const IntLanes& a, const IntLanes& b) {
 inline IntLanes int_subtract(const IntLanes& a, const IntLanes& b) {
   return each_int([&](int i) { return a.v[i] - b.v[i]; });
 }
-inline IntLanes over_128(const IntLanes& a) {
-  return each_int([&](int i) { return a.v[i] >> 7; });
+inline IntLanes over_256(const IntLanes& a) {
+  return each_int([&](int i) { return a.v[i] >> 8; });
 }
-inline IntLanes times_128(const IntLanes& a) {
-  return each_int([&](int i) { return a.v[i] * 128; });
+inline IntLanes times_256(const IntLanes& a) {
+  return each_int([&](int i) { return a.v[i] * 256; });
 }
 /// To nearest even for |x| < 2^22: adding 1.5 * 2^23 leaves the integer in the low bits of the sum.
 inline IntLanes round(const Lanes& a) {
@@ -100,6 +100,13 @@ inline Lanes power_of_two(const IntLanes& a) {
 inline void store_int8(const IntLanes& a, std::int8_t* p) {
   for (int i = 0; i < 16; ++i) p[i] = static_cast<std::int8_t>(a.v[i]);
 }
-inline IntLanes load_int8(const std::int8_t* p) {
-  return each_int([&](int i) { return std::int32_t{p[i]}; });
+inline void store_int16(const IntLanes& a, std::int8_t* p) {
+  for (int i = 0; i < 16; ++i) {
+    const auto element = static_cast<std::int16_t>(a.v[i]);
+    std::memcpy(p + 2 * i, &element, sizeof element);
+  }
+}
+inline void store_int32(const IntLanes& a, std::int32_t* p) { std::copy_n(a.v, 16, p); }
+inline IntLanes load_int32(const std::int32_t* p) {
+  return each_int([&](int i) { return p[i]; });
 }

@@ -14,9 +14,7 @@ namespace {
 #include "platform/kernels/plain_lanes.h"
 
 constexpr int kShift = 0;
-constexpr std::size_t kMixQueries = 1;
-constexpr std::size_t kMixRegisters = 4;
-constexpr bool kMixReloads = false;
+constexpr bool kWideParts = false;
 
 #include "platform/kernels/lane_rules.h"
 
@@ -54,21 +52,22 @@ void multiply_matrix(const Matrix& w, std::size_t first_block, std::size_t end_b
   }
 }
 
-void score(const Queries& queries, std::size_t stride, const std::int8_t* keys, const float* scales, std::size_t tiles,
-           float* out, std::size_t out_stride) {
-  for (std::size_t q = 0; q < queries.count; ++q) {
-    for (std::size_t tile = 0; tile < tiles; ++tile) {
-      std::int32_t high[kTileRows] = {};
-      std::int32_t low[kTileRows] = {};
-      for (std::size_t c = 0; c < stride; c += kTileColumns) {
-        const std::int8_t* values = queries.values + (c / kTileColumns * queries.count + q) * 2 * kTileColumns;
-        const std::int8_t* tile_keys = keys + tile * kTileRows * stride + c * kTileRows;
-        dot_tiles(tile_keys, values, kTileColumns, high);
-        dot_tiles(tile_keys, values + kTileColumns, kTileColumns, low);
+void dot_wide(const WideRows& x, const TileBlocks& blocks, bool adds, std::int32_t* out, std::size_t out_stride) {
+  for (std::size_t q = 0; q < x.count; ++q) {
+    for (std::size_t b = 0; b < blocks.count; ++b) {
+      std::int32_t* const y = out + q * out_stride + b * kTileRows;
+      std::uint32_t sums[kTileRows] = {};  // unsigned, as they may pass 2^31 on the way
+      const std::int8_t* tiles = blocks.tiles + b * blocks.stride;
+      for (std::size_t c = 0; c < x.columns; ++c) {
+        std::int16_t element;
+        std::memcpy(&element, x.values + (c / 16 * x.count + q) * kWideBytes + c % 16 * sizeof element, sizeof element);
+        for (std::size_t r = 0; r < kTileRows; ++r) {
+          const std::int8_t weight = tiles[c / kTileColumns * kTileBytes + r * kTileColumns + c % kTileColumns];
+          sums[r] += static_cast<std::uint32_t>(std::int32_t{weight} * element);
+        }
       }
       for (std::size_t r = 0; r < kTileRows; ++r) {
-        const std::size_t slot = tile * kTileRows + r;
-        out[q * out_stride + slot] = static_cast<float>(128 * high[r] + low[r]) * (queries.scales[q] * scales[slot]);
+        y[r] = static_cast<std::int32_t>(sums[r] + (adds ? static_cast<std::uint32_t>(y[r]) : 0U));
       }
     }
   }

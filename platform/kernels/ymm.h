@@ -85,20 +85,24 @@ inline void store_int8(IntLanes a, std::int8_t* p) {
   const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
 }
-inline IntLanes load_int8(const std::int8_t* p) {
-  const auto eight = [](const std::int8_t* at) { return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(at)); };
-  return {_mm256_cvtepi8_epi32(eight(p)), _mm256_cvtepi8_epi32(eight(p + 8))};
+inline void store_int16(IntLanes a, std::int8_t* p) {  // of numbers that fit
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a.lo, a.hi), 0xd8);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), words);
+}
+inline void store_int32(IntLanes a, std::int32_t* p) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.lo);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 8), a.hi);
+}
+inline IntLanes load_int32(const std::int32_t* p) {
+  return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
+          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 8))};
 }
 
 inline IntLanes int_subtract(IntLanes a, IntLanes b) {
   return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)};
 }
-inline IntLanes over_128(IntLanes a) { return {_mm256_srai_epi32(a.lo, 7), _mm256_srai_epi32(a.hi, 7)}; }
-inline IntLanes times_128(IntLanes a) { return {_mm256_slli_epi32(a.lo, 7), _mm256_slli_epi32(a.hi, 7)}; }
-
-constexpr std::size_t kMixQueries = 6;
-constexpr std::size_t kMixRegisters = 1;
-constexpr bool kMixReloads = true;  ///< a weight for every column: beside the sums there is no room to keep it
+inline IntLanes over_256(IntLanes a) { return {_mm256_srai_epi32(a.lo, 8), _mm256_srai_epi32(a.hi, 8)}; }
+inline IntLanes times_256(IntLanes a) { return {_mm256_slli_epi32(a.lo, 8), _mm256_slli_epi32(a.hi, 8)}; }
 
 #include "platform/kernels/lane_rules.h"
 

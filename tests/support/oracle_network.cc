@@ -202,6 +202,29 @@ Network::Vector Network::weights_of(std::uint32_t layer, std::size_t head, std::
 }
 
 /// Attention of one token to what is cached and to itself; query head h reads KV head h / (H / G).
+/// Weights as the runtime has them: times the scales of their values they are integers of at most 127 * 128, whose sum
+/// is at most 2^23.
+template <typename ValueOf>
+Network::Vector Network::rounded_weights(const Vector& weights, ValueOf value_of) const {
+  if (!is_rounded_) return weights;
+  Vector scales;
+  double top = 0;
+  double sum = 0;
+  for (std::size_t j = 0; j < weights.size(); ++j) {
+    double largest = 0;
+    for (const double v : value_of(j)) largest = std::max(largest, std::fabs(v));
+    scales.push_back(largest / 127);
+    top = std::max(top, weights[j] * scales[j]);
+    sum += weights[j] * scales[j];
+  }
+  const double unit = std::max(top / (127 * 128), sum / 8388608);
+  Vector shares;
+  for (std::size_t j = 0; j < weights.size(); ++j) {
+    shares.push_back(scales[j] > 0 ? std::nearbyint(weights[j] * scales[j] / unit) * unit / scales[j] : 0);
+  }
+  return shares;
+}
+
 /// @param h     [D], normalised
 /// @param self  gets this token's key and value
 /// @returns     [D], after the output projection
@@ -226,9 +249,10 @@ Network::Vector Network::attend(std::uint32_t layer, std::span<const double> h,
   for (std::size_t head = 0; head < config_.heads; ++head) {
     const std::size_t kv = head / (config_.heads / config_.kv_heads) * d;
     const Vector weights = weights_of(layer, head, std::span(queries).subspan(head * d, d), keys);
+    const auto value_of = [&](std::size_t j) { return std::span(j < n ? past[j].value : self.value).subspan(kv, d); };
+    const Vector shares = rounded_weights(weights, value_of);
     for (std::size_t j = 0; j <= n; ++j) {
-      const Vector& values = j < n ? past[j].value : self.value;
-      for (std::size_t i = 0; i < d; ++i) mixed[head * d + i] += weights[j] * values[kv + i];
+      for (std::size_t i = 0; i < d; ++i) mixed[head * d + i] += shares[j] * value_of(j)[i];
     }
   }
   return times(format::kAttentionOut, layer, mixed);

@@ -56,8 +56,8 @@ class Network {
  public:
   static Result<Network> load(const quant::SourceModel& source);
   /// Rounds from now on where DESIGN 5 does: the matrices become those of the model's file; what a matrix multiplies is
-  /// rounded to int8 by groups, keys (rotated) and values by heads, queries to 15 bits. Every sum stays in double. For
-  /// dense streams only: a cached key is rounded where it stands.
+  /// rounded to int8 by groups, keys (rotated) and values by heads, queries and weights to 15 bits. Every sum stays in
+  /// double. For dense streams only: a cached key is rounded where it stands.
   void round_as(const ModelFile& file);
 
   const ModelConfig& config() const { return config_; }
@@ -78,6 +78,9 @@ class Network {
 
   /// Runs of x to nearest multiples of their largest / levels, ties to even; x as it is if nothing is rounded.
   Vector rounded(std::span<const double> x, std::size_t run, double levels) const;
+  /// @param value_of  of an index the head's value, [d]
+  template <typename ValueOf>
+  Vector rounded_weights(const Vector& weights, ValueOf value_of) const;
   const Tensor* find(std::string_view pattern, std::uint32_t layer, bool is_bias = false) const;
   /// Rows [first, first + count) of a matrix times x, plus their biases where there are any.
   Vector times(std::string_view pattern, std::uint32_t layer, std::span<const double> x, std::size_t first,
