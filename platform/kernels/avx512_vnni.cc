@@ -316,9 +316,11 @@ inline void dot_wide_blocks(const WideRows& x, const std::int8_t* tile, std::siz
   __m512i low[kRows][kBlocks];
 #pragma GCC unroll 6
   for (std::size_t q = 0; q < kRows; ++q) {
-    for (auto& sums : high[q]) sums = _mm512_setzero_si512();
-    for (auto& sums : low[q])
-      sums = _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(_mm512_set1_epi32(x.sums[q]), 7));
+#pragma GCC unroll 4
+    for (std::size_t b = 0; b < kBlocks; ++b) {
+      high[q][b] = _mm512_setzero_si512();
+      low[q][b] = _mm512_set1_epi32(less_shift(x.sums[q]));
+    }
   }
   for (std::size_t c = 0; c < x.columns; c += 16, values += kRows * kWideBytes) {
 #pragma GCC unroll 4
