@@ -42,11 +42,10 @@ inline constexpr std::size_t kMostQueries = 6;
 /// Rows of integers in 15 bits that meet the same int8 tiles: queries that meet keys, weights that meet values. Eight
 /// bits would do for large heads; in heads of a few elements their rounding shows. Borrowed.
 struct WideRows {
-  const std::int8_t* values =
-      nullptr;                         ///< [columns / 16][count][kWideBytes], in the form that the set's dot_wide reads
-  const std::int32_t* sums = nullptr;  ///< [count] of a row's elements
-  std::size_t columns = 0;             ///< a multiple of 16
-  std::size_t count = 0;               ///< 1 to kMostQueries
+  const std::int8_t* values = nullptr;  ///< [columns / 16][count][kWideBytes], in the set's own form
+  const std::int32_t* sums = nullptr;   ///< [count] of a row's elements, for sets whose `shift` is not 0
+  std::size_t columns = 0;              ///< a multiple of 16
+  std::size_t count = 0;                ///< 1 to kMostQueries
 };
 inline constexpr std::size_t kWideBytes = 32;  ///< of 16 elements
 
