@@ -114,10 +114,9 @@ void dot_wide_rows(const WideRows& x, std::size_t first, const TileBlocks& block
 }
 
 void dot_wide(const WideRows& x, const TileBlocks& blocks, bool adds, std::int32_t* out, std::size_t out_stride) {
-  std::size_t q = 0;  // three rows are 12 registers of sums
-  for (; q + 3 <= x.count; q += 3) dot_wide_rows<3>(x, q, blocks, adds, out, out_stride);
-  if (q + 2 == x.count) dot_wide_rows<2>(x, q, blocks, adds, out, out_stride);
-  if (q + 1 == x.count) dot_wide_rows<1>(x, q, blocks, adds, out, out_stride);
+  for_runs<3>(x.count, [&]<std::size_t kRows>(std::size_t first) {  // three are 12 registers of sums
+    dot_wide_rows<kRows>(x, first, blocks, adds, out, out_stride);
+  });
 }
 
 // One step of the peak: the instruction alone.

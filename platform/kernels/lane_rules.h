@@ -170,7 +170,7 @@ inline void store_wide(IntLanes elements, std::int8_t* p) {
 }
 
 constexpr float kMostWide = 127.0F * 128.0F;  // times 128 times 1024 elements: just below 2^31
-constexpr float kGreatest = 1e30F;              // beyond it, only a hostile file's numbers
+constexpr float kGreatest = 1e30F;            // beyond it, only a hostile file's numbers
 
 /// Sums of what is stored; only a set that shifts tiles wants them.
 struct WideSum {
@@ -188,6 +188,17 @@ struct WideSum {
     return static_cast<std::int32_t>(sum);
   }
 };
+
+/// Calls run.operator()<n>(first) for `count` wide rows, kMost of them at a time and then the rest. kMost: 2 or 3.
+template <std::size_t kMost, typename Run>
+inline void for_runs(std::size_t count, Run run) {
+  std::size_t first = 0;
+  for (; first + kMost <= count; first += kMost) run.template operator()<kMost>(first);
+  if constexpr (kMost > 2) {
+    if (first + 2 == count) run.template operator()<2>(first);
+  }
+  if (first + 1 == count) run.template operator()<1>(first);
+}
 
 /// Where a sum of a wide row's products with shifted tiles begins, so that it ends without the shift.
 [[maybe_unused]] inline std::int32_t less_shift(std::int32_t sum_of_elements) {

@@ -168,13 +168,8 @@ void dot_wide_part(const WideRows& x, std::size_t first, std::size_t part, const
 
 void dot_wide(const WideRows& x, const TileBlocks& blocks, bool adds, std::int32_t* out, std::size_t out_stride) {
   for (std::size_t part = 0; part < kTileRows / (4 * kWideQuarters); ++part) {
-    std::size_t q = 0;
-    for (; q + kWideRows <= x.count; q += kWideRows) {
-      dot_wide_part<kWideRows>(x, q, part, blocks, adds, out, out_stride);
-    }
-    if constexpr (kWideRows > 2) {
-      if (q + 2 == x.count) dot_wide_part<2>(x, q, part, blocks, adds, out, out_stride);
-    }
-    if (q + 1 == x.count) dot_wide_part<1>(x, q, part, blocks, adds, out, out_stride);
+    for_runs<kWideRows>(x.count, [&]<std::size_t kCount>(std::size_t first) {
+      dot_wide_part<kCount>(x, first, part, blocks, adds, out, out_stride);
+    });
   }
 }
