@@ -63,7 +63,7 @@ inline Lanes power_of_two(IntLanes a) {
 inline void store_int8(IntLanes a, std::int8_t* p) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
 }
-inline void store_int16(IntLanes a, std::int8_t* p) {
+[[maybe_unused]] inline void store_int16(IntLanes a, std::int8_t* p) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(a.v));
 }
 inline void store_int32(IntLanes a, std::int32_t* p) { _mm512_storeu_si512(p, a.v); }

@@ -112,7 +112,7 @@ inline void store_int8(IntLanes a, std::int8_t* p) {  // the low bytes, as they 
   const int16x8_t high = vcombine_s16(vmovn_s32(a.v[2]), vmovn_s32(a.v[3]));
   vst1q_s8(p, vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
 }
-inline void store_int16(IntLanes a, std::int8_t* p) {
+[[maybe_unused]] inline void store_int16(IntLanes a, std::int8_t* p) {
   auto* const words = reinterpret_cast<std::int16_t*>(p);
   vst1q_s16(words, vcombine_s16(vmovn_s32(a.v[0]), vmovn_s32(a.v[1])));
   vst1q_s16(words + 8, vcombine_s16(vmovn_s32(a.v[2]), vmovn_s32(a.v[3])));

@@ -100,7 +100,7 @@ inline Lanes power_of_two(const IntLanes& a) {
 inline void store_int8(const IntLanes& a, std::int8_t* p) {
   for (int i = 0; i < 16; ++i) p[i] = static_cast<std::int8_t>(a.v[i]);
 }
-inline void store_int16(const IntLanes& a, std::int8_t* p) {
+[[maybe_unused]] inline void store_int16(const IntLanes& a, std::int8_t* p) {
   for (int i = 0; i < 16; ++i) {
     const auto element = static_cast<std::int16_t>(a.v[i]);
     std::memcpy(p + 2 * i, &element, sizeof element);

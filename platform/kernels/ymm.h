@@ -85,7 +85,7 @@ inline void store_int8(IntLanes a, std::int8_t* p) {
   const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
 }
-inline void store_int16(IntLanes a, std::int8_t* p) {  // of numbers that fit
+[[maybe_unused]] inline void store_int16(IntLanes a, std::int8_t* p) {  // of numbers that fit
   const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a.lo, a.hi), 0xd8);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), words);
 }
