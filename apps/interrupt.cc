@@ -62,4 +62,10 @@ bool wait_for_input(int descriptor) {
   return false;
 }
 
+bool wait_for_room(int descriptor) {
+  constexpr int kMostMilliseconds = 500;
+  pollfd file = {.fd = descriptor, .events = POLLOUT, .revents = 0};
+  return ::poll(&file, 1, kMostMilliseconds) > 0;
+}
+
 }  // namespace rill::apps

@@ -252,14 +252,19 @@ def reader_that_goes(setting):
 
 def terminated(setting):
     """SIGTERM in the middle of a reply: the token at hand is finished, the turn is saved, exit 0 within a second, and
-    the next run goes on from there. Likewise while nobody reads and the pipe is full, and while it waits for input."""
+    the next run goes on from there. Likewise while nobody reads and the pipe is full (to the last byte or not, as pieces
+    of text are whole in it or wait: hence some bytes ahead of them), and while it waits for input."""
     state = os.path.join(setting.folder, "terminated.state")
-    for moment in ("reply", "input", "unread"):
+    for moment, ahead in [("reply", 0), ("input", 0), *(("unread", ahead) for ahead in range(6))]:
         if os.path.exists(state):
             os.remove(state)
-        with setting.start("chat", "-n", "1000000", "--state", state) as process:
-            fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
-            reading = threading.Thread(target=process.stdout.read)
+        reader, writer = os.pipe()
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+        os.write(writer, b"x" * ahead)
+        with setting.start("chat", "-n", "1000000", "--state", state, stdout=writer) as process, \
+                os.fdopen(reader, errors="replace") as output:
+            os.close(writer)
+            reading = threading.Thread(target=output.read)
             if moment != "input":
                 process.stdin.write("Tell me a story that never ends.\n")
                 process.stdin.flush()
