@@ -201,7 +201,6 @@ Network::Vector Network::weights_of(std::uint32_t layer, std::size_t head, std::
   return weights;
 }
 
-/// Attention of one token to what is cached and to itself; query head h reads KV head h / (H / G).
 /// Weights as the runtime has them: times the scales of their values they are integers of at most 127 * 128, whose sum
 /// is at most 2^23.
 template <typename ValueOf>
@@ -225,6 +224,7 @@ Network::Vector Network::rounded_weights(const Vector& weights, ValueOf value_of
   return shares;
 }
 
+/// Attention of one token to what is cached and to itself; query head h reads KV head h / (H / G).
 /// @param h     [D], normalised
 /// @param self  gets this token's key and value
 /// @returns     [D], after the output projection
