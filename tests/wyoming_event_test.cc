@@ -66,6 +66,25 @@ TEST(WyomingReader, SaysWhatIsOverItsLimits) {
   EXPECT_EQ(error("{\"data_length\":1}\n"), "Wyoming event: it has no type, expected a string");
 }
 
+/// Copying and writing JSON recurse: a stranger's brackets must not choose how deep.
+TEST(WyomingReader, SaysThatJsonIsTooDeep) {
+  const auto nested = [](std::size_t levels) {
+    return "{\"a\":" + std::string(levels - 1, '[') + std::string(levels - 1, ']') + "}";
+  };
+  const auto inline_data = [&](std::size_t levels) { return "{\"type\":\"x\",\"data\":" + nested(levels) + "}\n"; };
+  const auto data_behind = [&](std::size_t levels) {
+    return "{\"type\":\"x\",\"data_length\":" + std::to_string(nested(levels).size()) + "}\n" + nested(levels);
+  };
+  const std::string first_line =
+      "Wyoming event: its first line has values inside one another, expected at most 32 levels";
+  const std::string data = "Wyoming event: its data has values inside one another, expected at most 32 levels";
+  EXPECT_EQ(read_all(inline_data(31), 4096).back(), "x " + nested(31) + " ");  // the header is a level as well
+  EXPECT_EQ(read_all(data_behind(32), 4096).back(), "x " + nested(32) + " ");
+  EXPECT_EQ(read_all(inline_data(32), 4096).back(), first_line);
+  EXPECT_EQ(read_all(data_behind(33), 4096).back(), data);
+  EXPECT_EQ(read_all(data_behind(32'000), 4096).back(), data);
+}
+
 TEST(WyomingEvent, GivesNumbersOnlyThatAreInRange) {
   WyomingEvent event;
   event.data = {{"rate", 22050U}, {"negative", -1}, {"large", 1ULL << 31U}, {"text", "22050"}};

@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import subprocess
@@ -33,11 +34,16 @@ except ImportError:
 SKIPPED = 77
 
 
+def limit_stack():
+    """To what a small board may give: recursion that a stranger can drive has to show."""
+    resource.setrlimit(resource.RLIMIT_STACK, (1 << 20, 1 << 20))
+
+
 class Server:
     def __init__(self, arguments, model, *options):
         self.process = subprocess.Popen(
             [arguments.rill, "wyoming", model, "--port", "0", "--json", "--temp", "0", "--threads", "1", "-n", "24",
-             "--window", "252", *options], stdout=subprocess.PIPE, text=True)
+             "--window", "252", *options], stdout=subprocess.PIPE, text=True, preexec_fn=limit_stack)
         self.host, port = json.loads(self.process.stdout.readline())["listening"].rsplit(":", 1)
         self.port = int(port)
 
@@ -172,6 +178,9 @@ def hostile_cases(chance):
     yield "an endless line of JSON", b'{"type": "' + b"a" * 200_000
     yield "deep JSON", b"[" * 30_000 + b"\n"
     yield "deep JSON in an object", b'{"type":"ping","data":' + b'{"a":' * 5_000 + b"1" + b"}" * 5_000 + b"}\n"
+    for kind, begin, end in (("ping", b'{"text":', b"}"), ("transcript", b'{"text":"a","context":{"a":', b"}}")):
+        deep = begin + b"[" * 32_700 + b"]" * 32_700 + end
+        yield f"deep JSON to be sent back by {kind}", header(type=kind, data_length=len(deep)) + deep
     yield "a negative length", header(type="ping", data_length=-1)
     yield "a length of 2^64", b'{"type":"ping","data_length":18446744073709551616}\n'
     yield "a length of 2^64 - 1", header(type="ping", data_length=2**64 - 1, payload_length=2**64 - 1)

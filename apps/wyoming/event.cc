@@ -20,8 +20,22 @@ Result<std::size_t> length_of(const nlohmann::json& header, const char* key, std
   return static_cast<std::size_t>(length);
 }
 
-nlohmann::json parse(std::string_view bytes) {
-  return nlohmann::json::parse(bytes.begin(), bytes.end(), nullptr, /*allow_exceptions=*/false);
+/// @param part  of the event, for messages
+Result<nlohmann::json> parse_object(std::string_view bytes, std::string_view part) {
+  using Json = nlohmann::json;
+  bool is_too_deep = false;
+  const auto watch_depth = [&](int level, Json::parse_event_t event, const Json&) {
+    const bool opens = event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
+    is_too_deep |= opens && level >= WyomingReader::kMostLevels;
+    return !is_too_deep;
+  };
+  Json parsed = Json::parse(bytes.begin(), bytes.end(), watch_depth, /*allow_exceptions=*/false);
+  if (is_too_deep) {
+    return no_event(text(part, " has values inside one another"),
+                    text("at most ", WyomingReader::kMostLevels, " levels"));
+  }
+  if (!parsed.is_object()) return no_event(text(part, " is no JSON object"), {});
+  return parsed;
 }
 
 }  // namespace
@@ -67,8 +81,7 @@ std::span<char> WyomingReader::room() {
 }
 
 Status WyomingReader::read_header(std::string_view line) {
-  nlohmann::json header = parse(line);
-  if (!header.is_object()) return no_event(text("its first line is no JSON object"), {});
+  RILL_ASSIGN(nlohmann::json header, parse_object(line, "its first line"));
   const auto type = header.find("type");
   if (type == header.end() || !type->is_string()) return no_event(text("it has no type"), text("a string"));
   RILL_ASSIGN(data_bytes_, length_of(header, "data_length", kMostData));
@@ -84,8 +97,7 @@ Status WyomingReader::read_header(std::string_view line) {
 }
 
 Status WyomingReader::read_data(std::string_view bytes) {
-  const nlohmann::json data = parse(bytes);
-  if (!data.is_object()) return no_event(text("its data is no JSON object"), {});
+  RILL_ASSIGN(const nlohmann::json data, parse_object(bytes, "its data"));
   event_->data.update(data);
   return {};
 }

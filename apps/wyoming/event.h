@@ -42,6 +42,9 @@ class WyomingReader {
  public:
   static constexpr std::size_t kLongestHeader = std::size_t{32} * 1024;
   static constexpr std::size_t kMostData = std::size_t{64} * 1024;
+  /// Of objects and arrays inside one another, the outermost included: copying and writing JSON recurse, and a stranger
+  /// must not choose how deep the stack grows.
+  static constexpr int kMostLevels = 32;
   static constexpr std::size_t kMostSkipped = std::size_t{16} * 1024 * 1024;
 
   /// @param most_payload  bytes of a payload that are kept for the caller; 0: payloads are read and dropped, up to
