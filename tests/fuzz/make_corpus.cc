@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "apps/voice/wav.h"
+#include "apps/wyoming/event.h"
 #include "core/conversation.h"
 #include "quant/sentencepiece_model.h"
 #include "quant/tokenizer_writer.h"
@@ -200,6 +202,39 @@ void put_texts() {
   put("command_line", "options", "m.rill\n--policy\ndense\n--chunk\n7\n--threads\n2\n--top-k\n40\n--budget\n1K");
 }
 
+void put_voice() {
+  // The first byte says how many of the others arrive at a time.
+  const nlohmann::json transcript = {{"text", "hello"}, {"context", {{"conversation_id", "a"}}}};
+  const std::string_view pcm("\1\0\2\n\3\0", 6);
+  put("wyoming_events", "client",
+      "\7" + rill::apps::to_bytes("describe", nlohmann::json::object()) +
+          rill::apps::to_bytes("ping", {{"text", "a\nb"}}) + rill::apps::to_bytes("transcript", transcript));
+  put("wyoming_events", "service",
+      "\1" + rill::apps::to_bytes("audio-start", {{"rate", 22050}, {"width", 2}, {"channels", 1}}) +
+          rill::apps::to_bytes("audio-chunk", {{"rate", 22050}}, pcm) +
+          "{\"type\":\"x\",\"data\":{\"a\":1},\"data_length\":7,\"version\":\"1\"}\n{\"b\":3}");
+  const auto wav = [](std::uint16_t kind, std::uint16_t channels, std::uint32_t rate, std::uint16_t bits) {
+    const auto own = rill::apps::wav_header(1200);
+    std::string file(own.begin(), own.end());
+    std::memcpy(&file[20], &kind, 2);
+    std::memcpy(&file[22], &channels, 2);
+    std::memcpy(&file[24], &rate, 4);
+    std::memcpy(&file[34], &bits, 2);
+    for (int i = 0; i < 1200; ++i) file += static_cast<char>(i * 37);
+    return file;
+  };
+  put("wav_file", "own", wav(1, 1, 16000, 16));
+  put("wav_file", "stereo_24", wav(1, 2, 44100, 24));
+  put("wav_file", "float", wav(3, 1, 48000, 32));
+  put("wav_file", "bytes", wav(1, 1, 8000, 8));
+  put("spoken_text", "plain",
+      "\3Well, as Dr. Smith says: it is 21.5 \xc2\xb0"
+      "C. Is that warm? Yes!\nBye");
+  put("spoken_text", "markdown",
+      "\x1f# Title\n- **one**, 5-7 km\n- [two](https://a.b/c) for $3\n```sh\nls\n```\n1. three \xe2\x86\x92 "
+      "\xf0\x9f\x98\x80");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -213,5 +248,6 @@ int main(int argc, char** argv) {
   put_safetensors();
   put_json();
   put_texts();
+  put_voice();
   return 0;
 }
