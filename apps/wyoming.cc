@@ -10,6 +10,7 @@
 #include "apps/command.h"
 #include "apps/interrupt.h"
 #include "apps/model_options.h"
+#include "apps/sandbox_option.h"
 #include "apps/wyoming/conversations.h"
 #include "apps/wyoming/server.h"
 #include "core/conversation.h"
@@ -25,6 +26,7 @@ struct WyomingArguments {
   std::uint16_t port = 10500;
   std::uint32_t sessions = 2;
   std::vector<std::string> languages = {"en"};
+  bool sandbox = false;
 };
 
 /// What `describe` is answered with: one program, which streams its replies and switches no lamps.
@@ -143,6 +145,12 @@ void print_listening(const std::string& address, bool json) {
 }
 
 Status run_wyoming(const WyomingArguments& arguments) {
+  // Before anything of a stranger's is read: whoever is in the sandbox binds no port.
+  RILL_ASSIGN(WyomingServer server, WyomingServer::listen({.host = arguments.host,
+                                                           .port = arguments.port,
+                                                           .connections = arguments.sessions,
+                                                           .info = info_of(arguments)}));
+  RILL_TRY(prepare_sandbox(arguments.sandbox, {}));
   RILL_ASSIGN(const ModelFile model, open_model(arguments.model));
   if (model.chat_section().empty()) {
     return bad_usage({.where = text(model.name()),
@@ -160,12 +168,9 @@ Status run_wyoming(const WyomingArguments& arguments) {
   options.sessions = arguments.sessions;
   RILL_ASSIGN(Engine engine, start_engine(model, options));
   catch_termination();
-  RILL_ASSIGN(WyomingServer server, WyomingServer::listen({.host = arguments.host,
-                                                           .port = arguments.port,
-                                                           .connections = arguments.sessions,
-                                                           .info = info_of(arguments)}));
   Assistant assistant(engine, server, system, arguments.most_tokens);
   RILL_TRY(assistant.open(engine, *chat.form, sampling_options(arguments.model, model.config())));
+  RILL_TRY(close_sandbox(arguments.sandbox, {.memory = true, .clients = true}));
   print_listening(server.address(), arguments.model.json);
   while (!termination_pending()) {
     const std::optional<WyomingTurn> turn = server.next_turn();
@@ -198,6 +203,7 @@ void add_wyoming(CLI::App& app, Action& action) {
       ->capture_default_str();
   command.add_option("--system", arguments->system, "The system prompt (default: the model's own); \"\" for none");
   command.add_option("-n", arguments->most_tokens, "Most tokens of a reply")->capture_default_str();
+  add_sandbox_argument(command, arguments->sandbox);
   command.footer(
       "A `transcript` is answered with handled-start, handled-chunk ..., handled, handled-stop. Its conversation is "
       "the\n"

@@ -3,10 +3,13 @@
 #ifdef RILL_HAS_SECCOMP
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <termios.h>
 #include <unistd.h>
@@ -176,6 +179,12 @@ Status enter_sandbox(const SandboxNeeds& needs) {
       filter.allow("ioctl", argument_has(0, ~std::uint64_t{3}, 0), argument_is(1, request));
     }
     for (const char* name : {"select", "_newselect", "pselect6", "pselect6_time64"}) filter.allow(name);
+  }
+  if (needs.clients) {
+    for (const char* name : {"accept4", "recv", "recvfrom", "send", "shutdown"}) filter.allow(name);
+    filter.allow("sendto", argument_is(4, 0));  // to whom the socket belongs, and nobody else
+    filter.allow("setsockopt", argument_is(1, IPPROTO_TCP), argument_is(2, TCP_NODELAY));
+    filter.allow("setsockopt", argument_is(1, SOL_SOCKET), argument_is(2, SO_KEEPALIVE));
   }
   if (!filter.load()) return cannot("filtering system calls");
   return {};

@@ -19,6 +19,7 @@ Status forbid_writing_outside(std::string_view folder);
 struct SandboxNeeds {
   bool memory = false;    ///< more of it from the system, never executable
   bool terminal = false;  ///< line editing on the files 0, 1 and 2
+  bool clients = false;   ///< to be had at sockets that listen already: taken in, read, answered, hung up on
 };
 
 /// From now on, in every thread: a system call that is not needed ends the process at once (SIGSYS), and no path leads

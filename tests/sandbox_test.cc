@@ -2,8 +2,11 @@
 
 #include "platform/sandbox.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
@@ -109,6 +112,64 @@ TEST(Sandbox, LeavesWhatACommandNeedsAndNoMore) {
         static_cast<void>(::ioctl(0, TIOCSTI, &c));
       },
       {.terminal = true})));
+}
+
+/// A socket that listens on this machine, and a client's that is about to be taken in.
+struct Sockets {
+  Sockets() : listening(::socket(AF_INET, SOCK_STREAM, 0)), client(::socket(AF_INET, SOCK_STREAM, 0)) {
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    is_there = ::bind(listening, generic(), size) == 0 && ::listen(listening, 1) == 0 &&
+               ::getsockname(listening, generic(), &size) == 0 && ::connect(client, generic(), size) == 0;
+  }
+  Sockets(const Sockets&) = delete;
+  Sockets& operator=(const Sockets&) = delete;
+  ~Sockets() {
+    ::close(listening);
+    ::close(client);
+  }
+  sockaddr* generic() { return reinterpret_cast<sockaddr*>(&address); }
+
+  sockaddr_in address{};
+  int listening;
+  int client;
+  bool is_there = false;
+};
+
+TEST(Sandbox, LeavesAServerItsClientsAndNobodyElse) {
+  RILL_NEED_SANDBOX;
+  Sockets sockets;
+  ASSERT_TRUE(sockets.is_there);
+  const SandboxNeeds needs{.clients = true};
+  const auto serve = [&] {
+    const int served = ::accept4(sockets.listening, nullptr, nullptr, SOCK_CLOEXEC);
+    const int on = 1;
+    char c = 'x';
+    const bool has_worked = served >= 0 && ::setsockopt(served, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 &&
+                            ::setsockopt(served, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on) == 0 &&
+                            ::send(served, &c, 1, MSG_NOSIGNAL) == 1 && ::recv(sockets.client, &c, 1, 0) == 1 &&
+                            ::shutdown(served, SHUT_WR) == 0 && ::recv(sockets.client, &c, 1, 0) == 0;
+    if (!has_worked) ::_exit(1);
+  };
+  const int status = in_sandbox(serve, needs);
+  EXPECT_TRUE(is_done(status)) << status;
+  const struct {
+    const char* what;
+    std::function<void()> work;
+  } forbidden[] = {
+      {"make a socket", [] { static_cast<void>(::socket(AF_INET, SOCK_STREAM, 0)); }},
+      {"connect", [&] { static_cast<void>(::connect(sockets.client, sockets.generic(), sizeof sockets.address)); }},
+      {"bind", [&] { static_cast<void>(::bind(sockets.client, sockets.generic(), sizeof sockets.address)); }},
+      {"send to an address",
+       [&] { static_cast<void>(::sendto(sockets.client, "x", 1, 0, sockets.generic(), sizeof sockets.address)); }},
+      {"set another option",
+       [&] {
+         const int on = 1;
+         static_cast<void>(::setsockopt(sockets.client, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on));
+       }},
+  };
+  for (const auto& [what, work] : forbidden) EXPECT_TRUE(is_killed(in_sandbox(work, needs))) << what;
 }
 
 TEST(Sandbox, LeavesOpenFilesClocksAndTheEnd) {

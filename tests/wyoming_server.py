@@ -41,11 +41,21 @@ def limit_stack():
 
 class Server:
     def __init__(self, arguments, model, *options):
-        self.process = subprocess.Popen(
-            [arguments.rill, "wyoming", model, "--port", "0", "--json", "--temp", "0", "--threads", "1", "-n", "24",
-             "--window", "252", *options], stdout=subprocess.PIPE, text=True, preexec_fn=limit_stack)
-        self.host, port = json.loads(self.process.stdout.readline())["listening"].rsplit(":", 1)
+        command = [arguments.rill, "wyoming", model, "--port", "0", "--json", "--temp", "0", "--threads", "1", "-n",
+                   "24", "--window", "252", *options]
+        first_line = self.start(command + (["--sandbox"] if arguments.sandbox else []))
+        if not first_line and arguments.sandbox and self.process.wait() == 1:
+            print("no sandbox on this system: without it")
+            arguments.sandbox = False
+            first_line = self.start(command)
+        self.host, port = json.loads(first_line)["listening"].rsplit(":", 1)
         self.port = int(port)
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
+            assert not arguments.sandbox or "Seccomp:\t2\n" in status.read(), "the server is not filtered"
+
+    def start(self, command):
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=limit_stack)
+        return self.process.stdout.readline()
 
     def __enter__(self):
         return self
@@ -264,6 +274,7 @@ def main():
     parser.add_argument("--checkpoint", help="a model of a few hundred KB, which is made a .rill file")
     parser.add_argument("--tokenizer")
     parser.add_argument("--model", help="a .rill file where there is no such checkpoint")
+    parser.add_argument("--sandbox", action="store_true", help="serve in a sandbox, where the system has one")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     if arguments.what == "client" and Event is None:
