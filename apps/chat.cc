@@ -32,8 +32,7 @@ struct ChatArguments {
   bool sandbox = false;
 };
 
-Status say_and_print(ChatSetting& setting, std::string_view user, bool json) {
-  ReplyPrinter printer(json);
+Status say_and_print(ChatSetting& setting, std::string_view user, ReplyPrinter& printer) {
   printer.begin();
   const Result<Reply> reply = setting.conversation->say(user, setting.most_tokens, [&](std::string_view text) {
     printer.add(text);
@@ -60,7 +59,7 @@ Status say_and_print(ChatSetting& setting, std::string_view user, bool json) {
 }
 
 /// A turn that fails is said on standard error and the next line is read; the last failure is the program's.
-Status chat_in_pipe(ChatSetting& setting, LineReader& reader, bool json) {
+Status chat_in_pipe(ChatSetting& setting, LineReader& reader, ReplyPrinter& printer) {
   Status last;
   std::string_view line;
   for (LineReader::Outcome outcome = reader.next(line); outcome != LineReader::Outcome::kEnd;
@@ -72,7 +71,7 @@ Status chat_in_pipe(ChatSetting& setting, LineReader& reader, bool json) {
                           .expected = text("a turn a line"),
                           .remedy = text("it was left out")});
     } else if (line.find_first_not_of(" \t") != std::string_view::npos) {
-      status = say_and_print(setting, line, json);
+      status = say_and_print(setting, line, printer);
     }
     if (!status.ok()) {
       std::fprintf(stderr, "rill: %.*s\n", static_cast<int>(status.message().size()), status.message().data());
@@ -120,10 +119,11 @@ Status talk(const ChatArguments& arguments, ChatSetting& setting, SessionKeeper&
     return termination_pending() ? Status() : status;
   }
   RILL_TRY(setting.state->settle());
+  ReplyPrinter printer(json);
   RILL_TRY(close_sandbox(arguments.sandbox, {}));
   if (json && arguments.state.is_asked_for()) print_restored(setting.restored, *setting.conversation);
-  return arguments.prompt.has_value() ? say_and_print(setting, *arguments.prompt, json)
-                                      : chat_in_pipe(setting, reader, json);
+  return arguments.prompt.has_value() ? say_and_print(setting, *arguments.prompt, printer)
+                                      : chat_in_pipe(setting, reader, printer);
 }
 
 Status run_chat(const ChatArguments& arguments) {

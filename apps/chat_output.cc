@@ -1,7 +1,6 @@
 #include "apps/chat_output.h"
 
 #include <array>
-#include <span>
 
 #include "core/utf8.h"
 
@@ -55,7 +54,7 @@ void ReplyPrinter::add(std::string_view text) {
   if (json_) {
     print_escaped(text);
   } else {
-    std::fwrite(text.data(), 1, text.size(), stdout);
+    text_.write(text);
     std::fflush(stdout);
   }
 }
@@ -94,14 +93,12 @@ void print_recent_text(const ConversationNote& note) {
     const std::size_t line = rest.find('\n');
     if (line != std::string_view::npos) rest.remove_prefix(line + 1);
   }
+  const ShownText shown(stderr);
   std::array<char, 1024> buffer{};
   while (!rest.empty()) {
     const std::size_t size = move_as_utf8(rest, buffer);
     if (size == 0) break;
-    for (char& c : std::span(buffer).first(size)) {
-      if (c != '\n' && (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)) c = '?';
-    }
-    std::fwrite(buffer.data(), 1, size, stderr);
+    shown.write({buffer.data(), size});
   }
 }
 

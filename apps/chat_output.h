@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <string_view>
 
+#include "apps/shown_text.h"
 #include "core/conversation.h"
 
 namespace rill::apps {
@@ -11,6 +12,7 @@ namespace rill::apps {
 /// A turn's reply on standard output, as plain text or as one JSON object a turn.
 class ReplyPrinter {
  public:
+  /// Before a sandbox is closed (ShownText).
   explicit ReplyPrinter(bool json) : json_(json) {}
 
   void begin();
@@ -20,14 +22,14 @@ class ReplyPrinter {
 
  private:
   bool json_;
+  ShownText text_{stdout};
 };
 
 /// The first object of a chat that keeps its state: {"restored": ..., "turns": ..., "reply_cut": ...}.
 /// @param conversation  as it was restored, or begun
 void print_restored(bool restored, const Conversation& conversation);
 
-/// What a person is shown of a conversation that goes on: its last words, on standard error, without control
-/// characters.
+/// What a person is shown of a conversation that goes on: its last words, on standard error.
 void print_recent_text(const ConversationNote& note);
 
 /// What to tell a person about a turn besides its reply, on standard error: nothing in most cases.

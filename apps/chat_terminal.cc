@@ -54,7 +54,9 @@ Result<bool> run_command(std::string_view line, ChatSetting& setting) {
   } else if (command == "/stats") {
     print_stats(setting);
   } else if (command == "/system" && rest.empty()) {
-    std::fprintf(stderr, "  %s\n", setting.system.empty() ? "(no system prompt)" : setting.system.c_str());
+    std::fputs("  ", stderr);
+    ShownText(stderr).write(setting.system.empty() ? "(no system prompt)" : setting.system);  // perhaps the model's own
+    std::fputc('\n', stderr);
   } else if (command == "/reset" || command == "/system") {
     if (command == "/system") setting.system = rest;
     RILL_TRY(setting.conversation->begin(setting.system));
@@ -84,8 +86,8 @@ Status chat_on_terminal(ChatSetting& setting, bool sandbox) {
   rl_initialize();
   using_history();
   stifle_history(200);
-  RILL_TRY(close_sandbox(sandbox, {.memory = true, .terminal = true}));
   ReplyPrinter printer(/*json=*/false);
+  RILL_TRY(close_sandbox(sandbox, {.memory = true, .terminal = true}));
   for (;;) {
     const std::unique_ptr<char, void (*)(void*)> line(readline("> "), std::free);
     if (line == nullptr) {

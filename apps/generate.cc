@@ -12,6 +12,7 @@
 #include "apps/command.h"
 #include "apps/model_options.h"
 #include "apps/sandbox_option.h"
+#include "apps/shown_text.h"
 #include "apps/text_input.h"
 
 namespace rill::apps {
@@ -51,6 +52,7 @@ Status run_generate(const GenerateArguments& arguments) {
   RILL_ASSIGN(Engine engine, start_engine(model, options));
   Session& session = engine.session(0);
   session.set_sampling(sampling_options(arguments.model, model.config()));
+  const ShownText shown(stdout);
   RILL_TRY(close_sandbox(arguments.sandbox, {.memory = true}));
 
   const Tokenizer* const tokenizer = engine.tokenizer();
@@ -61,7 +63,7 @@ Status run_generate(const GenerateArguments& arguments) {
   const auto show = [&](std::string_view part) {
     generated += part;
     if (!arguments.model.json) {
-      std::fwrite(part.data(), 1, part.size(), stdout);
+      shown.write(part);
       std::fflush(stdout);
     }
   };

@@ -9,6 +9,7 @@
 
 #include "apps/command.h"
 #include "apps/model_options.h"
+#include "apps/shown_text.h"
 #include "apps/text_input.h"
 
 namespace rill::apps {
@@ -61,7 +62,8 @@ Status run_tokenize(const TokenizeArguments& arguments) {
     const auto replace = nlohmann::ordered_json::error_handler_t::replace;
     std::cout << nlohmann::ordered_json{{"tokens", tokens}, {"text", text_in}}.dump(-1, ' ', false, replace) << '\n';
   } else if (!arguments.decode.empty()) {
-    std::cout << text_in << '\n';
+    ShownText(stdout).write(text_in);
+    std::putchar('\n');
   } else {
     for (std::size_t i = 0; i < tokens.size(); ++i) std::cout << (i > 0 ? " " : "") << tokens[i];
     std::cout << '\n';

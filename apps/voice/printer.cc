@@ -9,6 +9,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "apps/shown_text.h"
+
 namespace rill::apps {
 namespace {
 
@@ -36,21 +38,29 @@ void print_json(std::FILE* out, const VoiceReport& report) {
 }
 
 void print_text(std::FILE* out, const VoiceReport& report) {
+  const ShownText shown(out);
+  std::fprintf(out, "%8.2f  ", report.t);
   if (report.heard != nullptr) {
-    std::fprintf(out, "%8.2f  > %s\n", report.t, report.heard->empty() ? "(nothing)" : report.heard->c_str());
+    shown.write("> ");
+    shown.write(report.heard->empty() ? "(nothing)" : *report.heard);
   } else if (report.reply != nullptr) {
     const bool is_whole = report.spoken != nullptr && *report.spoken == *report.reply;
-    std::fprintf(out, "%8.2f  %s%s\n", report.t, report.spoken->c_str(), is_whole ? "" : " ... (interrupted)");
+    shown.write(*report.spoken);
+    shown.write(is_whole ? "" : " ... (interrupted)");
   } else if (report.wake != nullptr) {
-    std::fprintf(out, "%8.2f  [woken] %s\n", report.t, report.wake->c_str());
+    shown.write("[woken] ");
+    shown.write(*report.wake);
   } else {
-    std::fprintf(out, "%8.2f  [%s]\n", report.t, name_of(report.state).data());
+    std::fprintf(out, "[%s]", name_of(report.state).data());
   }
+  std::fputc('\n', out);
   std::fflush(out);
 }
 
 void print_failure(const Status& failure) {
-  std::fprintf(stderr, "rill: %.*s\n", static_cast<int>(failure.message().size()), failure.message().data());
+  std::fputs("rill: ", stderr);
+  ShownText(stderr).write(failure.message());  // which may quote a service
+  std::fputc('\n', stderr);
 }
 
 bool can_rewrite_a_line(std::FILE* out) {

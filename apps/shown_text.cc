@@ -1,0 +1,39 @@
+#include "apps/shown_text.h"
+
+#include <unistd.h>
+
+#include "core/utf8.h"
+
+namespace rill::apps {
+namespace {
+
+/// Bytes of the control character at the front of `text`; 0 if it is another.
+std::size_t control_bytes(std::string_view text) {
+  const auto first = static_cast<unsigned char>(text[0]);
+  if (first == '\n' || first == '\t') return 0;
+  if (first < 0x20 || first == 0x7F) return 1;
+  const bool is_c1 = first == 0xC2 && text.size() > 1 && static_cast<unsigned char>(text[1]) < 0xA0;
+  return is_c1 ? 2 : 0;
+}
+
+}  // namespace
+
+ShownText::ShownText(std::FILE* out) : ShownText(out, ::isatty(::fileno(out)) == 1) {}
+
+void ShownText::write(std::string_view text) const {
+  const auto put = [this](std::string_view part) { std::fwrite(part.data(), 1, part.size(), out_); };
+  if (!is_terminal_) return put(text);
+  std::size_t begin = 0;  // of what is not yet written
+  for (std::size_t i = 0; i < text.size();) {
+    const std::size_t control = control_bytes(text.substr(i));
+    if (control > 0) {
+      put(text.substr(begin, i - begin));
+      if (text[i] != '\r') put(kReplacementCharacter);
+      begin = i + control;
+    }
+    i += control > 0 ? control : 1;
+  }
+  put(text.substr(begin));
+}
+
+}  // namespace rill::apps

@@ -1,0 +1,27 @@
+#pragma once
+// Text of strangers (what a model says, what a service has heard) on its way to whoever reads it.
+
+#include <cstdio>
+#include <string_view>
+
+namespace rill::apps {
+
+/// A pipe or a file gets every byte. A terminal gets no character that steers it, or a hostile model could name its
+/// window, write over what stands there, or fill the clipboard.
+class ShownText {
+ public:
+  /// Asks what `out` is: before a sandbox is closed. @param out  borrowed
+  explicit ShownText(std::FILE* out);
+  ShownText(std::FILE* out, bool is_terminal) : out_(out), is_terminal_(is_terminal) {}
+
+  /// On a terminal carriage returns are left out, and control characters (U+0000 to 1F, 7F to 9F) but newline and tab
+  /// are shown as U+FFFD. Allocates nothing, flushes nothing.
+  /// @param text  whole UTF-8 characters
+  void write(std::string_view text) const;
+
+ private:
+  std::FILE* out_;
+  bool is_terminal_;
+};
+
+}  // namespace rill::apps
