@@ -1,6 +1,5 @@
 // rill chat: the assistant. On a terminal it edits lines; otherwise each line of standard input is a turn.
 
-#include <stdio_ext.h>
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 
@@ -40,16 +39,9 @@ Status say_and_print(ChatSetting& setting, std::string_view user, ReplyPrinter& 
   });
   // A reply's end says that the turn is on the disk, or goes on without a state.
   const Status kept = setting.state->settle();
-  // After SIGTERM nothing interrupts a write any more, and nobody may be left to read: a full pipe does not get the
-  // end.
-  if (!termination_pending() || wait_for_room(STDOUT_FILENO)) {
-    printer.end(kept.ok() ? reply : Result<Reply>(kept));
-  } else {
-    __fpurge(stdout);  // what exit() would wait for
-  }
+  printer.end(kept.ok() ? reply : Result<Reply>(kept));
   RILL_TRY(kept);
   if (!reply.ok() && termination_pending()) return {};  // before the reply began: the turn was not taken
-  // A write that SIGTERM interrupted, because nobody reads, is how the reply ends and no failure.
   if (std::ferror(stdout) != 0 && !termination_pending()) {
     return system_failure(text("standard output"), "writing the reply");
   }

@@ -1,15 +1,40 @@
 #include "apps/chat_output.h"
 
+#include <stdio_ext.h>
+#include <unistd.h>
+
 #include <array>
 
+#include "apps/interrupt.h"
 #include "core/utf8.h"
 
 namespace rill::apps {
 namespace {
 
+/// Bytes that are gathered before they are written: with what a reply ends in, less than a page, which a pipe either
+/// takes whole or not at all.
+constexpr std::size_t kMostPending = 2048;
+
+std::string_view name_of(ReplyEnd end) {
+  switch (end) {
+    case ReplyEnd::kFinished:
+      return "finished";
+    case ReplyEnd::kLimit:
+      return "limit";
+    case ReplyEnd::kStopped:
+      return "stopped";
+    case ReplyEnd::kFull:
+      return "full";
+  }
+  return "";
+}
+
+}  // namespace
+
 /// A JSON string's inside. The text is whole UTF-8 characters, which JSON takes as they are.
-void print_escaped(std::string_view text) {
+void ReplyPrinter::print_escaped(std::string_view text) {
   for (const char c : text) {
+    if (__fpending(stdout) > kMostPending) flush();
     switch (c) {
       case '"':
         std::fputs("\\\"", stdout);
@@ -30,21 +55,15 @@ void print_escaped(std::string_view text) {
   }
 }
 
-std::string_view name_of(ReplyEnd end) {
-  switch (end) {
-    case ReplyEnd::kFinished:
-      return "finished";
-    case ReplyEnd::kLimit:
-      return "limit";
-    case ReplyEnd::kStopped:
-      return "stopped";
-    case ReplyEnd::kFull:
-      return "full";
+/// At most a page at a time, for which there is room then: no write blocks.
+void ReplyPrinter::flush() {
+  is_read_ = is_read_ && wait_for_room(STDOUT_FILENO);
+  if (is_read_) {
+    std::fflush(stdout);
+  } else {
+    __fpurge(stdout);  // what exit() would wait for
   }
-  return "";
 }
-
-}  // namespace
 
 void ReplyPrinter::begin() {
   if (json_) std::fputs("{\"reply\":\"", stdout);
@@ -55,7 +74,7 @@ void ReplyPrinter::add(std::string_view text) {
     print_escaped(text);
   } else {
     text_.write(text);
-    std::fflush(stdout);
+    flush();
   }
 }
 
@@ -76,7 +95,7 @@ void ReplyPrinter::end(const Result<Reply>& reply) {
   } else {
     std::fputc('\n', stdout);
   }
-  std::fflush(stdout);
+  flush();
 }
 
 void print_restored(bool restored, const Conversation& conversation) {

@@ -9,7 +9,8 @@
 
 namespace rill::apps {
 
-/// A turn's reply on standard output, as plain text or as one JSON object a turn.
+/// A turn's reply on standard output, as plain text or as one JSON object a turn. It waits for a reader that is slow;
+/// once the program was asked to end only for half a second, and what is left is dropped then.
 class ReplyPrinter {
  public:
   /// Before a sandbox is closed (ShownText).
@@ -21,7 +22,11 @@ class ReplyPrinter {
   void end(const Result<Reply>& reply);
 
  private:
+  void print_escaped(std::string_view text);
+  void flush();
+
   bool json_;
+  bool is_read_ = true;  // false from when nobody read what was left after SIGTERM
   ShownText text_{stdout};
 };
 

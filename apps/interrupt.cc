@@ -64,8 +64,14 @@ bool wait_for_input(int descriptor) {
 
 bool wait_for_room(int descriptor) {
   constexpr int kMostMilliseconds = 500;
-  pollfd file = {.fd = descriptor, .events = POLLOUT, .revents = 0};
-  return ::poll(&file, 1, kMostMilliseconds) > 0;
+  pollfd files[2] = {{.fd = descriptor, .events = POLLOUT, .revents = 0},
+                     {.fd = termination_pipe[0], .events = POLLIN, .revents = 0}};
+  while (!termination_pending()) {
+    const int ready = ::poll(files, 2, -1);
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready < 0 || files[0].revents != 0) return true;
+  }
+  return ::poll(files, 1, kMostMilliseconds) > 0;
 }
 
 }  // namespace rill::apps

@@ -253,32 +253,38 @@ def reader_that_goes(setting):
 def terminated(setting):
     """SIGTERM in the middle of a reply: the token at hand is finished, the turn is saved, exit 0 within a second, and
     the next run goes on from there. Likewise while nobody reads and the pipe is full (to the last byte or not, as pieces
-    of text are whole in it or wait: hence some bytes ahead of them), and while it waits for input."""
+    of text are whole in it or wait: hence some bytes ahead of them), after somebody read a page, and while it waits for
+    input."""
     state = os.path.join(setting.folder, "terminated.state")
-    for moment, ahead in [("reply", 0), ("input", 0), *(("unread", ahead) for ahead in range(6))]:
+    unread = [("unread", ahead, more) for more in ([], ["--json"]) for ahead in range(6)]
+    for moment, ahead, more in [("reply", 0, []), ("input", 0, []), ("a page read", 0, []),
+                                ("a page read", 0, ["--json"]), *unread]:
         if os.path.exists(state):
             os.remove(state)
         reader, writer = os.pipe()
         fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
         os.write(writer, b"x" * ahead)
-        with setting.start("chat", "-n", "1000000", "--state", state, stdout=writer) as process, \
+        with setting.start("chat", "-n", "1000000", "--state", state, *more, stdout=writer) as process, \
                 os.fdopen(reader, errors="replace") as output:
             os.close(writer)
             reading = threading.Thread(target=output.read)
             if moment != "input":
                 process.stdin.write("Tell me a story that never ends.\n")
                 process.stdin.flush()
-            if moment != "unread":
+            if moment in ("reply", "input"):
                 reading.start()
             time.sleep(0.7)
+            if moment == "a page read":
+                os.read(reader, 4096)
+                time.sleep(0.2)
             begin = time.monotonic()
             process.terminate()
             code = process.wait(timeout=20)
             seconds = time.monotonic() - begin
-            if moment != "unread":
+            if moment in ("reply", "input"):
                 reading.join()
             errors = process.stderr.read()
-            expect(code == 0 and seconds < 1, f"{moment}: exit {code} after {seconds:.2f} s: {errors}")
+            expect(code == 0 and seconds < 1, f"{moment} {ahead} {more}: exit {code} after {seconds:.2f} s: {errors}")
         with setting.start("chat", "--json", "--state", state) as process:
             first = json.loads(process.stdout.readline())
             expect(first["restored"] and first["turns"] == (0 if moment == "input" else 1), f"{moment}: {first}")
