@@ -12,43 +12,61 @@ namespace {
 
 using nlohmann::json;
 
-Text not_json_remedy() { return text("copy or download the file again"); }
-
-/// Watches the parser's events and throws a Status at the first that is not allowed; parse_json() catches it.
-class Watcher {
+/// Reads the document's events and throws a Status at the first that is not allowed; parse_json() catches it. Ahead of
+/// the parser, whose own callback looks at all of an array's elements again after each object in it.
+class Watcher final : public nlohmann::json_sax<json> {
  public:
-  Watcher(const Text& where, int most_levels) : where_(where), most_levels_(most_levels) {}
+  Watcher(const Text& where, const JsonLimits& limits) : where_(where), limits_(limits) {}
 
-  bool operator()(int level, json::parse_event_t event, const json& parsed) {
-    switch (event) {
-      case json::parse_event_t::object_start:
-      case json::parse_event_t::array_start:
-        if (level >= most_levels_) refuse(text("values inside one another"), text("at most ", most_levels_, " levels"));
-        keys_.emplace_back();
-        break;
-      case json::parse_event_t::object_end:
-      case json::parse_event_t::array_end:
-        keys_.pop_back();
-        break;
-      case json::parse_event_t::key:
-        if (const auto& key = parsed.get_ref<const std::string&>(); !keys_.back().insert(key).second) {
-          refuse(text("the key \"", legible(key), "\" stands twice in one object"), text("once"));
-        }
-        break;
-      case json::parse_event_t::value:
-        break;
+  bool null() override { return count(); }
+  bool boolean(bool) override { return count(); }
+  bool number_integer(number_integer_t) override { return count(); }
+  bool number_unsigned(number_unsigned_t) override { return count(); }
+  bool number_float(number_float_t, const string_t&) override { return count(); }
+  bool string(string_t&) override { return count(); }
+  bool binary(binary_t&) override { return count(); }
+  bool start_object(std::size_t) override { return open(); }
+  bool start_array(std::size_t) override { return open(); }
+  bool end_object() override { return close(); }
+  bool end_array() override { return close(); }
+  bool key(string_t& key) override {
+    if (!keys_.back().insert(key).second) {
+      refuse(text("the key \"", legible(key), "\" stands twice in one object"), text("once"));
     }
     return true;
   }
+  bool parse_error(std::size_t byte, const std::string&, const json::exception& error) override {
+    // A number beyond double has an error of its own.
+    if (dynamic_cast<const json::out_of_range*>(&error) != nullptr) {
+      refuse(text("JSON that cannot be held"), text("numbers in the range of double"));
+    }
+    refuse(text("not JSON at byte ", byte), {});
+  }
 
  private:
+  bool count() {
+    if (++values_ > limits_.values) refuse(text("more values"), text("at most ", limits_.values));
+    return true;
+  }
+  bool open() {
+    if (static_cast<int>(keys_.size()) >= limits_.depth) {
+      refuse(text("values inside one another"), text("at most ", limits_.depth, " levels"));
+    }
+    keys_.emplace_back();
+    return count();
+  }
+  bool close() {
+    keys_.pop_back();
+    return true;
+  }
   [[noreturn]] void refuse(const Text& what, const Text& expected) const {
-    throw bad_input({.where = where_, .what = what, .expected = expected, .remedy = not_json_remedy()});
+    throw bad_input({.where = where_, .what = what, .expected = expected, .remedy = text(limits_.remedy)});
   }
 
   const Text& where_;
-  int most_levels_;
-  std::vector<std::set<std::string>> keys_;  // of every object that is still open
+  const JsonLimits& limits_;
+  std::size_t values_ = 0;
+  std::vector<std::set<std::string>> keys_;  // of every object that is still open; none of an array
 };
 
 }  // namespace
@@ -67,20 +85,19 @@ Result<json> parse_json(std::string_view document, const Text& where, const Json
     return bad_input({.where = where,
                       .what = text(document.size(), " bytes of JSON"),
                       .expected = text("at most ", limits.bytes),
-                      .remedy = not_json_remedy()});
+                      .remedy = text(limits.remedy)});
   }
   try {
-    return json::parse(document.begin(), document.end(), Watcher(where, limits.depth));
+    Watcher watcher(where, limits);
+    json::sax_parse(document.begin(), document.end(), &watcher);
+    return json::parse(document.begin(), document.end());
   } catch (const Status& refused) {
     return refused;
-  } catch (const json::parse_error& error) {
-    return bad_input(
-        {.where = where, .what = text("not JSON at byte ", error.byte), .expected = {}, .remedy = not_json_remedy()});
-  } catch (const std::exception&) {  // a number beyond double, or no memory left
+  } catch (const std::exception&) {
     return bad_input({.where = where,
                       .what = text("JSON that cannot be held"),
-                      .expected = text("numbers in the range of double"),
-                      .remedy = not_json_remedy()});
+                      .expected = text("less of it, or more memory"),
+                      .remedy = text(limits.remedy)});
   }
 }
 
@@ -92,7 +109,7 @@ Result<json> read_json_object(const std::string& path) {
     return bad_input({.where = text(path),
                       .what = text("a JSON ", document.type_name()),
                       .expected = text("an object"),
-                      .remedy = not_json_remedy()});
+                      .remedy = text(JsonLimits().remedy)});
   }
   return document;
 }

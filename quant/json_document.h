@@ -2,6 +2,7 @@
 // JSON out of untrusted files: parsed whole, within limits, and without an exception that leaves this file.
 
 #include <cstddef>
+#include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
@@ -10,10 +11,12 @@
 
 namespace rill::quant {
 
-/// What a document may be. Text beyond it is refused before, or while, it is read: memory stays in proportion to bytes.
+/// What a document may be. Text beyond it is refused before it takes memory: at most about 30 bytes for one of text.
 struct JsonLimits {
   std::size_t bytes = std::size_t{16} << 20U;
-  int depth = 16;  ///< objects and arrays inside one another, the outermost included
+  int depth = 16;                 ///< objects and arrays inside one another, the outermost included
+  std::size_t values = SIZE_MAX;  ///< of all kinds, objects and arrays included, keys not
+  std::string_view remedy = "copy or download the file again";  ///< of an error
 };
 
 /// Parses a text. A key that stands twice in one object is refused: readers would differ in which one counts.

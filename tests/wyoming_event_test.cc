@@ -66,6 +66,18 @@ TEST(WyomingReader, SaysWhatIsOverItsLimits) {
   EXPECT_EQ(error("{\"data_length\":1}\n"), "Wyoming event: it has no type, expected a string");
 }
 
+/// An object takes some hundred bytes of memory, and three of text.
+TEST(WyomingReader, SaysThatJsonHasTooManyValues) {
+  const auto objects = [](std::size_t count) {
+    std::string all = "{\"a\":[{}";
+    for (std::size_t i = 1; i < count; ++i) all += ",{}";
+    all += "]}";
+    return "{\"type\":\"x\",\"data_length\":" + std::to_string(all.size()) + "}\n" + all;
+  };
+  EXPECT_EQ(read_all(objects(8190), 4096).back().substr(0, 10), "x {\"a\":[{}");  // besides the list and what it is in
+  EXPECT_EQ(read_all(objects(8191), 4096).back(), "Wyoming event, data: more values, expected at most 8192");
+}
+
 /// Copying and writing JSON recurse: a stranger's brackets must not choose how deep.
 TEST(WyomingReader, SaysThatJsonIsTooDeep) {
   const auto nested = [](std::size_t levels) {
@@ -75,9 +87,8 @@ TEST(WyomingReader, SaysThatJsonIsTooDeep) {
   const auto data_behind = [&](std::size_t levels) {
     return "{\"type\":\"x\",\"data_length\":" + std::to_string(nested(levels).size()) + "}\n" + nested(levels);
   };
-  const std::string first_line =
-      "Wyoming event: its first line has values inside one another, expected at most 32 levels";
-  const std::string data = "Wyoming event: its data has values inside one another, expected at most 32 levels";
+  const std::string first_line = "Wyoming event, first line: values inside one another, expected at most 32 levels";
+  const std::string data = "Wyoming event, data: values inside one another, expected at most 32 levels";
   EXPECT_EQ(read_all(inline_data(31), 4096).back(), "x " + nested(31) + " ");  // the header is a level as well
   EXPECT_EQ(read_all(data_behind(32), 4096).back(), "x " + nested(32) + " ");
   EXPECT_EQ(read_all(inline_data(32), 4096).back(), first_line);

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
+
+#include "quant/json_document.h"
 
 namespace rill::apps {
 namespace {
@@ -22,19 +25,14 @@ Result<std::size_t> length_of(const nlohmann::json& header, const char* key, std
 
 /// @param part  of the event, for messages
 Result<nlohmann::json> parse_object(std::string_view bytes, std::string_view part) {
-  using Json = nlohmann::json;
-  bool is_too_deep = false;
-  const auto watch_depth = [&](int level, Json::parse_event_t event, const Json&) {
-    const bool opens = event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
-    is_too_deep |= opens && level >= WyomingReader::kMostLevels;
-    return !is_too_deep;
-  };
-  Json parsed = Json::parse(bytes.begin(), bytes.end(), watch_depth, /*allow_exceptions=*/false);
-  if (is_too_deep) {
-    return no_event(text(part, " has values inside one another"),
-                    text("at most ", WyomingReader::kMostLevels, " levels"));
-  }
-  if (!parsed.is_object()) return no_event(text(part, " is no JSON object"), {});
+  const Text where = text("Wyoming event, ", part);
+  RILL_ASSIGN(nlohmann::json parsed, quant::parse_json(bytes, where,
+                                                       {.bytes = WyomingReader::kMostData,
+                                                        .depth = WyomingReader::kMostLevels,
+                                                        .values = WyomingReader::kMostValues,
+                                                        .remedy = {}}));
+  if (!parsed.is_object())
+    return bad_input({.where = where, .what = text("no JSON object"), .expected = {}, .remedy = {}});
   return parsed;
 }
 
@@ -81,7 +79,7 @@ std::span<char> WyomingReader::room() {
 }
 
 Status WyomingReader::read_header(std::string_view line) {
-  RILL_ASSIGN(nlohmann::json header, parse_object(line, "its first line"));
+  RILL_ASSIGN(nlohmann::json header, parse_object(line, "first line"));
   const auto type = header.find("type");
   if (type == header.end() || !type->is_string()) return no_event(text("it has no type"), text("a string"));
   RILL_ASSIGN(data_bytes_, length_of(header, "data_length", kMostData));
@@ -97,8 +95,12 @@ Status WyomingReader::read_header(std::string_view line) {
 }
 
 Status WyomingReader::read_data(std::string_view bytes) {
-  RILL_ASSIGN(const nlohmann::json data, parse_object(bytes, "its data"));
-  event_->data.update(data);
+  RILL_ASSIGN(nlohmann::json data, parse_object(bytes, "data"));
+  if (event_->data.empty()) {
+    event_->data = std::move(data);
+  } else {
+    event_->data.update(data);
+  }
   return {};
 }
 

@@ -45,6 +45,8 @@ class WyomingReader {
   /// Of objects and arrays inside one another, the outermost included: copying and writing JSON recurse, and a stranger
   /// must not choose how deep the stack grows.
   static constexpr int kMostLevels = 32;
+  /// Of its first line and of its data: one in memory takes up to forty times the two bytes of its text.
+  static constexpr std::size_t kMostValues = 8192;
   static constexpr std::size_t kMostSkipped = std::size_t{16} * 1024 * 1024;
 
   /// @param most_payload  bytes of a payload that are kept for the caller; 0: payloads are read and dropped, up to
