@@ -126,9 +126,6 @@ Result<Reply> Conversation::say(std::string_view user, std::uint64_t most_tokens
   Result<Reply> reply = reply_to(user, most_tokens, noting);
   note_text("\n");
   if (keeper_ == nullptr) return reply;
-  // A turn that failed has left tokens, too: they are fed now, which changes no bit, so that the session is all there
-  // is of the conversation.
-  if (!reply.ok() && pending_ > 0) static_cast<void>(flush().ok());
   if (reply.ok() || is_stop_asked_ == nullptr || !is_stop_asked_()) save(/*is_mid_reply=*/false);
   return reply;
 }
@@ -214,11 +211,15 @@ Result<Reply> Conversation::reply_to(std::string_view user, std::uint64_t most_t
   return reply;
 }
 
+/// A text that fails has left tokens, too. They are fed, which changes no bit: the session is all there is of the
+/// conversation, and the buffer that they waited in is every conversation's.
 Status Conversation::feed_text(std::span<const TextPart> parts) {
-  return engine_->tokenizer()->encode(parts, [&](std::span<const Token> tokens) -> Status {
+  const Status status = engine_->tokenizer()->encode(parts, [&](std::span<const Token> tokens) -> Status {
     for (const Token token : tokens) RILL_TRY(feed_token(token));
     return {};
   });
+  if (!status.ok()) static_cast<void>(flush().ok());
+  return status;
 }
 
 Status Conversation::feed_token(Token token) {
@@ -239,9 +240,16 @@ Status Conversation::flush() {
   return session_->feed(engine_->pending().first(count));
 }
 
-Result<std::uint32_t> count_system_tokens(const ModelFile& model, const ChatForm& form, std::string_view system) {
+Result<std::uint32_t> count_system_tokens(const ModelFile& model, const ChatForm& form, std::string_view system,
+                                          std::uint64_t budget_bytes) {
   if (model.tokenizer_section().empty()) return std::uint32_t{0};
   RILL_ASSIGN(const std::size_t bytes, Tokenizer::heap_bytes(model.tokenizer_section()));
+  if (budget_bytes > 0 && bytes > budget_bytes) {
+    return over_budget({.where = text(model.name()),
+                        .what = text("its tokenizer needs ", bytes, " bytes"),
+                        .expected = text("at most the budget's ", budget_bytes),
+                        .remedy = text("give a number of --sinks, to see the whole plan")});
+  }
   RILL_ASSIGN(const PageBlock block, PageBlock::take(bytes));
   FixedHeap heap(block.bytes());
   RILL_ASSIGN(Tokenizer* const tokenizer, Tokenizer::load(model.tokenizer_section(), heap));

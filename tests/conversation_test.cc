@@ -1,0 +1,61 @@
+// Conversations beside one another on one engine.
+
+#include "core/conversation.h"
+
+#include <gtest/gtest.h>
+
+#include <optional>
+#include <string>
+
+#include "tests/support/imported_model.h"
+#include "tests/support/shared_data.h"
+
+namespace rill {
+namespace {
+
+class ConversationTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    RILL_NEED_SHARED("models/stories260K");
+    model_.emplace(shared_path("models/stories260K/stories260K.bin"), shared_path("models/stories260K/tok512.model"),
+                   "llama2");
+    ASSERT_TRUE(model_->ok());
+    engine_ = Engine::start(model_->file(), {.policy = stream_policy(4, 60), .chunk = 16, .threads = 1, .sessions = 2});
+    ASSERT_TRUE(engine_.ok());
+  }
+  Conversation begun(std::size_t session) {
+    engine_->session(session).set_sampling({.temperature = 0});
+    Result<Conversation> conversation = Conversation::open(*engine_, session, *find_chat_form("llama2"));
+    EXPECT_TRUE(conversation.ok() && conversation->begin("Tell stories.").ok());
+    return *conversation;
+  }
+  static std::string said(Conversation& conversation, std::string_view user) {
+    std::string heard;
+    const Result<Reply> reply = conversation.say(user, 40, [&](std::string_view text) {
+      heard += text;
+      return true;
+    });
+    return reply.ok() ? heard : "failed: " + std::string(reply.status().message());
+  }
+
+  std::optional<ImportedModel> model_;
+  Result<Engine> engine_ = Status();
+};
+
+/// Tokens of a turn wait in a buffer that all conversations of an engine share. Those of a turn that failed stayed
+/// there, and became whatever the next conversation put in their place.
+TEST_F(ConversationTest, HearsNothingOfAnotherAfterATurnThatFailed) {
+  const std::string too_long = "x x x x x x " + std::string(20'000, 'a');
+  Conversation alone = begun(0);
+  ASSERT_TRUE(said(alone, too_long).starts_with("failed: "));
+  const std::string expected = said(alone, "One day");
+
+  Conversation first = begun(0);
+  Conversation second = begun(1);
+  ASSERT_TRUE(said(first, too_long).starts_with("failed: "));
+  ASSERT_FALSE(said(second, "My name is Bartholomew").starts_with("failed: "));
+  EXPECT_EQ(said(first, "One day"), expected);
+}
+
+}  // namespace
+}  // namespace rill
