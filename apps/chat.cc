@@ -66,7 +66,7 @@ Status chat_in_pipe(ChatSetting& setting, LineReader& reader, ReplyPrinter& prin
       status = say_and_print(setting, line, printer);
     }
     if (!status.ok()) {
-      std::fprintf(stderr, "rill: %.*s\n", static_cast<int>(status.message().size()), status.message().data());
+      print_failure(status.message());
       last = status;
     }
     if (std::ferror(stdout) != 0 || termination_pending()) break;
@@ -133,7 +133,8 @@ Status run_chat(const ChatArguments& arguments) {
   setting.most_tokens = arguments.most_tokens;
   StreamNeeds needs{.keeps_state = arguments.state.is_asked_for()};
   if (arguments.model.sinks == "system") {
-    RILL_ASSIGN(needs.system_tokens, count_system_tokens(model, *chat.form, setting.system));
+    RILL_ASSIGN(const std::uint64_t budget, budget_of(arguments.model));
+    RILL_ASSIGN(needs.system_tokens, count_system_tokens(model, *chat.form, setting.system, budget));
   }
   RILL_ASSIGN(const EngineOptions options, engine_options(arguments.model, model.config(), needs));
   RILL_ASSIGN(Engine engine, start_engine(model, options));

@@ -114,8 +114,7 @@ Status chat_on_terminal(ChatSetting& setting, bool sandbox) {
     if (reply.ok()) {
       print_notes(*reply, setting.engine->plan().options.policy);
     } else {
-      std::fprintf(stderr, "rill: %.*s\n", static_cast<int>(reply.status().message().size()),
-                   reply.status().message().data());
+      print_failure(reply.status().message());
     }
   }
 }

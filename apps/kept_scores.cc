@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "apps/shown_text.h"
 #include "core/checksum.h"
 
 namespace rill::apps {
@@ -61,8 +62,7 @@ Status KeptScores::read_scores(const Note& note, std::vector<double>& nll) {
 Status KeptScores::give_up(const Status& status) {
   has_failed_ = true;
   if (arguments_->required) return status;
-  std::fprintf(stderr, "rill: %.*s; going on without a state\n", static_cast<int>(status.message().size()),
-               status.message().data());
+  print_failure(status.message(), "; going on without a state");
   return {};
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "apps/command.h"
+#include "apps/shown_text.h"
 #include "platform/cut_off_files.h"
 
 namespace {
@@ -29,7 +30,7 @@ int run(int argc, char** argv) {
   }
   const rill::Status status = action();
   if (!status.ok()) {
-    std::fprintf(stderr, "rill: %.*s\n", static_cast<int>(status.message().size()), status.message().data());
+    rill::apps::print_failure(status.message());
   }
   return static_cast<int>(status.code());
 }
@@ -43,7 +44,7 @@ int main(int argc, char** argv) {
   try {
     return run(argc, argv);
   } catch (const std::exception& error) {  // programs may allocate before the start, and so fail to
-    std::fprintf(stderr, "rill: %s\n", error.what());
+    rill::apps::print_failure(error.what());
     return static_cast<int>(rill::Code::kFailed);
   }
 }

@@ -71,6 +71,10 @@ Result<CachePolicy> parse_policy(const ModelArguments& a, const ModelConfig& con
 
 }  // namespace
 
+Result<std::uint64_t> budget_of(const ModelArguments& a) {
+  return a.budget.empty() ? Result<std::uint64_t>(std::uint64_t{0}) : parse_size(a.budget);
+}
+
 void add_model_arguments(CLI::App& command, ModelArguments& a) {
   command.add_option("MODEL", a.model, "A .rill model file (made by `rill quantize`)")->required();
   command.add_option("--budget", a.budget,
@@ -134,9 +138,7 @@ Result<EngineOptions> engine_options(const ModelArguments& a, const ModelConfig&
                         .remedy = text("`rill kernels` lists them")});
     }
   }
-  if (!a.budget.empty()) {
-    RILL_ASSIGN(options.budget_bytes, parse_size(a.budget));
-  }
+  RILL_ASSIGN(options.budget_bytes, budget_of(a));
   return options;
 }
 

@@ -64,6 +64,9 @@ SamplingOptions sampling_options(const ModelArguments& arguments, const ModelCon
 /// "stream 4+1020", "window 256": a policy in a legend.
 std::string label_of(const CachePolicy& policy);
 
+/// What --budget says; 0 where it is not given.
+Result<std::uint64_t> budget_of(const ModelArguments& a);
+
 /// "64M", "512KiB", "1000": bytes. K, M and G are powers of 1000, KiB, MiB and GiB of 1024.
 Result<std::uint64_t> parse_size(const std::string& text);
 

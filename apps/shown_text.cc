@@ -36,4 +36,12 @@ void ShownText::write(std::string_view text) const {
   put(text.substr(begin));
 }
 
+void print_failure(std::string_view sentence, std::string_view behind) {
+  const ShownText errors(stderr, /*is_terminal=*/true);  // looks alike wherever it goes
+  errors.write("rill: ");
+  errors.write(sentence);
+  errors.write(behind);
+  errors.write("\n");
+}
+
 }  // namespace rill::apps

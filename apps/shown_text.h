@@ -24,4 +24,8 @@ class ShownText {
   bool is_terminal_;
 };
 
+/// A failure's sentence on standard error, with "rill: " in front and `behind` after it; none of what it may quote of a
+/// file or a service steers a terminal. In a sandbox too.
+void print_failure(std::string_view sentence, std::string_view behind = {});
+
 }  // namespace rill::apps

@@ -1,16 +1,10 @@
 #include "apps/state_options.h"
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
+
+#include "apps/shown_text.h"
 
 namespace rill::apps {
-namespace {
-
-void tell(std::string_view sentence, const char* behind) {
-  std::fprintf(stderr, "rill: %.*s%s\n", static_cast<int>(sentence.size()), sentence.data(), behind);
-}
-
-}  // namespace
 
 void add_state_arguments(CLI::App& command, StateArguments& a, const std::string& every_help) {
   auto* file = command.add_option(
@@ -26,11 +20,11 @@ Result<bool> open_state(const StateArguments& a, SessionKeeper& keeper, Engine& 
   if (!a.is_asked_for()) return false;
   Result<bool> restored = keeper.open(engine, 0, a.file, purpose);
   if (restored.ok()) {
-    if (!keeper.notice().empty()) tell(keeper.notice().view(), "");
+    if (!keeper.notice().empty()) print_failure(keeper.notice().view());
     return restored;
   }
   if (restored.status().code() != Code::kFailed || a.required) return restored;
-  tell(restored.status().message(), "; going on without a state");
+  print_failure(restored.status().message(), "; going on without a state");
   return false;
 }
 
@@ -40,7 +34,7 @@ Status StateWatch::settle() {
   if (status.ok() || was_told_) return {};
   was_told_ = true;
   if (arguments_->required) return status;
-  tell(status.message(), "; what was saved before is still there, and the state is no longer kept");
+  print_failure(status.message(), "; what was saved before is still there, and the state is no longer kept");
   return {};
 }
 

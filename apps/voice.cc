@@ -156,7 +156,8 @@ Status run_voice(const VoiceArguments& arguments) {
   // Room for a copy of the session: an interrupted reply goes back to the question and takes what was said aloud.
   StreamNeeds needs{.keeps_state = true};
   if (arguments.model.sinks == "system") {
-    RILL_ASSIGN(needs.system_tokens, count_system_tokens(model, *chat.form, arguments.system));
+    RILL_ASSIGN(const std::uint64_t budget, budget_of(arguments.model));
+    RILL_ASSIGN(needs.system_tokens, count_system_tokens(model, *chat.form, arguments.system, budget));
   }
   RILL_ASSIGN(EngineOptions options, engine_options(arguments.model, model.config(), needs));
   RILL_TRY(share_budget(memory, options));

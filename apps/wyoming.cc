@@ -11,6 +11,7 @@
 #include "apps/interrupt.h"
 #include "apps/model_options.h"
 #include "apps/sandbox_option.h"
+#include "apps/shown_text.h"
 #include "apps/wyoming/conversations.h"
 #include "apps/wyoming/server.h"
 #include "core/conversation.h"
@@ -88,7 +89,7 @@ class Assistant {
     };
     const Status status = say(turn, listen);
     if (!status.ok() && !termination_pending()) {
-      std::fprintf(stderr, "rill: %.*s\n", static_cast<int>(status.message().size()), status.message().data());
+      print_failure(status.message());
     }
     server_->send(client, status.ok() ? "handled" : "not-handled",
                   reply_data(status.ok() ? whole : std::string(status.message()), turn));
@@ -162,7 +163,8 @@ Status run_wyoming(const WyomingArguments& arguments) {
   const std::string system = arguments.system.value_or(std::string(chat.default_system));
   StreamNeeds needs;
   if (arguments.model.sinks == "system") {
-    RILL_ASSIGN(needs.system_tokens, count_system_tokens(model, *chat.form, system));
+    RILL_ASSIGN(const std::uint64_t budget, budget_of(arguments.model));
+    RILL_ASSIGN(needs.system_tokens, count_system_tokens(model, *chat.form, system, budget));
   }
   RILL_ASSIGN(EngineOptions options, engine_options(arguments.model, model.config(), needs));
   options.sessions = arguments.sessions;

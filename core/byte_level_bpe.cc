@@ -34,7 +34,10 @@ bool merges_later(const Candidate& a, const Candidate& b) {
 constexpr std::size_t kWordBytes =
     sizeof(Symbol) + 3 * sizeof(Candidate);        // a word has n - 1 pairs; each merge makes two
 constexpr std::size_t kPatternBytes = 256 * 1024;  // the compiled pattern and PCRE2's frames, at the limits set below
-constexpr std::uint32_t kMatchLimit = 50'000'000;
+// Steps of one match: every pattern that `rill quantize` writes takes a few for each character; a hostile one, which
+// takes more, is refused before anybody has waited for it.
+constexpr std::uint32_t kMatchSteps = 20'000;
+constexpr std::uint32_t kMatchStepsPerByte = 8;
 constexpr std::uint32_t kFramesKib = 128;
 
 class ByteLevelBpe final : public Tokenizer {
@@ -96,7 +99,6 @@ Status ByteLevelBpe::compile() {
   match_context_ = pcre2_match_context_create(general_);
   match_data_ = pcre2_match_data_create_from_pattern(code_, general_);
   if (match_context_ == nullptr || match_data_ == nullptr) throw std::bad_alloc();
-  pcre2_set_match_limit(match_context_, kMatchLimit);
   pcre2_set_heap_limit(match_context_, kFramesKib);
   return {};
 }
@@ -105,6 +107,8 @@ Result<std::size_t> ByteLevelBpe::encode_window(std::string_view window, bool /*
                                                 TokenSink sink) {
   // Where more text follows, a match that looked at the window's end is no match yet: PCRE2 says "partial" then.
   const std::uint32_t options = PCRE2_NO_UTF_CHECK | (is_last ? 0U : PCRE2_PARTIAL_HARD);
+  const std::uint64_t limit = kMatchSteps + std::uint64_t{kMatchStepsPerByte} * window.size();
+  pcre2_set_match_limit(match_context_, static_cast<std::uint32_t>(std::min<std::uint64_t>(limit, UINT32_MAX)));
   std::size_t at = 0;
   while (at < window.size()) {
     const int found = pcre2_match(code_, reinterpret_cast<PCRE2_SPTR>(window.data()), window.size(), at, options,

@@ -126,6 +126,8 @@ class Conversation {
 };
 
 /// Tokens that begin() feeds for this system text: the sinks that pin it. Loads the model's tokenizer for the while.
-Result<std::uint32_t> count_system_tokens(const ModelFile& model, const ChatForm& form, std::string_view system);
+/// @param budget_bytes  0: no limit. kOverBudget if the tokenizer alone takes more; nothing was taken then.
+Result<std::uint32_t> count_system_tokens(const ModelFile& model, const ChatForm& form, std::string_view system,
+                                          std::uint64_t budget_bytes);
 
 }  // namespace rill

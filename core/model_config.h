@@ -167,7 +167,7 @@ void for_each_field(Config& c, Visitor&& visit) {
   visit("unrotated_layers", c.unrotated_layers, 0.0, 18446744073709551615.0);
   visit("local_window", c.local_window, 0.0, 16777216.0);
   visit("sink_token", c.sink_token, 0.0, 4294967295.0);
-  visit("default_sinks", c.default_sinks, 0.0, 16777216.0);
+  visit("default_sinks", c.default_sinks, 0.0, 64.0);
   visit("temperature", c.temperature, 0.0, 100.0);
   visit("top_p", c.top_p, 0.0, 1.0);
   visit("top_k", c.top_k, 0.0, 16777216.0);

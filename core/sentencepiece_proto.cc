@@ -7,6 +7,9 @@
 namespace rill {
 namespace {
 
+// The library looks for the longest piece at every character of a text.
+constexpr std::size_t kMostPieceBytes = 256;
+
 enum WireType : std::uint64_t { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
 
 Status bad_proto(const Text& where, const Text& what) {
@@ -75,6 +78,9 @@ Status read_piece(std::string_view message, SentencePiece& piece) {
   return for_each_field(message, [&](const ProtoField& field) -> Status {
     switch (field.number) {
       case 1:
+        if (field.bytes.size() > kMostPieceBytes) {
+          return bad_proto(text("field piece"), text(field.bytes.size(), " bytes, more than ", kMostPieceBytes));
+        }
         return read_text(field, "piece", piece.text);
       case 2:
         piece.score = std::bit_cast<float>(static_cast<std::uint32_t>(field.value));
@@ -168,6 +174,9 @@ Result<SentencePieceSettings> read_sentencepiece_proto(std::string_view proto,
         return read_trainer(field.bytes, settings);
       case 3:
         return read_normalizer(field.bytes, settings);
+      case 4:  // libsentencepiece would encode whatever samples are there as it loads, and print those that fail
+        if (field.bytes.empty()) return {};
+        return bad_proto(text("field self_test_data"), text("samples to test the library with"));
       case 5: {  // the denormaliser: only its rules matter
         SentencePieceSettings reverse;
         RILL_TRY(read_normalizer(field.bytes, reverse));

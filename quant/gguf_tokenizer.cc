@@ -1,7 +1,7 @@
 #include "quant/gguf_tokenizer.h"
 
 #include <algorithm>
-#include <unordered_map>
+#include <map>
 
 #include "quant/sentencepiece_model.h"
 #include "quant/tokenizer_writer.h"
@@ -98,9 +98,9 @@ class Reader {
 
   const GgufFile& file_;
   SourceTokenizer out_;
-  std::vector<std::string_view> spellings_;             ///< [vocabulary], views of the file
-  std::vector<TokenType> types_;                        ///< [vocabulary]
-  std::unordered_map<std::string_view, Token> normal_;  ///< byte-level BPE's own tokens, by their spelling
+  std::vector<std::string_view> spellings_;   ///< [vocabulary], views of the file
+  std::vector<TokenType> types_;              ///< [vocabulary]
+  std::map<std::string_view, Token> normal_;  ///< byte-level BPE's own tokens, by their spelling
 };
 
 Result<SourceTokenizer> Reader::read() {
@@ -188,7 +188,6 @@ Status Reader::read_bpe() {
 
 Status Reader::read_bpe_tokens() {
   out_.tokens.reserve(spellings_.size());
-  normal_.reserve(spellings_.size());
   for (std::size_t i = 0; i < spellings_.size(); ++i) {
     const auto token = static_cast<Token>(i);
     std::optional<std::string> bytes;

@@ -1,7 +1,7 @@
 #include "quant/sentencepiece_merges.h"
 
+#include <map>
 #include <set>
-#include <unordered_map>
 #include <vector>
 
 #include "quant/sentencepiece_model.h"
@@ -84,7 +84,7 @@ class Scores {
 
   const RankedMerges& merges_;
   const Text& where_;
-  std::unordered_map<std::string, Token> ids_;  ///< the ordinary pieces
+  std::map<std::string, Token> ids_;  ///< the ordinary pieces
   std::set<std::pair<Token, Token>> pairs_;
   std::vector<float> scores_;
 };

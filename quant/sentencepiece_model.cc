@@ -7,6 +7,7 @@
 #include <memory>
 #include <new>
 
+#include "core/sentencepiece_proto.h"
 #include "core/sentencepiece_tokenizer.h"
 #include "platform/fixed_heap.h"
 
@@ -59,6 +60,16 @@ std::string bytes_of_piece(const sentencepiece::SentencePieceProcessor& processo
     i += is_space ? kSpace.size() : 1;
   }
   return bytes;
+}
+
+/// The model without its self_test_data (field 4), which no tokenizer needs and no .rill file may have.
+Result<std::string> without_self_test(std::string_view proto) {
+  std::string kept;
+  while (!proto.empty()) {
+    RILL_ASSIGN(const ProtoField field, take_proto_field(proto));
+    if (field.number != 4) kept += field.encoded;
+  }
+  return kept;
 }
 
 /// Loads and encodes on a heap of its own to see how much of it is taken.
@@ -122,6 +133,7 @@ Result<SentencePieceFacts> examine_sentencepiece(std::string_view proto) {
 }
 
 Result<SourceTokenizer> sentencepiece_from_proto(std::string proto) {
+  RILL_ASSIGN(proto, without_self_test(proto));
   RILL_TRY(check_sentencepiece(proto).status());
   SourceTokenizer tokenizer;
   try {

@@ -1,12 +1,13 @@
 #include "quant/tokenizer_json.h"
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <unordered_map>
 
 #include "platform/mapped_file.h"
 #include "quant/byte_level_alphabet.h"
+#include "quant/json_document.h"
 #include "quant/sentencepiece_merges.h"
 #include "quant/sentencepiece_model.h"
 #include "quant/tokenizer_writer.h"
@@ -302,14 +303,15 @@ class Reader {
   Text where_;
   bool falls_back_to_bytes_ = false;
   SourceTokenizer source_;
-  std::unordered_map<std::string, Token> ids_;
+  std::map<std::string, Token> ids_;
   std::vector<bool> taken_;
 };
 
 }  // namespace
 
 Result<SourceTokenizer> parse_tokenizer_json(std::string_view json, const Text& where) {
-  const Json root = Json::parse(json, nullptr, /*allow_exceptions=*/false);
+  constexpr std::size_t kMostBytes = std::size_t{128} << 20U;  // a vocabulary of 256 thousand tokens takes a quarter
+  RILL_ASSIGN(const Json root, parse_json(json, where, {.bytes = kMostBytes}));
   if (!root.is_object()) {
     return bad_input({.where = where,
                       .what = text("its ", json.size(), " bytes are no JSON object"),

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <map>
 #include <span>
-#include <unordered_map>
 
 #include "core/chat_template.h"
 #include "core/tokenizer_section.h"
@@ -127,7 +127,7 @@ Result<std::vector<std::byte>> write_bpe(const SourceTokenizer& source, std::uin
   section.header.kind = TokenizerKind::kByteLevelBpe;
   RILL_TRY(add_common(section, source, source.tokens, vocabulary));
 
-  std::unordered_map<std::string_view, Token> ids;
+  std::map<std::string_view, Token> ids;
   const std::vector<Token> special = sorted(source.special);
   for (Token id = 0; id < source.tokens.size(); ++id) {
     if (!std::binary_search(special.begin(), special.end(), id)) ids.try_emplace(source.tokens[id], id);

@@ -57,12 +57,6 @@ void print_text(std::FILE* out, const VoiceReport& report) {
   std::fflush(out);
 }
 
-void print_failure(const Status& failure) {
-  std::fputs("rill: ", stderr);
-  ShownText(stderr).write(failure.message());  // which may quote a service
-  std::fputc('\n', stderr);
-}
-
 bool can_rewrite_a_line(std::FILE* out) {
   const char* const terminal = std::getenv("TERM");
   return ::isatty(::fileno(out)) == 1 && terminal != nullptr && std::string_view(terminal) != "dumb";
@@ -87,7 +81,7 @@ void VoicePrinter::print(const VoiceReport& report) {
   const std::scoped_lock lock(mutex_);
   wipe_meter();
   if (report.failure != nullptr) {
-    print_failure(*report.failure);
+    print_failure(report.failure->message());
   } else if (is_json_) {
     print_json(out_, report);
   } else {
