@@ -6,6 +6,7 @@
 #include <clocale>
 #include <cstdio>
 #include <cstdlib>
+#include <cwchar>
 #include <memory>
 #include <string_view>
 
@@ -72,6 +73,30 @@ Result<bool> run_command(std::string_view line, ChatSetting& setting) {
   return true;
 }
 
+/// A character for libedit, which would read on after a signal. Bytes that are none of the locale's are question marks.
+int read_key(std::FILE*) {
+  std::mbstate_t unfinished{};
+  for (;;) {
+    char byte = 0;
+    if (!wait_for_key(STDIN_FILENO) || ::read(STDIN_FILENO, &byte, 1) != 1) return EOF;
+    wchar_t character = 0;
+    const std::size_t bytes = std::mbrtowc(&character, &byte, 1, &unfinished);
+    if (bytes == static_cast<std::size_t>(-1)) return '?';
+    if (bytes != static_cast<std::size_t>(-2)) return static_cast<int>(character);
+  }
+}
+
+/// Signals are ours: libedit's handlers send them on to every process of the group. A tab is a tab: completing file
+/// names would look into folders.
+void prepare_line_editing() {
+  rl_catch_signals = 0;
+  rl_getc_function = read_key;
+  rl_initialize();
+  rl_bind_key('\t', rl_insert);
+  using_history();
+  stifle_history(200);
+}
+
 }  // namespace
 
 Status chat_on_terminal(ChatSetting& setting, bool sandbox) {
@@ -83,12 +108,11 @@ Status chat_on_terminal(ChatSetting& setting, bool sandbox) {
                  static_cast<unsigned long long>(turns), turns == 1 ? "" : "s");
   }
   catch_interrupts();
-  rl_initialize();
-  using_history();
-  stifle_history(200);
+  prepare_line_editing();
   ReplyPrinter printer(/*json=*/false);
   RILL_TRY(close_sandbox(sandbox, {.memory = true, .terminal = true}));
   for (;;) {
+    rl_resize_terminal();  // nobody tells libedit while it waits
     const std::unique_ptr<char, void (*)(void*)> line(readline("> "), std::free);
     if (line == nullptr) {
       std::fputc('\n', stderr);

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
 
 namespace rill::apps {
 namespace {
@@ -13,23 +14,43 @@ namespace {
 volatile std::sig_atomic_t interrupted = 0;
 volatile std::sig_atomic_t terminated = 0;
 
-// SIGTERM writes into a pipe that wait_for_input() listens to beside its file: a signal that comes between looking at
-// the flag and waiting is not missed.
-int termination_pipe[2] = {-1, -1};
+/// A signal writes into a pipe that whoever waits listens to beside its file: one that comes between looking at the
+/// flag and waiting is not missed, whichever thread it comes to.
+using SignalPipe = int[2];
+SignalPipe interrupt_pipe = {-1, -1};
+SignalPipe termination_pipe = {-1, -1};
 
-void note_termination(int) {
+void note(volatile std::sig_atomic_t& flag, const SignalPipe& pipe) {
   const int error = errno;
-  terminated = 1;
-  static_cast<void>(::write(termination_pipe[1], "t", 1) == 1);  // a full pipe wakes the reader just as well
+  flag = 1;
+  static_cast<void>(::write(pipe[1], "s", 1) == 1);  // a full pipe wakes the reader just as well
   errno = error;
+}
+
+void catch_signal(int number, SignalPipe& pipe, void (*handler)(int)) {
+  if (::pipe2(pipe, O_CLOEXEC | O_NONBLOCK) != 0) return;  // then the signal does what it always did
+  struct sigaction action {};
+  action.sa_handler = handler;
+  ::sigaction(number, &action, nullptr);
+}
+
+/// @param files  the first is waited for, any other ends the waiting. @returns false if one of those did
+template <std::size_t kCount>
+bool wait_for_first(pollfd (&files)[kCount]) {
+  for (;;) {
+    const int ready = ::poll(files, kCount, -1);
+    if (ready < 0 && errno == EINTR) continue;
+    for (std::size_t i = 1; ready > 0 && i < kCount; ++i) {
+      if (files[i].revents != 0) return false;
+    }
+    return true;
+  }
 }
 
 }  // namespace
 
 void catch_interrupts() {
-  struct sigaction action {};
-  action.sa_handler = [](int) { interrupted = 1; };
-  ::sigaction(SIGINT, &action, nullptr);
+  catch_signal(SIGINT, interrupt_pipe, [](int) { note(interrupted, interrupt_pipe); });
 }
 
 bool interrupt_pending() { return interrupted != 0; }
@@ -37,14 +58,14 @@ bool interrupt_pending() { return interrupted != 0; }
 bool take_interrupt() {
   const bool was = interrupt_pending();
   interrupted = 0;
+  char dropped[64];
+  while (::read(interrupt_pipe[0], dropped, sizeof dropped) > 0) {
+  }
   return was;
 }
 
 void catch_termination() {
-  if (::pipe2(termination_pipe, O_CLOEXEC | O_NONBLOCK) != 0) return;  // then SIGTERM ends the program as it always did
-  struct sigaction action {};
-  action.sa_handler = note_termination;
-  ::sigaction(SIGTERM, &action, nullptr);
+  catch_signal(SIGTERM, termination_pipe, [](int) { note(terminated, termination_pipe); });
 }
 
 bool termination_pending() { return terminated != 0; }
@@ -52,26 +73,23 @@ bool termination_pending() { return terminated != 0; }
 int termination_descriptor() { return termination_pipe[0]; }
 
 bool wait_for_input(int descriptor) {
-  pollfd files[2] = {{.fd = descriptor, .events = POLLIN, .revents = 0},
-                     {.fd = termination_pipe[0], .events = POLLIN, .revents = 0}};
-  while (!termination_pending()) {
-    const int ready = ::poll(files, 2, -1);
-    if (ready < 0 && errno == EINTR) continue;
-    if (ready < 0 || files[0].revents != 0) return !termination_pending();
-  }
-  return false;
+  pollfd files[] = {{.fd = descriptor, .events = POLLIN, .revents = 0},
+                    {.fd = termination_pipe[0], .events = POLLIN, .revents = 0}};
+  return wait_for_first(files);
+}
+
+bool wait_for_key(int descriptor) {
+  pollfd files[] = {{.fd = descriptor, .events = POLLIN, .revents = 0},
+                    {.fd = termination_pipe[0], .events = POLLIN, .revents = 0},
+                    {.fd = interrupt_pipe[0], .events = POLLIN, .revents = 0}};
+  return wait_for_first(files);
 }
 
 bool wait_for_room(int descriptor) {
   constexpr int kMostMilliseconds = 500;
-  pollfd files[2] = {{.fd = descriptor, .events = POLLOUT, .revents = 0},
-                     {.fd = termination_pipe[0], .events = POLLIN, .revents = 0}};
-  while (!termination_pending()) {
-    const int ready = ::poll(files, 2, -1);
-    if (ready < 0 && errno == EINTR) continue;
-    if (ready < 0 || files[0].revents != 0) return true;
-  }
-  return ::poll(files, 1, kMostMilliseconds) > 0;
+  pollfd files[] = {{.fd = descriptor, .events = POLLOUT, .revents = 0},
+                    {.fd = termination_pipe[0], .events = POLLIN, .revents = 0}};
+  return wait_for_first(files) || ::poll(files, 1, kMostMilliseconds) > 0;
 }
 
 }  // namespace rill::apps

@@ -17,6 +17,8 @@ bool termination_pending();
 int termination_descriptor();
 /// Waits until a file can be read without waiting, or SIGTERM comes. @returns false for SIGTERM.
 bool wait_for_input(int descriptor);
+/// The same for a person's keys: Ctrl-C ends the waiting as well.
+bool wait_for_key(int descriptor);
 /// Waits until a file takes PIPE_BUF bytes without waiting; after SIGTERM, when nobody may be left to read, for half a
 /// second at most. @returns false if it still does not
 bool wait_for_room(int descriptor);

@@ -1,5 +1,8 @@
 // rill: one binary, one subcommand a file.
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
@@ -35,9 +38,18 @@ int run(int argc, char** argv) {
   return static_cast<int>(status.code());
 }
 
+/// Where standard input, output or error are closed, the next file that is opened takes their number, and is written
+/// to.
+void hold_standard_files() {
+  int file = ::open("/dev/null", O_RDWR);
+  while (file >= 0 && file <= STDERR_FILENO) file = ::dup(file);
+  if (file > STDERR_FILENO) ::close(file);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  hold_standard_files();
   std::signal(SIGPIPE, SIG_IGN);  // a reader that went away is an error of write(), with a sentence
   std::signal(SIGXFSZ, SIG_IGN);  // and so is a file that may grow no further (ulimit -f)
   rill::report_cut_off_files("rill");

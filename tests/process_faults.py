@@ -48,6 +48,10 @@ class Setting:
         return subprocess.Popen([self.rill, command, model or self.model, *self.options, *defaults, *more], text=True,
                                 **pipes)
 
+    def has_sandbox(self):
+        return subprocess.run([self.rill, "generate", self.model, "-p", "A", "-n", "1", "--sandbox"],
+                              capture_output=True).returncode == 0
+
 
 def turn(process, line):
     """One turn of `rill chat --json`. @returns its reply; None at the end"""
@@ -133,29 +137,51 @@ def sandbox(setting):
                              "--threads", "2", *setting.options, *more],
                             capture_output=True, text=True) for more in ([], ["--sandbox"])]
     expect(texts[0].stdout == texts[1].stdout != "" and texts[1].returncode == 0, f"generate: {texts[1]}")
-    chat_on_a_terminal(setting, "--sandbox")
 
 
-def chat_on_a_terminal(setting, *more):
-    """Types a turn, a command and the end into a pseudo-terminal."""
+def chat_on_a_terminal(setting, *more, end=b"/quit\r"):
+    """Types a turn, a command, a tab and other than ASCII into a pseudo-terminal, sends the signals that terminals send,
+    and ends it."""
     master, slave = os.openpty()
-    with setting.start("chat", *more, stdin=slave, stdout=slave, stderr=slave) as process:
+    with setting.start("chat", *more, stdin=slave, stdout=slave, stderr=slave,
+                       env={**os.environ, "LC_ALL": "C.UTF-8"}) as process:
         os.close(slave)
         screen = b""
-        for typed, until in ((b"", b"> "), (b"Tell me about a cat.\r", b"> "), (b"/stats\r", b"resident"),
-                             (b"/quit\r", b"")):
-            os.write(master, typed)
-            seen = b""
-            while until and until not in seen.replace(typed.strip(), b"", 1):
-                try:
-                    seen += os.read(master, 4096)
-                except OSError:
-                    break
-            screen += seen
+        for typed, until in ((b"", b"> "), (b"Tell me about a cat.\r", b"> "), (b"/stats\r", b"resident"), (b"", b"> "),
+                             (b"/caf\xc3\xa9\tau\r", b"no such command: /caf\xc3\xa9\tau\r"), (b"", b"> "),
+                             (signal.SIGINT, b"> "), (signal.SIGWINCH, b""), (b"/\t\r", b"> "), (end, b"")):
+            if isinstance(typed, signal.Signals):
+                process.send_signal(typed)
+            else:
+                os.write(master, typed)
+            while until not in screen:
+                expect(select.select([master], [], [], 60)[0], f"{typed}: nothing more on the terminal: {screen[-500:]}")
+                screen += os.read(master, 4096)
+            screen = screen[screen.index(until) + len(until):]
         code = process.wait(timeout=30)
         os.close(master)
-    expect(code == 0, f"on a terminal: exit {code}: {screen[-500:]}")
-    expect(b"tokens since the conversation began" in screen, f"on a terminal: {screen[-500:]}")
+    expect(code == 0, f"on a terminal, {end}: exit {code}: {screen[-500:]}")
+
+
+def terminal(setting):
+    """A chat on a terminal, ended by its command, by Ctrl-D and by SIGTERM, in a sandbox and outside; a signal is for rill
+    alone, and for no other process of its group."""
+    for more in ([], ["--sandbox"]) if setting.has_sandbox() else ([],):
+        for end in (b"/quit\r", b"\x04", signal.SIGTERM):
+            chat_on_a_terminal(setting, *more, end=end)
+
+
+def closed_files(setting):
+    """Standard files that are closed are no other file: nothing is written into the state, no reply is read as a turn."""
+    state = os.path.join(setting.folder, "closed.state")
+    command = [setting.rill, "chat", setting.model, *setting.options, "--state", state, "-n", "5"]
+    for more in (["-p", "Hello."], ["-p", "And then?"], ["--json"]):
+        closed = subprocess.run(["sh", "-c", 'exec <&- >&- 2>&-; exec "$@"', "sh", *command, *more], timeout=60)
+        expect(closed.returncode == 0, f"{more}: exit {closed.returncode}")
+    with setting.start("chat", "--json", "--state", state) as process:
+        first = json.loads(process.stdout.readline())
+        code, errors = end(process)
+        expect(first["turns"] == 2 and code == 0 and "damaged" not in errors, f"{first}, exit {code}: {errors}")
 
 
 def soak(setting):
@@ -363,8 +389,8 @@ def disk_that_stalls(setting):
                 expect(not is_terminated or time.monotonic() - begin < 1, "SIGTERM: longer than a second")
 
 
-CASES = [model_cut_off, sandbox, soak, reader_that_stops, reader_that_goes, terminated, stopped_and_continued,
-         disk_that_stalls]
+CASES = [model_cut_off, sandbox, terminal, closed_files, soak, reader_that_stops, reader_that_goes, terminated,
+         stopped_and_continued, disk_that_stalls]
 
 
 def main():
