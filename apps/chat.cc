@@ -99,7 +99,7 @@ Status talk(const ChatArguments& arguments, ChatSetting& setting, SessionKeeper&
   const bool on_terminal =
       !arguments.prompt.has_value() && !json && ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1;
   catch_termination();
-  setting.conversation->set_stop(termination_pending);
+  setting.conversation->set_stop([](void*) { return termination_pending(); });
   if (on_terminal) {
     RILL_TRY(begin_or_resume(arguments, setting, keeper));
     return chat_on_terminal(setting, arguments.sandbox);

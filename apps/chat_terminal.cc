@@ -78,7 +78,7 @@ int read_key(std::FILE*) {
   std::mbstate_t unfinished{};
   for (;;) {
     char byte = 0;
-    if (!wait_for_key(STDIN_FILENO) || ::read(STDIN_FILENO, &byte, 1) != 1) return EOF;
+    if (!wait_for_input(STDIN_FILENO) || ::read(STDIN_FILENO, &byte, 1) != 1) return EOF;
     wchar_t character = 0;
     const std::size_t bytes = std::mbrtowc(&character, &byte, 1, &unfinished);
     if (bytes == static_cast<std::size_t>(-1)) return '?';

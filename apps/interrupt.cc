@@ -34,17 +34,16 @@ void catch_signal(int number, SignalPipe& pipe, void (*handler)(int)) {
   ::sigaction(number, &action, nullptr);
 }
 
-/// @param files  the first is waited for, any other ends the waiting. @returns false if one of those did
-template <std::size_t kCount>
-bool wait_for_first(pollfd (&files)[kCount]) {
-  for (;;) {
-    const int ready = ::poll(files, kCount, -1);
-    if (ready < 0 && errno == EINTR) continue;
-    for (std::size_t i = 1; ready > 0 && i < kCount; ++i) {
-      if (files[i].revents != 0) return false;
-    }
-    return true;
-  }
+/// Waits for what `file` asks for; a signal that was caught ends the waiting. @returns false if one did
+bool wait_for(const pollfd& file) {
+  pollfd files[] = {file,
+                    {.fd = termination_pipe[0], .events = POLLIN, .revents = 0},
+                    {.fd = interrupt_pipe[0], .events = POLLIN, .revents = 0}};
+  int ready = 0;
+  do {
+    ready = ::poll(files, 3, -1);
+  } while (ready < 0 && errno == EINTR);
+  return ready < 0 || (files[1].revents == 0 && files[2].revents == 0);
 }
 
 }  // namespace
@@ -72,24 +71,12 @@ bool termination_pending() { return terminated != 0; }
 
 int termination_descriptor() { return termination_pipe[0]; }
 
-bool wait_for_input(int descriptor) {
-  pollfd files[] = {{.fd = descriptor, .events = POLLIN, .revents = 0},
-                    {.fd = termination_pipe[0], .events = POLLIN, .revents = 0}};
-  return wait_for_first(files);
-}
-
-bool wait_for_key(int descriptor) {
-  pollfd files[] = {{.fd = descriptor, .events = POLLIN, .revents = 0},
-                    {.fd = termination_pipe[0], .events = POLLIN, .revents = 0},
-                    {.fd = interrupt_pipe[0], .events = POLLIN, .revents = 0}};
-  return wait_for_first(files);
-}
+bool wait_for_input(int descriptor) { return wait_for({.fd = descriptor, .events = POLLIN, .revents = 0}); }
 
 bool wait_for_room(int descriptor) {
   constexpr int kMostMilliseconds = 500;
-  pollfd files[] = {{.fd = descriptor, .events = POLLOUT, .revents = 0},
-                    {.fd = termination_pipe[0], .events = POLLIN, .revents = 0}};
-  return wait_for_first(files) || ::poll(files, 1, kMostMilliseconds) > 0;
+  pollfd file = {.fd = descriptor, .events = POLLOUT, .revents = 0};
+  return wait_for(file) || ::poll(&file, 1, kMostMilliseconds) > 0;
 }
 
 }  // namespace rill::apps

@@ -15,12 +15,10 @@ void catch_termination();
 bool termination_pending();
 /// Readable from SIGTERM on, for whoever waits for more than one file; -1 before catch_termination().
 int termination_descriptor();
-/// Waits until a file can be read without waiting, or SIGTERM comes. @returns false for SIGTERM.
+/// Waits until a file can be read without waiting, or a signal comes that is caught. @returns false for a signal.
 bool wait_for_input(int descriptor);
-/// The same for a person's keys: Ctrl-C ends the waiting as well.
-bool wait_for_key(int descriptor);
-/// Waits until a file takes PIPE_BUF bytes without waiting; after SIGTERM, when nobody may be left to read, for half a
-/// second at most. @returns false if it still does not
+/// Waits until a file takes PIPE_BUF bytes without waiting; after a signal that is caught, when nobody may be left to
+/// read, for half a second at most. @returns false if it still does not
 bool wait_for_room(int descriptor);
 
 }  // namespace rill::apps

@@ -166,6 +166,7 @@ Status run_voice(const VoiceArguments& arguments) {
   RILL_ASSIGN(Conversation conversation, Conversation::open(engine, 0, *chat.form));
 
   RILL_TRY(parts.warm_up());
+  conversation.set_stop([](void*) { return is_asked_to_stop(); });
   RILL_TRY(conversation.begin(arguments.system));
   ModelAnswerer answerer(engine, conversation, arguments.most_tokens);
 

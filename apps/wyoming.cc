@@ -19,6 +19,9 @@
 namespace rill::apps {
 namespace {
 
+/// Of what is said: a few minutes of speech. More would only keep the other clients waiting.
+constexpr std::size_t kMostTurnBytes = std::size_t{8} * 1024;
+
 struct WyomingArguments {
   ModelArguments model;
   std::optional<std::string> system;
@@ -65,7 +68,7 @@ class Assistant {
     for (std::size_t i = 0; i < engine.plan().options.sessions; ++i) {
       engine.session(i).set_sampling(sampling);
       RILL_ASSIGN(Conversation conversation, Conversation::open(engine, i, form));
-      conversation.set_stop(termination_pending);
+      conversation.set_stop([](void* self) { return static_cast<Assistant*>(self)->is_turn_over(); }, this);
       conversations_.push_back(conversation);
     }
     return {};
@@ -73,8 +76,13 @@ class Assistant {
 
   void answer(const WyomingTurn& turn) {
     const std::size_t client = turn.connection;
+    answered_ = client;
     if (turn.text.find_first_not_of(" \t\r\n") == std::string::npos) {
       server_->send(client, "not-handled", reply_data("I heard nothing.", turn));
+      return;
+    }
+    if (turn.text.size() > kMostTurnBytes) {
+      server_->send(client, "not-handled", reply_data("That was too long for me.", turn));
       return;
     }
     std::string whole;
@@ -97,6 +105,12 @@ class Assistant {
   }
 
  private:
+  /// Asked between the chunks of a turn; serves the others meanwhile.
+  bool is_turn_over() {
+    server_->serve(/*wait_ms=*/0);
+    return termination_pending() || !server_->is_open(answered_);
+  }
+
   static nlohmann::json with_context(const WyomingTurn& turn) {
     return turn.context.is_null() ? nlohmann::json::object() : nlohmann::json{{"context", turn.context}};
   }
@@ -134,6 +148,7 @@ class Assistant {
   std::uint64_t most_tokens_;
   ConversationPlaces places_;
   std::vector<Conversation> conversations_;
+  std::size_t answered_ = 0;  // the client of the turn at hand
 };
 
 void print_listening(const std::string& address, bool json) {

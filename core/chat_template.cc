@@ -17,7 +17,8 @@ constexpr ChatForm kForms[] = {
      .user_begin_after_system = "<|im_start|>user\n",
      .user_begin = "<|im_start|>user\n",
      .user_end = "<|im_end|>\n<|im_start|>assistant\n",
-     .reply_end = "<|im_end|>\n"},
+     .reply_end = "<|im_end|>\n",
+     .marks = {"<|im_start|>", "<|im_end|>"}},
     {.name = "llama2",
      .recognised_by = "[INST]",
      .system_begin = "[INST] <<SYS>>\n",
@@ -26,7 +27,8 @@ constexpr ChatForm kForms[] = {
      .user_begin_after_system = "",
      .user_begin = "<s>[INST] ",
      .user_end = " [/INST]",
-     .reply_end = "</s>"},
+     .reply_end = "</s>",
+     .marks = {"[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "</s>"}},
     {.name = "zephyr",
      .recognised_by = "<|user|>",
      .system_begin = "<|system|>\n",
@@ -35,7 +37,8 @@ constexpr ChatForm kForms[] = {
      .user_begin_after_system = "<|user|>\n",
      .user_begin = "<|user|>\n",
      .user_end = "</s>\n<|assistant|>\n",
-     .reply_end = "</s>\n"},
+     .reply_end = "</s>\n",
+     .marks = {"<|system|>", "<|user|>", "<|assistant|>", "</s>"}},
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 // How a conversation is laid out in tokens. Forms are data: ChatML, Llama-2 chat, Zephyr. The model file names its
 // form.
 
+#include <array>
 #include <cstddef>
 #include <span>
 #include <string_view>
@@ -23,6 +24,8 @@ struct ChatForm {
   std::string_view user_begin;               ///< before every later one
   std::string_view user_end;                 ///< up to where the reply begins
   std::string_view reply_end;                ///< after a reply, the token with which the model ends it included
+  /// What of the above a text could hold to look like another turn. Empty ones are none.
+  std::array<std::string_view, 5> marks;
 };
 
 /// Every form there is.

@@ -115,7 +115,21 @@ void Conversation::note_text(std::string_view text) {
   note_->text_bytes = static_cast<std::uint32_t>(kept + text.size());
 }
 
+Status Conversation::check_marks(std::string_view user) const {
+  for (const std::string_view mark : form_->marks) {
+    if (mark.empty() || user.find(mark) == std::string_view::npos) continue;
+    if (engine_->tokenizer()->find_special(mark) != kNoToken) continue;  // which no text becomes
+    return bad_input(
+        {.where = text("what was said"),
+         .what = text("\"", mark, "\", which this model would take for the end or the beginning of a turn"),
+         .expected = text("text without the marks of the chat form ", form_->name),
+         .remedy = text("write it with a space inside")});
+  }
+  return {};
+}
+
 Result<Reply> Conversation::say(std::string_view user, std::uint64_t most_tokens, Listener listener) {
+  RILL_TRY(check_marks(user));
   note_text("> ");
   note_text(user);
   note_text("\n");
@@ -126,7 +140,7 @@ Result<Reply> Conversation::say(std::string_view user, std::uint64_t most_tokens
   Result<Reply> reply = reply_to(user, most_tokens, noting);
   note_text("\n");
   if (keeper_ == nullptr) return reply;
-  if (reply.ok() || is_stop_asked_ == nullptr || !is_stop_asked_()) save(/*is_mid_reply=*/false);
+  if (reply.ok() || !is_stop_asked()) save(/*is_mid_reply=*/false);
   return reply;
 }
 
@@ -225,7 +239,7 @@ Status Conversation::feed_text(std::span<const TextPart> parts) {
 Status Conversation::feed_token(Token token) {
   // A full buffer is fed only when one more comes, so that a turn's last tokens wait for say() to ask for logits.
   if (pending_ == engine_->pending().size()) {
-    if (is_stop_asked_ != nullptr && is_stop_asked_()) {
+    if (is_stop_asked()) {
       return failed({.where = {}, .what = text("stopped before the reply"), .expected = {}, .remedy = {}});
     }
     RILL_TRY(flush());

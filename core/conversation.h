@@ -73,14 +73,20 @@ class Conversation {
   /// kBadInput if that differs, or the note is no conversation's; the session is then empty.
   Status resume(const std::string_view* system);
   /// Ends a turn as soon as it says true, even before the reply: say() then fails and nothing is saved.
-  void set_stop(bool (*is_asked_for)()) { is_stop_asked_ = is_asked_for; }
+  /// Asked once for every chunk that is fed. @param context  passed on to it
+  void set_stop(bool (*is_asked_for)(void* context), void* context = nullptr) {
+    is_stop_asked_ = is_asked_for;
+    stop_context_ = context;
+  }
 
   /// Empties the session and feeds the system text, if there is any. Under a policy whose sinks cover it
   /// (count_system_tokens()), it stays in sight for ever.
   Status begin(std::string_view system);
   /// One turn: feeds what the user said and makes the reply. Special tokens in it are text.
   /// @param most_tokens  of the reply
-  /// After an error the conversation can go on with the next turn.
+  /// kBadInput, and nothing fed, if `user` holds a mark of the chat form that is no special token of this model: it
+  /// would be read as the end of the turn. Llama-2's marks are such, and Meta's own program refuses them, too. After an
+  /// error the conversation can go on with the next turn.
   Result<Reply> say(std::string_view user, std::uint64_t most_tokens, Listener listener);
 
   /// Notes where the conversation stands before a turn, so that the turn can be taken anew.
@@ -98,6 +104,8 @@ class Conversation {
  private:
   Conversation(Engine& engine, Session& session, const ChatForm& form);
 
+  bool is_stop_asked() const { return is_stop_asked_ != nullptr && is_stop_asked_(stop_context_); }
+  Status check_marks(std::string_view user) const;
   Status feed_user(std::string_view user);
   Result<Reply> reply_to(std::string_view user, std::uint64_t most_tokens, Listener listener);
   void save(bool is_mid_reply);
@@ -119,7 +127,8 @@ class Conversation {
     std::uint64_t turns = 0;
     bool owes_reply_end = false;
   } mark_;
-  bool (*is_stop_asked_)() = nullptr;
+  bool (*is_stop_asked_)(void*) = nullptr;
+  void* stop_context_ = nullptr;
   SessionKeeper* keeper_ = nullptr;
   ConversationNote* note_ = nullptr;  ///< in the keeper's note
   std::uint64_t save_every_ = 0;      ///< tokens of a reply; 0: at its end only

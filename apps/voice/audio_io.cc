@@ -1,11 +1,15 @@
 #include "apps/voice/audio_io.h"
 
+#include <stdio_ext.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <vector>
 
+#include "apps/interrupt.h"
 #include "apps/voice/resampler.h"
 #include "apps/voice/wav.h"
 
@@ -62,9 +66,21 @@ class FileSource final : public AudioSource {
  private:
   static constexpr std::size_t kBlock = kFrameSamples;
 
+  /// @returns bytes that came: fewer at the end. A live source ends when the program is asked to.
+  std::size_t fill(std::span<unsigned char> bytes) {
+    if (!is_live_) return std::fread(bytes.data(), 1, bytes.size(), file_.get());
+    std::size_t filled = 0;
+    while (filled < bytes.size() && wait_for_input(STDIN_FILENO)) {
+      const ssize_t size = ::read(STDIN_FILENO, &bytes[filled], bytes.size() - filled);
+      if (size <= 0) break;
+      filled += static_cast<std::size_t>(size);
+    }
+    return filled;
+  }
+
   bool refill() {
     const std::size_t wanted = static_cast<std::size_t>(std::min<std::uint64_t>(left_, bytes_.size()));
-    const std::size_t frames = std::fread(bytes_.data(), 1, wanted, file_.get()) / format_.frame_bytes();
+    const std::size_t frames = fill(std::span(bytes_).first(wanted)) / format_.frame_bytes();
     left_ -= wanted;
     for (std::size_t i = 0; i < frames; ++i) {
       int sum = 0;
@@ -97,11 +113,13 @@ class FileSink final : public AudioSink {
   }
   void write(std::span<const Sample, kFrameSamples> frame) override {
     bytes_ += std::fwrite(frame.data(), 1, frame.size_bytes(), file_.get());
-    if (!is_wav_) std::fflush(file_.get());
+    if (!is_wav_) flush();
+    if (error_ == 0 && std::ferror(file_.get()) != 0) error_ = errno;
   }
   Status close() override {
     if (is_wav_ && std::fseek(file_.get(), 0, SEEK_SET) == 0) write_header();
     if (std::fflush(file_.get()) != 0 || std::ferror(file_.get()) != 0) {
+      if (error_ != 0) errno = error_;  // the first time
       return system_failure(text(name_), "writing the answer", text("free some room, or choose another --out"));
     }
     return {};
@@ -109,6 +127,15 @@ class FileSink final : public AudioSink {
   bool is_live() const override { return false; }
 
  private:
+  /// Waits for a reader that is slow, but not once the program was asked to end.
+  void flush() {
+    is_read_ = is_read_ && wait_for_room(::fileno(file_.get()));
+    if (is_read_) {
+      std::fflush(file_.get());
+    } else {
+      __fpurge(file_.get());
+    }
+  }
   void write_header() {
     const auto header = wav_header(static_cast<std::uint32_t>(std::min<std::uint64_t>(bytes_, UINT32_MAX - 36)));
     static_cast<void>(std::fwrite(header.data(), 1, header.size(), file_.get()));
@@ -117,6 +144,8 @@ class FileSink final : public AudioSink {
   File file_;
   std::string name_;
   bool is_wav_;
+  bool is_read_ = true;  // false from when nobody read what was left after a signal
+  int error_ = 0;        // errno of the first write that failed
   std::uint64_t bytes_ = 0;
 };
 

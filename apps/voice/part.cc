@@ -170,6 +170,7 @@ Result<std::optional<WyomingEvent>> Part::next(std::chrono::milliseconds wait) {
   RILL_TRY(start());
   const auto deadline = std::chrono::steady_clock::now() + wait;
   for (;;) {
+    if (termination_pending() || interrupt_pending()) return asked_to_end();  // whatever is still there to read
     Result<std::optional<WyomingEvent>> event = reader_->next();
     if (!event.ok()) return lose(event.status());
     if (event->has_value()) return event;
@@ -187,10 +188,13 @@ Result<std::optional<WyomingEvent>> Part::next(std::chrono::milliseconds wait) {
   }
 }
 
-Result<WyomingEvent> Part::receive(std::chrono::milliseconds wait) {
-  RILL_ASSIGN(std::optional<WyomingEvent> event, next(wait));
-  if (event.has_value()) return *std::move(event);
-  return lose(failed({.where = {}, .what = text("no answer in ", wait.count(), " ms"), .expected = {}, .remedy = {}}));
+Result<WyomingEvent> Part::receive(Clock::time_point deadline) {
+  const auto wait = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+  if (wait.count() > 0) {
+    RILL_ASSIGN(std::optional<WyomingEvent> event, next(wait));
+    if (event.has_value()) return *std::move(event);
+  }
+  return lose(failed({.where = {}, .what = text("its answer does not end"), .expected = {}, .remedy = {}}));
 }
 
 }  // namespace rill::apps

@@ -45,8 +45,10 @@ class Part {
   Status start();
   /// kFailed if the part is not there; it is then stopped, and the next start() makes it anew.
   Status send(std::string_view type, const nlohmann::json& data, std::span<const char> payload = {});
-  /// The next event. @param wait  for it; kFailed after that, likewise
-  Result<WyomingEvent> receive(std::chrono::milliseconds wait);
+  using Clock = std::chrono::steady_clock;
+  /// The next event. @param deadline  of the answer that it is a part of, so that one without an end is none; kFailed
+  ///                                  after that, likewise
+  Result<WyomingEvent> receive(Clock::time_point deadline);
   /// The next event if it comes within `wait`, else none. kFailed as send().
   Result<std::optional<WyomingEvent>> next(std::chrono::milliseconds wait);
   /// Ends the connection and the process; nothing it was about to say is heard.

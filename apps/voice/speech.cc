@@ -37,12 +37,17 @@ Status PartRecognizer::hear(std::span<const Sample> samples) {
 Result<std::string> PartRecognizer::end() {
   RILL_TRY(part_->send("audio-stop", nlohmann::json::object()));
   std::optional<std::string> streamed;  // the words of a service that tells them one by one
+  const auto deadline = Part::Clock::now() + kTimeToAnswer;
   for (;;) {
-    RILL_ASSIGN(const WyomingEvent event, part_->receive(kTimeToAnswer));
+    RILL_ASSIGN(const WyomingEvent event, part_->receive(deadline));
     if (event.type == "error")
       return failed({.where = text(part_->name()), .what = text(event.text()), .expected = {}, .remedy = {}});
     if (event.type == "transcript-start") streamed.emplace();
     if (event.type == "transcript-chunk" && streamed.has_value()) *streamed += event.text();
+    if (streamed.has_value() && streamed->size() > WyomingReader::kMostData) {
+      return part_->lose(
+          failed({.where = {}, .what = text("a transcript that does not end"), .expected = {}, .remedy = {}}));
+    }
     // Such a service sends the whole as well, before it says that it is done; one that leaves it out is understood. A
     // stop that was left unread since the last utterance has no start.
     const bool is_over = event.type == "transcript-stop" && streamed.has_value();
@@ -57,8 +62,9 @@ Status PartSpeaker::say(std::string_view words, Listener listener) {
   RILL_TRY(part_->send("synthesize", {{"text", words}}));
   if (resampler_.has_value()) resampler_->restart();
   std::size_t made = 0;
+  auto deadline = Part::Clock::now() + kTimeToAnswer;  // of the next audio
   for (;;) {
-    RILL_ASSIGN(const WyomingEvent event, part_->receive(kTimeToAnswer));
+    RILL_ASSIGN(const WyomingEvent event, part_->receive(deadline));
     if (event.type == "error")
       return failed({.where = text(part_->name()), .what = text(event.text()), .expected = {}, .remedy = {}});
     if (event.type == "audio-stop") break;
@@ -76,6 +82,7 @@ Status PartSpeaker::say(std::string_view words, Listener listener) {
     made_.resize(resampler_->most_output(given_.size()));
     const std::size_t count = resampler_->run(given_, made_);
     made += count;
+    if (count > 0) deadline = Part::Clock::now() + kTimeToAnswer;
     if (made > kMostSeconds * kSampleRate) {
       return part_->lose(failed({.where = {},
                                  .what = text("it spoke for ", kMostSeconds, " s about one sentence"),

@@ -77,8 +77,9 @@ Status PartWakeWord::find_name(const nlohmann::json& info) {
 Status PartWakeWord::check() {
   if (!part_->is_own_process()) {
     RILL_TRY(part_->send("describe", nlohmann::json::object()));
+    const auto deadline = Part::Clock::now() + kTimeToAnswer;
     for (;;) {
-      RILL_ASSIGN(const WyomingEvent event, part_->receive(kTimeToAnswer));
+      RILL_ASSIGN(const WyomingEvent event, part_->receive(deadline));
       if (event.type != "info") continue;
       part_->praise();
       return find_name(event.data);
@@ -89,8 +90,9 @@ Status PartWakeWord::check() {
   RILL_TRY(begin());
   RILL_TRY(hear(silence));
   RILL_TRY(part_->send("audio-stop", nlohmann::json::object()));
+  const auto deadline = Part::Clock::now() + kTimeToAnswer;
   for (;;) {
-    RILL_ASSIGN(const WyomingEvent event, part_->receive(kTimeToAnswer));
+    RILL_ASSIGN(const WyomingEvent event, part_->receive(deadline));
     if (event.type == "not-detected" || event.type == "detection") {
       part_->praise();
       return {};

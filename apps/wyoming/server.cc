@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,6 +18,20 @@ namespace rill::apps {
 namespace {
 
 constexpr std::chrono::seconds kTimeToReadRefusal{2};
+constexpr std::chrono::milliseconds kTimeUntilRoom{200};
+constexpr std::size_t kOtherFiles = 32;
+
+/// Raises the limit on open files if it is lower: poll() takes no more entries than that.
+Status make_room_for_files(std::size_t count) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= count) return {};
+  limit.rlim_cur = count;
+  if (limit.rlim_max >= count && ::setrlimit(RLIMIT_NOFILE, &limit) == 0) return {};
+  return failed({.where = text("--sessions"),
+                 .what = text("the system lets this process open ", limit.rlim_max, " files"),
+                 .expected = text("at least ", count),
+                 .remedy = text("ask for fewer sessions, or raise the limit (ulimit -n)")});
+}
 
 nlohmann::json context_of(const WyomingEvent& event) {
   const auto found = event.data.find("context");
@@ -33,6 +48,7 @@ std::string WyomingTurn::conversation() const {
 
 Result<WyomingServer> WyomingServer::listen(Setting setting) {
   std::string address;
+  RILL_TRY(make_room_for_files(setting.connections + kMostRefusals + kOtherFiles));
   RILL_ASSIGN(const int file, listen_on(setting.host, setting.port, address));
   return WyomingServer(file, std::move(address), std::move(setting));
 }
@@ -48,7 +64,8 @@ WyomingServer::WyomingServer(WyomingServer&& other) noexcept
       address_(std::move(other.address_)),
       setting_(std::move(other.setting_)),
       connections_(std::move(other.connections_)),
-      last_served_(other.last_served_) {}
+      last_served_(other.last_served_),
+      accepts_from_(other.accepts_from_) {}
 
 WyomingServer::~WyomingServer() {
   for (Connection& connection : connections_) close(connection);
@@ -61,7 +78,9 @@ bool WyomingServer::wants_input(const Connection& connection) const {
 }
 
 void WyomingServer::serve(int wait_ms) {
-  std::vector<pollfd> files = {{.fd = file_, .events = POLLIN, .revents = 0},
+  const bool accepts = std::chrono::steady_clock::now() >= accepts_from_;
+  if (!accepts && (wait_ms < 0 || wait_ms > kTimeUntilRoom.count())) wait_ms = kTimeUntilRoom.count();
+  std::vector<pollfd> files = {{.fd = accepts ? file_ : -1, .events = POLLIN, .revents = 0},
                                {.fd = termination_descriptor(), .events = POLLIN, .revents = 0}};
   bool is_refusing = false;
   for (const Connection& c : connections_) {
@@ -94,14 +113,32 @@ WyomingServer::Connection* WyomingServer::free_place(bool is_refused) {
   return found == end ? nullptr : &*found;
 }
 
+/// Closes the connection that said nothing for longest, and gives its place; nullptr if none was idle for kMostIdle.
+WyomingServer::Connection* WyomingServer::longest_idle() {
+  Connection* longest = nullptr;
+  for (Connection& c : std::span(connections_).first(setting_.connections)) {
+    const bool is_idle =
+        !c.is_answered && !c.turn.has_value() && std::chrono::steady_clock::now() - c.last_active >= kMostIdle;
+    if (is_idle && (longest == nullptr || c.last_active < longest->last_active)) longest = &c;
+  }
+  if (longest != nullptr) close(*longest);
+  return longest;
+}
+
 void WyomingServer::accept_one() {
   const int file = ::accept4(file_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-  if (file < 0) return;  // gone again before it was accepted
+  if (file < 0) {  // gone again before it was accepted; or the system has no room, and the listener stays readable
+    if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+      accepts_from_ = std::chrono::steady_clock::now() + kTimeUntilRoom;
+    }
+    return;
+  }
   const int on = 1;
   static_cast<void>(::setsockopt(file, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
   static_cast<void>(
       ::setsockopt(file, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on));  // a client that died leaves its place
   Connection* place = free_place(/*is_refused=*/false);
+  if (place == nullptr) place = longest_idle();
   const bool is_full = place == nullptr;
   if (is_full) place = free_place(/*is_refused=*/true);
   if (place == nullptr) {
@@ -112,6 +149,7 @@ void WyomingServer::accept_one() {
   *place = Connection();
   place->file = file;
   place->generation = generation;
+  place->last_active = std::chrono::steady_clock::now();
   if (is_full) {
     refuse(*place,
            std::to_string(setting_.connections) +
@@ -139,6 +177,7 @@ void WyomingServer::close(Connection& connection) {
   connection.unsent = {};
   connection.turn.reset();
   connection.streamed.reset();
+  connection.streamed_context = {};
 }
 
 void WyomingServer::receive(std::size_t index) {
@@ -166,6 +205,7 @@ void WyomingServer::take_events(std::size_t index) {
       return;
     }
     if (!event->has_value()) return;
+    connection.last_active = std::chrono::steady_clock::now();
     take(index, **event);
   }
 }
@@ -227,6 +267,7 @@ bool WyomingServer::send(std::size_t connection, std::string_view type, const nl
 void WyomingServer::finish(std::size_t index) {
   connections_[index].is_answered = false;
   connections_[index].turn.reset();
+  connections_[index].last_active = std::chrono::steady_clock::now();
   if (is_open(index)) take_events(index);  // it may have sent more already
 }
 

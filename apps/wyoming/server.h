@@ -33,6 +33,8 @@ class WyomingServer {
  public:
   static constexpr std::size_t kMostUnsent = std::size_t{256} * 1024;
   static constexpr std::size_t kMostRefusals = 4;  ///< connections that are being told why they are refused
+  /// Without an event a connection may be given to another client, if there is no other place for it.
+  static constexpr std::chrono::seconds kMostIdle{120};
 
   struct Setting {
     std::string host;
@@ -69,7 +71,8 @@ class WyomingServer {
     int file = -1;
     bool is_refused = false;   ///< only reads, to the end or the deadline, so that the refusal is not lost
     bool is_answered = false;  ///< between next_turn() and finish()
-    std::chrono::steady_clock::time_point deadline;  ///< of a refused one
+    std::chrono::steady_clock::time_point deadline;     ///< of a refused one
+    std::chrono::steady_clock::time_point last_active;  ///< its last whole event, or the end of our answer
     std::uint64_t generation = 0;
     std::optional<WyomingReader> reader;
     std::string unsent;
@@ -82,6 +85,7 @@ class WyomingServer {
 
   void accept_one();
   Connection* free_place(bool is_refused);
+  Connection* longest_idle();
   void refuse(Connection& connection, std::string_view sentence, std::string_view code);
   void close(Connection& connection);
   void receive(std::size_t index);
@@ -97,6 +101,8 @@ class WyomingServer {
   Setting setting_;
   std::vector<Connection> connections_;  ///< setting_.connections places, then kMostRefusals
   std::size_t last_served_ = 0;
+  std::chrono::steady_clock::time_point
+      accepts_from_;  ///< later than now while the system has no room for a connection
 };
 
 }  // namespace rill::apps
