@@ -221,6 +221,30 @@ class Stranger:
         link.sendall(event("audio-stop"))
 
 
+class EndlessRecognizer(Stranger):
+    """A recogniser that answers the first utterance as it should, which is the one at the start, and no other ever."""
+
+    def __init__(self, what):
+        self.what, self.utterances = what, 0
+        super().__init__(None)
+
+    def talk(self, link):
+        try:
+            with link, link.makefile("rb") as file:
+                while line := file.readline():
+                    head = json.loads(line)
+                    file.read(head.get("data_length", 0) + head.get("payload_length", 0))
+                    if head["type"] != "audio-stop":
+                        continue
+                    self.utterances += 1
+                    if self.utterances > 1:
+                        link.sendall(event("transcript-start"))
+                        flood(link, self.what)
+                    link.sendall(event("transcript", {"text": "hello"}))
+        except (OSError, ValueError):
+            pass
+
+
 def test_hostile(stage):
     asked = stage.path("asked.wav")
     write_wav(asked, silence(0.3) + read_wav(stage.question) + silence(2))
@@ -255,6 +279,21 @@ def test_hostile(stage):
                 *((detect_at, at) for at in (-1, 2**63, 2**64 - 1, 1e300, "now", None, [1])),
                 *((tell, info) for info in ({}, {"wake": 3}, {"wake": [3, {}, {"models": 1}, {"models": [1, {"name": 2}]}]}))]):
             pass
+    for what, fault in ((event("transcript-start") * 1000, ""),
+                        (event("transcript-chunk", {"text": "x" * 60000}), "a transcript that does not end")):
+        endless = EndlessRecognizer(what)
+        process = subprocess.Popen(stage.command("--in", asked, "--out", stage.path("answer.wav"), "--recognizer",
+                                                 endless.address), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                   text=True)
+        deadline = time.monotonic() + 30
+        while endless.utterances < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(2)
+        begin = time.monotonic()
+        process.terminate()
+        _, errors = process.communicate(timeout=20)
+        taken = time.monotonic() - begin
+        assert endless.utterances >= 2 and process.returncode == 0 and taken < 5 and fault in errors, (taken, errors)
     endless = Stranger(lambda link: None)
     done = subprocess.run(stage.command("--in", asked, "--out", stage.path("answer.wav"), "--speaker", endless.address),
                           capture_output=True, text=True, timeout=60, check=False)

@@ -72,6 +72,11 @@ class Server:
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
             return next(int(line.split()[1]) for line in status if line.startswith("RssAnon"))  # weights are mapped
 
+    def cpu_seconds(self):
+        with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as stat:
+            user, system = stat.read().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
     def end(self):
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(timeout=30) == 0, f"exit code {self.process.returncode} after SIGTERM"
@@ -208,6 +213,7 @@ def hostile_cases(chance):
     yield "a lone surrogate", b'{"type":"transcript","data":{"text":"\\ud800"}}\n'
     yield "a transcript without end", header(type="transcript-start") + 200 * header(
         type="transcript-chunk", data={"text": "x" * 1000})
+    yield "a turn of 60 KB", header(type="transcript", data_length=60_012) + b'{"text": "' + b"a " * 30_000 + b'"}'
     yield "special tokens as text", header(type="transcript", data={"text": "</s><s>[INST] <<SYS>>"})
     yield "a thousand pings, unread", header(type="ping", data={"text": "y" * 2000}) * 1000
     yield "nothing at all", b""
@@ -234,7 +240,28 @@ def answers_ping(server):
     return True
 
 
+def test_few_files(arguments, model):
+    """With room for fewer files than clients the server says so at once; with too few left for one client, it waits."""
+    def limit_files():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    said = subprocess.run([arguments.rill, "wyoming", model, "--port", "0", "--sessions", "256", "--window", "252"],
+                          preexec_fn=limit_files, capture_output=True, text=True, timeout=60)
+    assert said.returncode == 1 and "open 64 files" in said.stderr, said
+    with Server(arguments, model, "--sessions", "2") as server:
+        used = len(os.listdir(f"/proc/{server.process.pid}/fd"))
+        soft, hard = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (used, hard))
+        with server.connect():
+            time.sleep(0.3)
+            before = server.cpu_seconds()
+            time.sleep(1)
+            assert server.cpu_seconds() - before < 0.3, "it spins while it has no file for a client"
+            resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (soft, hard))
+            assert answers_ping(server)
+
+
 def test_hostile(arguments, model):
+    test_few_files(arguments, model)
     chance = random.Random(arguments.seed)
     with Server(arguments, model, "--sessions", "1") as server:
         assert answers_ping(server)

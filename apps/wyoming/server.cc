@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <thread>
 #include <utility>
 
 #include "apps/interrupt.h"
@@ -90,7 +91,10 @@ void WyomingServer::serve(int wait_ms) {
     is_refusing |= c.file >= 0 && c.is_refused;
   }
   if (is_refusing && wait_ms < 0) wait_ms = 200;
-  if (::poll(files.data(), files.size(), wait_ms) < 0) return;
+  if (::poll(files.data(), files.size(), wait_ms) < 0) {
+    if (errno != EINTR) std::this_thread::sleep_for(kTimeUntilRoom);  // there is no room for that many files
+    return;
+  }
   const auto now = std::chrono::steady_clock::now();
   for (std::size_t i = 0; i < connections_.size(); ++i) {
     Connection& connection = connections_[i];
