@@ -1,5 +1,5 @@
 #pragma once
-// Files that are either whole or absent: written beside their name, flushed to the disk, then renamed.
+// Files that are either whole or absent: written without a name, flushed to the disk, then named.
 
 #include <cstddef>
 #include <cstdint>
@@ -15,7 +15,8 @@ namespace rill {
 /// does); destroyed without commit(), it leaves nothing behind. Every error names the path and the system's reason.
 class OutputFile {
  public:
-  /// Creates "PATH.partial-PID" beside the path.
+  /// Creates a file without a name in the path's folder, so that whatever ends the process leaves nothing behind; where
+  /// the file system knows none, "PATH.partial-PID".
   static Result<OutputFile> create(std::string_view path);
 
   OutputFile(OutputFile&& other) noexcept;
@@ -34,11 +35,12 @@ class OutputFile {
   Status commit();
 
  private:
-  OutputFile(std::string path, std::string partial_path, int descriptor);
+  OutputFile(std::string path, std::string partial_path, int descriptor, bool has_name);
 
   std::string path_;
   std::string partial_path_;
   int descriptor_;
+  bool has_name_;  // partial_path_ is there
   std::uint64_t size_ = 0;
 };
 

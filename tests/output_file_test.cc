@@ -1,6 +1,8 @@
 #include "platform/output_file.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -38,6 +40,20 @@ TEST(OutputFile, AppearsWholeOrNotAtAll) {
   ASSERT_TRUE(file->write_at(2, bytes_of("ab")).ok());
   ASSERT_TRUE(file->commit().ok());
   EXPECT_EQ(content(path), "01ab456789");
+}
+
+/// kill -9 and a power cut call no destructor.
+TEST(OutputFile, LeavesNothingBehindWhenTheProcessEnds) {
+  const ScratchDirectory scratch;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    Result<OutputFile> file = OutputFile::create(scratch.file("x"));
+    ::_exit(file.ok() && file->write(bytes_of("unfinished")).ok() ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_TRUE(std::filesystem::is_empty(scratch.path())) << "or this file system has no files without names";
 }
 
 TEST(OutputFile, LeavesTheOldFileUntilTheNewOneIsWhole) {
