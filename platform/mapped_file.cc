@@ -27,7 +27,7 @@ Result<MappedFile> MappedFile::open(std::string_view path, Prefault prefault) {
   }
   std::memcpy(terminated.data(), path.data(), path.size());
 
-  const int descriptor = ::open(terminated.data(), O_RDONLY | O_CLOEXEC);
+  const int descriptor = ::open(terminated.data(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe would keep us waiting
   if (descriptor < 0) return system_failure(where, "opening the file", text("check the path and its permissions"));
   struct Closer {
     int descriptor;

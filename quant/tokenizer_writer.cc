@@ -200,14 +200,12 @@ std::string_view default_system_of(std::string_view jinja) {
 }  // namespace
 
 Result<std::vector<std::byte>> write_tokenizer_section(const SourceTokenizer& source, std::uint32_t vocabulary) {
-  switch (source.kind) {
-    case SourceTokenizer::Kind::kByteLevelBpe:
-      return write_bpe(source, vocabulary);
-    case SourceTokenizer::Kind::kSentencePiece:
-      return write_sentencepiece(source, vocabulary);
-    default:
-      return std::vector<std::byte>();
-  }
+  if (source.kind == SourceTokenizer::Kind::kNone) return std::vector<std::byte>();
+  RILL_ASSIGN(std::vector<std::byte> section, source.kind == SourceTokenizer::Kind::kByteLevelBpe
+                                                  ? write_bpe(source, vocabulary)
+                                                  : write_sentencepiece(source, vocabulary));
+  RILL_TRY(TokenizerSection::parse(section).status());  // what would be refused when it is loaded is not written
+  return section;
 }
 
 Result<std::string> write_chat_section(std::string_view jinja, std::string_view form_name, const std::string* system) {

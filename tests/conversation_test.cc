@@ -73,5 +73,14 @@ TEST_F(ConversationTest, RefusesMarksThatTheModelCannotTellFromText) {
       << "what is a special token here cannot be forged, and other forms' marks are text";
 }
 
+TEST_F(ConversationTest, CountsASystemPromptWithinTheBudgetOnly) {
+  const ChatForm& form = *find_chat_form("llama2");
+  const auto count = count_system_tokens(model_->file(), form, "Tell stories.", 0);
+  ASSERT_TRUE(count.ok());
+  begun(0);
+  EXPECT_EQ(*count, engine_->session(0).position());
+  EXPECT_EQ(count_system_tokens(model_->file(), form, "Tell stories.", 1000).status().code(), Code::kOverBudget);
+}
+
 }  // namespace
 }  // namespace rill

@@ -220,7 +220,43 @@ TEST(HostileTokenizer, WhatTextCanBecomeIsRefusedAmongTheSpecialTokens) {
   EXPECT_EQ(with_special(*quant::sentencepiece_from_proto(small_proto()), 262, 263), Code::kBadInput) << "\"ab\"";
   quant::SourceTokenizer bpe = small_bpe();
   bpe.added = {257};
-  EXPECT_EQ(try_out(written(bpe, 258), 256, "<x>").code(), Code::kBadInput) << "added tokens are found in any text";
+  EXPECT_EQ(quant::write_tokenizer_section(bpe, 258).status().code(), Code::kBadInput)
+      << "added tokens are found in any text";
+}
+
+/// Each of them took hours, or gigabytes, of a file of a few kilobytes.
+TEST(HostileTokenizer, WhatCostsMoreThanItsBytesIsASentence) {
+  quant::SourceTokenizer slow = small_bpe();
+  slow.pattern = "(?=(?:(?:a|a){25})b)a|[^a]";
+  const Status refused = try_out(written(slow, 258), 1024, "hi " + std::string(200, 'a'));
+  EXPECT_EQ(refused.code(), Code::kBadInput);
+  EXPECT_NE(refused.message().find("while matching"), std::string_view::npos) << refused.message();
+
+  quant::SourceTokenizer twice = small_bpe();
+  twice.added = {'a', 'b'};
+  auto section = written(twice, 258);
+  const auto added = header_of(section).tables[static_cast<std::size_t>(TokenizerTable::kAdded)];
+  reinterpret_cast<Token*>(section.data() + added.offset)[1] = 'a';
+  EXPECT_EQ(try_out(section, 256, "ab").code(), Code::kBadInput) << "an added token that repeats";
+
+  section = small_sentencepiece_section();
+  header_of(section).load_bytes = 1U << 30U;
+  EXPECT_EQ(Tokenizer::heap_bytes(section, 256).status().code(), Code::kBadInput);
+  section = small_sentencepiece_section();
+  header_of(section).encode_bytes = 4096;
+  EXPECT_EQ(Tokenizer::heap_bytes(section, 256).status().code(), Code::kBadInput);
+  EXPECT_EQ(quant::sentencepiece_from_proto(small_proto({{std::string(300, 'a'), 1}})).status().code(),
+            Code::kBadInput);
+}
+
+/// libsentencepiece encodes them as it loads, and prints those that fail as they are.
+TEST(HostileTokenizer, SamplesToTestALibraryWithAreNoPartOfATokenizer) {
+  const std::string samples = proto_bytes(4, proto_bytes(1, proto_bytes(1, "ab") + proto_bytes(2, "\x1b[2J")));
+  auto source = quant::sentencepiece_from_proto(small_proto() + samples);
+  ASSERT_TRUE(source.ok()) << source.status().message();
+  EXPECT_EQ(source->sentencepiece_proto, small_proto());
+  source->sentencepiece_proto += samples;
+  EXPECT_EQ(quant::write_tokenizer_section(*source, 263).status().code(), Code::kBadInput);
 }
 
 TEST(HostileTokenizer, APatternThatLooksBehindAPieceOfTextIsRefused) {

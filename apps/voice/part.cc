@@ -194,7 +194,7 @@ Result<WyomingEvent> Part::receive(Clock::time_point deadline) {
     RILL_ASSIGN(std::optional<WyomingEvent> event, next(wait));
     if (event.has_value()) return *std::move(event);
   }
-  return lose(failed({.where = {}, .what = text("its answer does not end"), .expected = {}, .remedy = {}}));
+  return lose(failed({.where = {}, .what = text("no whole answer in time"), .expected = {}, .remedy = {}}));
 }
 
 }  // namespace rill::apps
