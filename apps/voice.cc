@@ -189,7 +189,12 @@ Status run_voice(const VoiceArguments& arguments) {
                   .wake_word = parts.wake_word.has_value() ? &*parts.wake_word : nullptr},
                  [&printer](const VoiceReport& told) { printer.print(told); });
   const MeterThread meter(printer, loop);
-  return loop.run(is_asked_to_stop);
+  RILL_TRY(loop.run(is_asked_to_stop));
+  if (std::ferror(out) == 0) return {};
+  return failed({.where = text("standard output"),
+                 .what = text("not every report could be written"),
+                 .expected = {},
+                 .remedy = {}});
 }
 
 void add_audio_arguments(CLI::App& command, VoiceArguments& a) {

@@ -116,6 +116,7 @@ class FileSink final : public AudioSink {
     if (!is_wav_) flush();
     if (error_ == 0 && std::ferror(file_.get()) != 0) error_ = errno;
   }
+  bool has_failed() const override { return error_ != 0; }
   Status close() override {
     if (is_wav_ && std::fseek(file_.get(), 0, SEEK_SET) == 0) write_header();
     if (std::fflush(file_.get()) != 0 || std::ferror(file_.get()) != 0) {

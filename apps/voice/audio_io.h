@@ -36,6 +36,8 @@ class AudioSink {
   virtual void write(std::span<const Sample, kFrameSamples> frame) = 0;
   /// Forgets what was written and not heard yet. @returns samples that will not be heard
   virtual std::uint64_t drop() { return 0; }
+  /// True once nothing more can be written, and close() will say why: there is no sense in listening on.
+  virtual bool has_failed() const { return false; }
   /// The end: what was written is there. kFailed if it could not be.
   virtual Status close() = 0;
   /// True where frames leave at the pace of the world.

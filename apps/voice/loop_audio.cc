@@ -29,7 +29,7 @@ void VoiceLoop::audio_main() {
       if (setting_.is_lockstep) wait_for_others(lock);
       if (is_ending_) return;
     }
-    const bool is_there = parts_.source->read(in);
+    const bool is_there = parts_.source->read(in) && !parts_.sink->has_failed();
     const bool is_voice = parts_.activity->is_voice(in);  // cleans the frame as well
     Endpointer::Change change =
         parts_.key == nullptr ? endpointer.judge(is_voice) : push_to_talk.judge(parts_.key->was_pressed(), !is_there);
