@@ -138,7 +138,7 @@ Status run_bench(const BenchArguments& arguments) {
   RILL_TRY(check(arguments, model));
   RILL_ASSIGN(const BenchFindings findings, measure(arguments, model));
   if (arguments.model.json) {
-    std::cout << json_of(findings).dump(2) << '\n';
+    std::cout << json_of(findings).dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
   } else {
     print_report(findings);
   }

@@ -100,12 +100,13 @@ Status talk(const ChatArguments& arguments, ChatSetting& setting, SessionKeeper&
       !arguments.prompt.has_value() && !json && ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1;
   catch_termination();
   setting.conversation->set_stop([](void*) { return termination_pending(); });
+  // So that the first reply does not allocate one, and ReplyPrinter alone says when something is written.
+  static std::vector<char> output(1U << 16U);
+  std::setvbuf(stdout, output.data(), _IOFBF, output.size());
   if (on_terminal) {
     RILL_TRY(begin_or_resume(arguments, setting, keeper));
     return chat_on_terminal(setting, arguments.sandbox);
   }
-  static std::vector<char> output(1U << 16U);
-  std::setvbuf(stdout, output.data(), _IOFBF, output.size());  // so that the first reply does not allocate one
   LineReader reader(STDIN_FILENO);
   if (const Status status = begin_or_resume(arguments, setting, keeper); !status.ok()) {
     return termination_pending() ? Status() : status;

@@ -66,6 +66,7 @@ void ReplyPrinter::flush() {
 }
 
 void ReplyPrinter::begin() {
+  is_read_ = true;
   if (json_) std::fputs("{\"reply\":\"", stdout);
 }
 

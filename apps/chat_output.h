@@ -10,13 +10,13 @@
 namespace rill::apps {
 
 /// A turn's reply on standard output, as plain text or as one JSON object a turn. It waits for a reader that is slow;
-/// once the program was asked to end only for half a second, and what is left is dropped then.
+/// after a signal only for half a second, and what is left of the reply is dropped then.
 class ReplyPrinter {
  public:
   /// Before a sandbox is closed (ShownText).
   explicit ReplyPrinter(bool json) : json_(json) {}
 
-  void begin();
+  void begin();  ///< before each reply
   void add(std::string_view text);
   /// @param status  why there is no reply, if there is none.
   void end(const Result<Reply>& reply);
@@ -26,7 +26,7 @@ class ReplyPrinter {
   void flush();
 
   bool json_;
-  bool is_read_ = true;  // false from when nobody read what was left after SIGTERM
+  bool is_read_ = true;  // false from when nobody read what was left of this reply after a signal
   ShownText text_{stdout};
 };
 

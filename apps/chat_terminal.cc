@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cwchar>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "apps/chat_output.h"
@@ -73,16 +74,41 @@ Result<bool> run_command(std::string_view line, ChatSetting& setting) {
   return true;
 }
 
+/// Waits for the next byte, and puts the line back where it was after the terminal has changed. @returns false for the
+/// end, and for a signal that ends the line
+bool read_byte(char& byte) {
+  while (!wait_for_input(STDIN_FILENO)) {
+    const TerminalChange change = take_terminal_change();
+    if (interrupt_pending() || termination_pending()) return false;
+    if (change.has_resumed) {
+      rl_deprep_terminal();  // or libedit would think that nothing has changed
+      rl_prep_terminal(1);
+    }
+    if (change.has_resized) rl_resize_terminal();
+    rl_forced_update_display();
+  }
+  return ::read(STDIN_FILENO, &byte, 1) == 1;
+}
+
 /// A character for libedit, which would read on after a signal. Bytes that are none of the locale's are question marks.
 int read_key(std::FILE*) {
-  std::mbstate_t unfinished{};
+  constexpr auto kInvalid = static_cast<std::size_t>(-1);
+  constexpr auto kUnfinished = static_cast<std::size_t>(-2);
+  static std::optional<char> held;  // what stood where a character should have gone on
+  std::mbstate_t state{};
+  bool is_first = true;
   for (;;) {
-    char byte = 0;
-    if (!wait_for_input(STDIN_FILENO) || ::read(STDIN_FILENO, &byte, 1) != 1) return EOF;
+    char byte = held.value_or('\0');
+    if (!held.has_value() && !read_byte(byte)) return EOF;
+    held.reset();
     wchar_t character = 0;
-    const std::size_t bytes = std::mbrtowc(&character, &byte, 1, &unfinished);
-    if (bytes == static_cast<std::size_t>(-1)) return '?';
-    if (bytes != static_cast<std::size_t>(-2)) return static_cast<int>(character);
+    const std::size_t bytes = std::mbrtowc(&character, &byte, 1, &state);
+    if (bytes == kInvalid) {
+      if (!is_first) held = byte;
+      return '?';
+    }
+    if (bytes != kUnfinished) return static_cast<int>(character);
+    is_first = false;
   }
 }
 
@@ -101,6 +127,7 @@ void prepare_line_editing() {
 
 Status chat_on_terminal(ChatSetting& setting, bool sandbox) {
   std::setlocale(LC_CTYPE, "");
+  if (MB_CUR_MAX == 1) std::setlocale(LC_CTYPE, "C.UTF-8");  // a board that names no language
   print_header(setting);
   if (const std::uint64_t turns = setting.conversation->turns(); setting.restored && turns > 0) {
     print_recent_text(*setting.conversation->note());
@@ -108,11 +135,11 @@ Status chat_on_terminal(ChatSetting& setting, bool sandbox) {
                  static_cast<unsigned long long>(turns), turns == 1 ? "" : "s");
   }
   catch_interrupts();
+  catch_terminal_changes();
   prepare_line_editing();
   ReplyPrinter printer(/*json=*/false);
   RILL_TRY(close_sandbox(sandbox, {.memory = true, .terminal = true}));
   for (;;) {
-    rl_resize_terminal();  // nobody tells libedit while it waits
     const std::unique_ptr<char, void (*)(void*)> line(readline("> "), std::free);
     if (line == nullptr) {
       std::fputc('\n', stderr);
@@ -128,11 +155,13 @@ Status chat_on_terminal(ChatSetting& setting, bool sandbox) {
       if (!goes_on) return setting.state->settle();
       continue;
     }
+    printer.begin();
     const Result<Reply> reply = setting.conversation->say(said, setting.most_tokens, [&](std::string_view text) {
       printer.add(text);
       return !interrupt_pending() && !termination_pending();
     });
     printer.end(reply);
+    take_interrupt();  // it ended the reply
     if (termination_pending()) return setting.state->settle();
     RILL_TRY(setting.state->look());  // what is on its way to the disk gets there while the next line is typed
     if (reply.ok()) {

@@ -61,19 +61,20 @@ Status run_generate(const GenerateArguments& arguments) {
   std::string generated;
   std::vector<Token> tokens;
   const auto show = [&](std::string_view part) {
-    generated += part;
-    if (!arguments.model.json) {
+    if (arguments.model.json) {
+      generated += part;
+    } else {
       shown.write(part);
       std::fflush(stdout);
     }
   };
   Token token = kNoToken;
-  while (tokens.size() < arguments.tokens) {
+  for (std::uint64_t made = 0; made < arguments.tokens && std::ferror(stdout) == 0; ++made) {
     RILL_ASSIGN(const std::span<const float> logits,
                 token == kNoToken ? session.prefill(prompt) : session.advance(token));
     token = session.sample(logits);
     if (tokenizer != nullptr && tokenizer->ends_text(token)) break;
-    tokens.push_back(token);
+    if (arguments.model.json) tokens.push_back(token);
     if (tokenizer != nullptr) show(characters.add(tokenizer->bytes_of(token).substr(0, 1024), buffer));
   }
   show(characters.finish(buffer));

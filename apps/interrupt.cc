@@ -19,6 +19,9 @@ volatile std::sig_atomic_t terminated = 0;
 using SignalPipe = int[2];
 SignalPipe interrupt_pipe = {-1, -1};
 SignalPipe termination_pipe = {-1, -1};
+SignalPipe terminal_pipe = {-1, -1};
+volatile std::sig_atomic_t resumed = 0;
+volatile std::sig_atomic_t resized = 0;
 
 void note(volatile std::sig_atomic_t& flag, const SignalPipe& pipe) {
   const int error = errno;
@@ -27,8 +30,15 @@ void note(volatile std::sig_atomic_t& flag, const SignalPipe& pipe) {
   errno = error;
 }
 
+void drain(const SignalPipe& pipe) {
+  char dropped[64];
+  while (::read(pipe[0], dropped, sizeof dropped) > 0) {
+  }
+}
+
 void catch_signal(int number, SignalPipe& pipe, void (*handler)(int)) {
-  if (::pipe2(pipe, O_CLOEXEC | O_NONBLOCK) != 0) return;  // then the signal does what it always did
+  // Without a pipe the signal does what it always did.
+  if (pipe[0] < 0 && ::pipe2(pipe, O_CLOEXEC | O_NONBLOCK) != 0) return;
   struct sigaction action {};
   action.sa_handler = handler;
   ::sigaction(number, &action, nullptr);
@@ -38,12 +48,13 @@ void catch_signal(int number, SignalPipe& pipe, void (*handler)(int)) {
 bool wait_for(const pollfd& file) {
   pollfd files[] = {file,
                     {.fd = termination_pipe[0], .events = POLLIN, .revents = 0},
-                    {.fd = interrupt_pipe[0], .events = POLLIN, .revents = 0}};
+                    {.fd = interrupt_pipe[0], .events = POLLIN, .revents = 0},
+                    {.fd = file.events == POLLIN ? terminal_pipe[0] : -1, .events = POLLIN, .revents = 0}};
   int ready = 0;
   do {
-    ready = ::poll(files, 3, -1);
+    ready = ::poll(files, 4, -1);
   } while (ready < 0 && errno == EINTR);
-  return ready < 0 || (files[1].revents == 0 && files[2].revents == 0);
+  return ready < 0 || (files[1].revents == 0 && files[2].revents == 0 && files[3].revents == 0);
 }
 
 }  // namespace
@@ -57,9 +68,7 @@ bool interrupt_pending() { return interrupted != 0; }
 bool take_interrupt() {
   const bool was = interrupt_pending();
   interrupted = 0;
-  char dropped[64];
-  while (::read(interrupt_pipe[0], dropped, sizeof dropped) > 0) {
-  }
+  drain(interrupt_pipe);
   return was;
 }
 
@@ -70,6 +79,19 @@ void catch_termination() {
 bool termination_pending() { return terminated != 0; }
 
 int termination_descriptor() { return termination_pipe[0]; }
+
+void catch_terminal_changes() {
+  catch_signal(SIGCONT, terminal_pipe, [](int) { note(resumed, terminal_pipe); });
+  catch_signal(SIGWINCH, terminal_pipe, [](int) { note(resized, terminal_pipe); });
+}
+
+TerminalChange take_terminal_change() {
+  drain(terminal_pipe);
+  const TerminalChange change{.has_resumed = resumed != 0, .has_resized = resized != 0};
+  resumed = 0;
+  resized = 0;
+  return change;
+}
 
 bool wait_for_input(int descriptor) { return wait_for({.fd = descriptor, .events = POLLIN, .revents = 0}); }
 

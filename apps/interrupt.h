@@ -15,6 +15,15 @@ void catch_termination();
 bool termination_pending();
 /// Readable from SIGTERM on, for whoever waits for more than one file; -1 before catch_termination().
 int termination_descriptor();
+/// What happened to the terminal since it was last asked for.
+struct TerminalChange {
+  bool has_resumed = false;  ///< the program was stopped (Ctrl-Z), and goes on (fg)
+  bool has_resized = false;
+};
+/// Makes SIGCONT and SIGWINCH note it, and end the waiting for input.
+void catch_terminal_changes();
+TerminalChange take_terminal_change();
+
 /// Waits until a file can be read without waiting, or a signal comes that is caught. @returns false for a signal.
 bool wait_for_input(int descriptor);
 /// Waits until a file takes PIPE_BUF bytes without waiting; after a signal that is caught, when nobody may be left to

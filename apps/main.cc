@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <iostream>
 #include <string>
 
 #include "apps/command.h"
@@ -14,6 +15,12 @@
 #include "platform/cut_off_files.h"
 
 namespace {
+
+/// Writes what is left. @returns false if anything was lost
+bool is_output_written() {
+  std::cout.flush();
+  return std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && !std::cout.fail();
+}
 
 /// Reads the command line and runs the command that it names. @returns the exit code
 int run(int argc, char** argv) {
@@ -34,6 +41,10 @@ int run(int argc, char** argv) {
   const rill::Status status = action();
   if (!status.ok()) {
     rill::apps::print_failure(status.message());
+  }
+  if (status.ok() && !is_output_written()) {
+    rill::apps::print_failure("standard output: not everything could be written; its reader is gone, or it is full");
+    return static_cast<int>(rill::Code::kFailed);
   }
   return static_cast<int>(status.code());
 }

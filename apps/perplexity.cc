@@ -174,7 +174,8 @@ Status score_stream(Run& run) {
   return {};
 }
 
-/// llama.cpp's protocol: blocks on their own, of each the second half scored (the tokens at block / 2 and after).
+/// Blocks on their own, of each the second half scored: the tokens at block / 2 and after. llama.cpp's protocol but for
+/// two things: it leaves out the first of these, and begins each block with BOS where the model has one.
 Status score_blocks(Run& run, std::size_t block) {
   for (auto begin = static_cast<std::size_t>(run.kept->done()); begin + block <= run.tokens.size(); begin += block) {
     run.session->reset();
@@ -283,8 +284,11 @@ void add_perplexity(CLI::App& app, Action& action) {
   auto* file = command.add_option("--file", arguments->file, "A text");
   command.add_option("--ids", arguments->ids, "A file with ids instead, separated by white space")->excludes(file);
   command.add_option("--max-tokens", arguments->max_tokens, "Use the first N tokens only");
-  command.add_option("--blocks", arguments->blocks,
-                     "Independent blocks of N tokens, the second half of each scored (llama.cpp's protocol)");
+  command
+      .add_option("--blocks", arguments->blocks,
+                  "Independent blocks of N tokens, the second half of each scored, N/2 tokens (llama.cpp's\nprotocol, "
+                  "which scores N/2 - 1, and begins each block with BOS where the model adds one)")
+      ->check(CLI::Range(2U, 1U << 22U));
   command.add_option("--every", arguments->every,
                      "Report perplexity and RSS of every N tokens on the way (JSON: `pieces`)");
   command.add_option("--nll-out", arguments->nll_out, "Write the NLL of each scored token, one a line, in nats");

@@ -139,7 +139,11 @@ class Assistant {
       return false;
     });
     Conversation& conversation = conversations_[lent.place];
-    if (lent.is_new) RILL_TRY(conversation.begin(system_));
+    if (lent.is_new) {
+      const Status begun = conversation.begin(system_);
+      if (!begun.ok()) places_.forget(lent.place);
+      RILL_TRY(begun);
+    }
     return conversation.say(turn.text, most_tokens_, listener).status();
   }
 

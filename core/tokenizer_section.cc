@@ -15,7 +15,7 @@ constexpr std::array<std::string_view, static_cast<std::size_t>(TokenizerTable::
 constexpr std::uint64_t kMostLoadBytes = 4ULL << 20U;
 constexpr std::uint64_t kMostLoadBytesPerByte = 68;
 constexpr std::uint64_t kMostEncodeBytes = 1024;
-constexpr std::size_t kMostListed = 16384;  // each is looked for at every character of a text
+constexpr std::size_t kMostListed = 65536;  // each is looked for at every character of a text
 
 Status bad_table(TokenizerTable table, const Text& what, const Text& expected) {
   return bad_input({.where = text("tokenizer section, ", kTableNames[static_cast<std::size_t>(table)]),

@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 namespace rill {
@@ -27,7 +29,21 @@ std::string folder_of(std::string_view path) {
   return slash == std::string_view::npos ? "." : std::string(path.substr(0, slash + 1));
 }
 
-std::string link_to(int descriptor) { return "/proc/self/fd/" + std::to_string(descriptor); }
+/// Gives a file without a name one. @returns errno, or 0
+int give_name(int descriptor, const std::string& name) {
+  const std::string link = "/proc/self/fd/" + std::to_string(descriptor);
+  return ::linkat(AT_FDCWD, link.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
+}
+
+/// Tried first, as hours of work may come before the name: there are file systems without such files, systems without
+/// /proc, and policies that forbid links.
+bool can_name_later(const std::string& path, const std::string& name) {
+  const int file = ::open(folder_of(path).c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0644);
+  if (file < 0) return false;
+  const bool can = give_name(file, name) == 0;
+  ::close(file);
+  return can && ::unlink(name.c_str()) == 0;
+}
 
 }  // namespace
 
@@ -47,19 +63,27 @@ OutputFile::~OutputFile() {
   if (has_name_) ::unlink(partial_path_.c_str());
 }
 
-Result<OutputFile> OutputFile::create(std::string_view path) {
-  std::string partial_path = std::string(path) + ".partial-" + std::to_string(::getpid());
-  // A file without a name gets one through /proc.
-  if (const int file = ::open(folder_of(path).c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0644); file >= 0) {
-    if (::access(link_to(file).c_str(), F_OK) == 0) return OutputFile(std::string(path), partial_path, file, false);
-    ::close(file);
+Result<OutputFile> OutputFile::create(std::string_view named) {
+  std::error_code absent;
+  const std::filesystem::path target = std::filesystem::canonical(named, absent);  // behind symbolic links
+  const std::string path = absent ? std::string(named) : target.string();
+  if (!absent && !std::filesystem::is_regular_file(target, absent)) {
+    return failed({.where = text(path),
+                   .what = text("not a regular file, and would be replaced by one"),
+                   .expected = {},
+                   .remedy = text("name a file")});
+  }
+  std::string partial_path = path + ".partial-" + std::to_string(::getpid());
+  if (can_name_later(path, partial_path)) {
+    const int file = ::open(folder_of(path).c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0644);
+    if (file >= 0) return OutputFile(path, std::move(partial_path), file, /*has_name=*/false);
   }
   const int descriptor = ::open(partial_path.c_str(), O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0644);
   if (descriptor < 0) {
     return system_failure(text(partial_path), "creating the file",
                           text("check that its folder exists and is writable"));
   }
-  return OutputFile(std::string(path), std::move(partial_path), descriptor, /*has_name=*/true);
+  return OutputFile(path, std::move(partial_path), descriptor, /*has_name=*/true);
 }
 
 Status OutputFile::write(std::span<const std::byte> bytes) {
@@ -76,7 +100,7 @@ Status OutputFile::commit() {
   if (::fsync(descriptor_) != 0) return system_failure(text(partial_path_), "flushing to the disk");
   if (!has_name_) {
     ::unlink(partial_path_.c_str());  // of a process that had our number, and ended in this place
-    if (::linkat(AT_FDCWD, link_to(descriptor_).c_str(), AT_FDCWD, partial_path_.c_str(), AT_SYMLINK_FOLLOW) != 0) {
+    if ((errno = give_name(descriptor_, partial_path_)) != 0) {
       return system_failure(text(partial_path_), "giving the finished file a name");
     }
     has_name_ = true;

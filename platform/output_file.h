@@ -16,7 +16,8 @@ namespace rill {
 class OutputFile {
  public:
   /// Creates a file without a name in the path's folder, so that whatever ends the process leaves nothing behind; where
-  /// the file system knows none, "PATH.partial-PID".
+  /// the file system knows none, "PATH.partial-PID". A symbolic link stays, and what it leads to is replaced. kFailed
+  /// for what is there and is no regular file: a device would be replaced.
   static Result<OutputFile> create(std::string_view path);
 
   OutputFile(OutputFile&& other) noexcept;

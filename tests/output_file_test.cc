@@ -1,6 +1,7 @@
 #include "platform/output_file.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -56,6 +57,20 @@ TEST(OutputFile, LeavesNothingBehindWhenTheProcessEnds) {
   EXPECT_TRUE(std::filesystem::is_empty(scratch.path())) << "or this file system has no files without names";
 }
 
+TEST(OutputFile, ReplacesNoDeviceAndNoLink) {
+  const ScratchDirectory scratch;
+  ASSERT_EQ(::mkfifo(scratch.file("pipe").c_str(), 0600), 0);
+  for (const std::string& path : {std::string("/dev/null"), scratch.file("pipe"), scratch.path()}) {
+    EXPECT_EQ(OutputFile::create(path).status().code(), Code::kFailed) << path;
+  }
+  std::ofstream(scratch.file("target")) << "old";
+  std::filesystem::create_symlink("target", scratch.file("link"));
+  Result<OutputFile> file = OutputFile::create(scratch.file("link"));
+  ASSERT_TRUE(file.ok() && file->write(bytes_of("new")).ok() && file->commit().ok());
+  EXPECT_TRUE(std::filesystem::is_symlink(scratch.file("link")));
+  EXPECT_EQ(content(scratch.file("target")), "new");
+}
+
 TEST(OutputFile, LeavesTheOldFileUntilTheNewOneIsWhole) {
   const ScratchDirectory scratch;
   const std::string path = scratch.file("x");
@@ -108,13 +123,9 @@ TEST(OutputFile, ThatCannotTakeItsNameSaysSoAndLeavesNothing) {
   const std::string path = scratch.file("folder");
   ASSERT_TRUE(std::filesystem::create_directory(path));
   std::ofstream(path + "/kept") << "kept";
-  {
-    Result<OutputFile> file = OutputFile::create(path);
-    ASSERT_TRUE(file.ok() && file->write(bytes_of("new")).ok());
-    const Status status = file->commit();
-    EXPECT_EQ(status.code(), Code::kFailed);
-    EXPECT_TRUE(status.message().starts_with(path)) << status.message();
-  }
+  const Status status = OutputFile::create(path).status();
+  EXPECT_EQ(status.code(), Code::kFailed);
+  EXPECT_TRUE(status.message().starts_with(path)) << status.message();
   EXPECT_EQ(content(path + "/kept"), "kept");
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(scratch.path()), {}), 1);
 }

@@ -274,6 +274,11 @@ def reader_that_goes(setting):
         with open("/dev/full", "w") as full, setting.start("chat", "-p", "Hello", stdout=full) as process:
             code, errors = end(process)
             expect(code == 1 and "No space left on device" in errors, f"/dev/full: exit {code}: {errors}")
+        for command in (["kernels"], ["plan", setting.model, "--json"], ["inspect", setting.model],
+                        ["generate", setting.model, "-p", "A", "-n", "1000000"], ["tokenize", setting.model, "A"]):
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([setting.rill, *command], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+            expect(done.returncode == 1 and "standard output: " in done.stderr, f"{command}: {done}")
 
 
 def terminated(setting):

@@ -114,6 +114,8 @@ TEST(ConversationPlaces, ForgetsTheOldestThatMayBeForgotten) {
   EXPECT_TRUE(places.find("b", none).is_new);  // in c's place, which is older than a
   EXPECT_TRUE(places.find("d", [](std::string_view key) { return key == "a"; }).is_new);
   EXPECT_FALSE(places.find("a", none).is_new) << "a was kept although it was the oldest";
+  places.forget(places.find("a", none).place);
+  EXPECT_TRUE(places.find("a", none).is_new) << "it had not begun";
 }
 
 }  // namespace

@@ -33,6 +33,9 @@ class ConversationPlaces {
     return use(oldest == places_.size() ? 0 : oldest, key, true);
   }
 
+  /// What find() lent has come to nothing: whoever asks for its key begins anew.
+  void forget(std::size_t place) { places_[place] = {}; }
+
  private:
   struct Place {
     std::string key;
