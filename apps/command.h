@@ -32,4 +32,8 @@ void add_wyoming(CLI::App& app, Action& action);
 /// All of them, in the order of `rill --help`.
 void add_all_commands(CLI::App& app, Action& action);
 
+/// What CLI11 lets pass: kUsage names the first number given that is not finite, or is below zero where none may be
+/// (its own conversion makes 2^64 - 1 of -1).
+Status check_numbers(const CLI::App& app);
+
 }  // namespace rill::apps

@@ -34,7 +34,7 @@ Status run_generate(const GenerateArguments& arguments) {
   if (!arguments.ids.empty()) {
     RILL_ASSIGN(prompt, read_ids(arguments.ids, model.config().vocabulary));
   } else {
-    RILL_ASSIGN(const TextTokenizer encoder, TextTokenizer::load(model, arguments.prompt.size()));
+    RILL_ASSIGN(const TextTokenizer encoder, TextTokenizer::load(model, 0));
     RILL_ASSIGN(prompt, encoder.encode(arguments.prompt,
                                        arguments.special ? SpecialTokens::kControl : SpecialTokens::kText, true));
   }

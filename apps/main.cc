@@ -38,7 +38,8 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : static_cast<int>(rill::Code::kUsage);
   }
-  const rill::Status status = action();
+  rill::Status status = rill::apps::check_numbers(app);
+  if (status.ok()) status = action();
   if (!status.ok()) {
     rill::apps::print_failure(status.message());
   }

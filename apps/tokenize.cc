@@ -24,8 +24,19 @@ struct TokenizeArguments {
   bool json = false;
 };
 
-/// A file is mapped and cut into pieces, so that its size does not matter unless it has no spaces.
 constexpr std::size_t kLongestWord = std::size_t{1} << 21U;
+
+/// A text is cut between its words, so that its size takes no memory but for the ids. A longer word than fits is tried
+/// anew with all the memory that it takes.
+Result<std::vector<Token>> encode(const ModelFile& model, std::string_view text_in, SpecialTokens special) {
+  {
+    RILL_ASSIGN(const TextTokenizer tokenizer, TextTokenizer::load(model, 0));
+    Result<std::vector<Token>> tokens = tokenizer.encode(text_in, special, false);
+    if (tokens.ok() || text_in.size() <= kTextPieceBytes) return tokens;
+  }
+  RILL_ASSIGN(const TextTokenizer tokenizer, TextTokenizer::load(model, std::min(text_in.size(), kLongestWord)));
+  return tokenizer.encode(text_in, special, false);
+}
 
 std::string decode_all(const Tokenizer& tokenizer, const std::vector<Token>& tokens) {
   Utf8Stream characters(tokenizer.strips_first_space());
@@ -47,16 +58,15 @@ Status run_tokenize(const TokenizeArguments& arguments) {
   if (!arguments.file.empty()) {
     RILL_ASSIGN(text_in, read_text(arguments.file));
   }
-  RILL_ASSIGN(const TextTokenizer tokenizer, TextTokenizer::load(model, std::min(text_in.size(), kLongestWord)));
   std::vector<Token> tokens;
   if (!arguments.decode.empty()) {
+    RILL_ASSIGN(const TextTokenizer tokenizer, TextTokenizer::load(model, 0));
     std::string joined;
     for (const std::string& id : arguments.decode) joined += id + ' ';
     RILL_ASSIGN(tokens, parse_ids(joined, tokenizer->vocabulary(), text("--decode")));
     text_in = decode_all(*tokenizer, tokens);
   } else {
-    RILL_ASSIGN(tokens,
-                tokenizer.encode(text_in, arguments.special ? SpecialTokens::kControl : SpecialTokens::kText, false));
+    RILL_ASSIGN(tokens, encode(model, text_in, arguments.special ? SpecialTokens::kControl : SpecialTokens::kText));
   }
   if (arguments.json) {
     const auto replace = nlohmann::ordered_json::error_handler_t::replace;
