@@ -26,6 +26,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from voice_end_to_end import RATE, SKIPPED, Stage, lines_of, read_wav, silence, states_of, write_wav
 
@@ -180,6 +181,15 @@ STRANGERS = {
 }
 
 
+def kinds_of(link):
+    """Which events the program sends, one by one."""
+    with link.makefile("rb") as file:
+        while line := file.readline():
+            head = json.loads(line)
+            file.read(head.get("data_length", 0) + head.get("payload_length", 0))
+            yield head["type"]
+
+
 class Stranger:
     """A service for one program after the other that is polite until it is asked to detect."""
 
@@ -196,20 +206,14 @@ class Stranger:
             threading.Thread(target=self.talk, args=(link,), daemon=True).start()
 
     def talk(self, link):
-        try:
-            with link, link.makefile("rb") as file:
-                while line := file.readline():
-                    head = json.loads(line)
-                    file.read(head.get("data_length", 0) + head.get("payload_length", 0))
-                    if head["type"] == "describe":
-                        link.sendall(event("info", self.info))
-                    if head["type"] == "audio-start":
-                        self.behave(link)
-                    if head["type"] == "synthesize":
-                        self.speak(link)
-        except (OSError, ValueError):
-            pass
-
+        with suppress(OSError, ValueError), link:
+            for kind in kinds_of(link):
+                if kind == "describe":
+                    link.sendall(event("info", self.info))
+                if kind == "audio-start":
+                    self.behave(link)
+                if kind == "synthesize":
+                    self.speak(link)
 
     def speak(self, link):
         """The first sentence as it should be, the second without an end."""
@@ -229,20 +233,15 @@ class EndlessRecognizer(Stranger):
         super().__init__(None)
 
     def talk(self, link):
-        try:
-            with link, link.makefile("rb") as file:
-                while line := file.readline():
-                    head = json.loads(line)
-                    file.read(head.get("data_length", 0) + head.get("payload_length", 0))
-                    if head["type"] != "audio-stop":
-                        continue
-                    self.utterances += 1
-                    if self.utterances > 1:
-                        link.sendall(event("transcript-start"))
-                        flood(link, self.what)
-                    link.sendall(event("transcript", {"text": "hello"}))
-        except (OSError, ValueError):
-            pass
+        with suppress(OSError, ValueError), link:
+            for kind in kinds_of(link):
+                if kind != "audio-stop":
+                    continue
+                self.utterances += 1
+                if self.utterances > 1:
+                    link.sendall(event("transcript-start"))
+                    flood(link, self.what)
+                link.sendall(event("transcript", {"text": "hello"}))
 
 
 def test_hostile(stage):
