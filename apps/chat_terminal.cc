@@ -140,6 +140,7 @@ Status chat_on_terminal(ChatSetting& setting, bool sandbox) {
   ReplyPrinter printer(/*json=*/false);
   RILL_TRY(close_sandbox(sandbox, {.memory = true, .terminal = true}));
   for (;;) {
+    rl_prep_terminal(1);  // libedit would show its prompt first, and lose a Ctrl-D that answers it at once
     const std::unique_ptr<char, void (*)(void*)> line(readline("> "), std::free);
     if (line == nullptr) {
       std::fputc('\n', stderr);

@@ -22,59 +22,9 @@ import tempfile
 import threading
 import time
 
+from process_setting import (SKIPPED, Failure, Setting, cpu_seconds, end, expect, rss_bytes, sentences, turn,
+                             wait_until)
 from stalling_disk import NotPossible, StallingDisk, drop_pages
-
-SKIPPED = 77  # what ctest takes for "skipped"
-
-
-class Failure(Exception):
-    pass
-
-
-class Setting:
-    def __init__(self, arguments, folder):
-        self.rill = arguments.rill
-        self.folder = folder
-        self.model = os.path.join(folder, "model.rill")
-        subprocess.run([self.rill, "quantize", arguments.checkpoint, "--tokenizer", arguments.tokenizer, "--chat-form",
-                        "llama2", "--group", "64", "-o", self.model], check=True, stdout=subprocess.DEVNULL)
-        self.options = ["--window", "60", "--temp", "0"]
-
-    def start(self, command, *more, model=None, **pipes):
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **pipes}
-        defaults = [] if command == "soak" or "-n" in more else ["-n", "24"]
-        if "--threads" not in more:
-            defaults += ["--threads", "2"]
-        return subprocess.Popen([self.rill, command, model or self.model, *self.options, *defaults, *more], text=True,
-                                **pipes)
-
-    def has_sandbox(self):
-        return subprocess.run([self.rill, "generate", self.model, "-p", "A", "-n", "1", "--sandbox"],
-                              capture_output=True).returncode == 0
-
-
-def turn(process, line):
-    """One turn of `rill chat --json`. @returns its reply; None at the end"""
-    process.stdin.write(line + "\n")
-    process.stdin.flush()
-    answer = process.stdout.readline()
-    return json.loads(answer)["reply"] if answer.endswith("\n") else None
-
-
-def end(process):
-    """@returns exit code and standard error"""
-    _, errors = process.communicate(timeout=60)
-    return process.returncode, errors
-
-
-def sentences(errors):
-    """What was said on standard error, without the program's name."""
-    return [line.removeprefix("rill: ") for line in errors.splitlines()]
-
-
-def expect(condition, what):
-    if not condition:
-        raise Failure(what)
 
 
 def model_cut_off(setting):
@@ -149,7 +99,8 @@ def chat_on_a_terminal(setting, *more, end=b"/quit\r"):
         screen = b""
         for typed, until in ((b"", b"> "), (b"Tell me about a cat.\r", b"> "), (b"/stats\r", b"resident"), (b"", b"> "),
                              (b"/caf\xc3\xa9\tau\r", b"no such command: /caf\xc3\xa9\tau\r"), (b"", b"> "),
-                             (signal.SIGINT, b"> "), (signal.SIGWINCH, b""), (b"/\t\r", b"> "), (end, b"")):
+                             (signal.SIGINT, b"> "), (signal.SIGWINCH, b"> "),  # which draws the line again
+                             (b"/\t\r", b"no such command: /\t\r"), (b"", b"> "), (end, b"")):
             if isinstance(typed, signal.Signals):
                 process.send_signal(typed)
             else:
@@ -158,7 +109,11 @@ def chat_on_a_terminal(setting, *more, end=b"/quit\r"):
                 expect(select.select([master], [], [], 60)[0], f"{typed}: nothing more on the terminal: {screen[-500:]}")
                 screen += os.read(master, 4096)
             screen = screen[screen.index(until) + len(until):]
-        code = process.wait(timeout=30)
+        try:
+            code = process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = "none in 30 s"
         os.close(master)
     expect(code == 0, f"on a terminal, {end}: exit {code}: {screen[-500:]}")
 
@@ -210,24 +165,6 @@ def soak(setting):
         process.terminate()
         output, errors = process.communicate(timeout=10)
         expect(process.returncode == 0 and json.loads(output)["tokens"] > 0, f"exit {process.returncode}: {errors}")
-
-
-def rss_bytes(process):
-    with open(f"/proc/{process.pid}/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
-
-
-def cpu_seconds(process):
-    with open(f"/proc/{process.pid}/stat") as file:
-        fields = file.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def wait_until(condition, what, seconds=30):
-    end_of_patience = time.monotonic() + seconds
-    while not condition():
-        expect(time.monotonic() < end_of_patience, what)
-        time.sleep(0.02)
 
 
 def reader_that_stops(setting):

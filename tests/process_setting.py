@@ -1,0 +1,76 @@
+"""How the tests of the whole program start it, talk with it, and look at it from outside. Standard library only."""
+
+import json
+import os
+import subprocess
+import time
+
+SKIPPED = 77  # what ctest takes for "skipped"
+
+
+class Failure(Exception):
+    pass
+
+
+class Setting:
+    def __init__(self, arguments, folder):
+        self.rill = arguments.rill
+        self.folder = folder
+        self.model = os.path.join(folder, "model.rill")
+        subprocess.run([self.rill, "quantize", arguments.checkpoint, "--tokenizer", arguments.tokenizer, "--chat-form",
+                        "llama2", "--group", "64", "-o", self.model], check=True, stdout=subprocess.DEVNULL)
+        self.options = ["--window", "60", "--temp", "0"]
+
+    def start(self, command, *more, model=None, **pipes):
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **pipes}
+        defaults = [] if command == "soak" or "-n" in more else ["-n", "24"]
+        if "--threads" not in more:
+            defaults += ["--threads", "2"]
+        return subprocess.Popen([self.rill, command, model or self.model, *self.options, *defaults, *more], text=True,
+                                **pipes)
+
+    def has_sandbox(self):
+        return subprocess.run([self.rill, "generate", self.model, "-p", "A", "-n", "1", "--sandbox"],
+                              capture_output=True).returncode == 0
+
+
+def turn(process, line):
+    """One turn of `rill chat --json`. @returns its reply; None at the end"""
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+    answer = process.stdout.readline()
+    return json.loads(answer)["reply"] if answer.endswith("\n") else None
+
+
+def end(process):
+    """@returns exit code and standard error"""
+    _, errors = process.communicate(timeout=60)
+    return process.returncode, errors
+
+
+def sentences(errors):
+    """What was said on standard error, without the program's name."""
+    return [line.removeprefix("rill: ") for line in errors.splitlines()]
+
+
+def expect(condition, what):
+    if not condition:
+        raise Failure(what)
+
+
+def rss_bytes(process):
+    with open(f"/proc/{process.pid}/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def cpu_seconds(process):
+    with open(f"/proc/{process.pid}/stat") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def wait_until(condition, what, seconds=30):
+    end_of_patience = time.monotonic() + seconds
+    while not condition():
+        expect(time.monotonic() < end_of_patience, what)
+        time.sleep(0.02)
