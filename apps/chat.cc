@@ -133,10 +133,7 @@ Status run_chat(const ChatArguments& arguments) {
   setting.system = arguments.system.value_or(std::string(chat.default_system));
   setting.most_tokens = arguments.most_tokens;
   StreamNeeds needs{.keeps_state = arguments.state.is_asked_for()};
-  if (arguments.model.sinks == "system") {
-    RILL_ASSIGN(const std::uint64_t budget, budget_of(arguments.model));
-    RILL_ASSIGN(needs.system_tokens, count_system_tokens(model, *chat.form, setting.system, budget));
-  }
+  RILL_ASSIGN(needs.system_tokens, system_sinks(arguments.model, model, *chat.form, setting.system));
   RILL_ASSIGN(const EngineOptions options, engine_options(arguments.model, model.config(), needs));
   RILL_ASSIGN(Engine engine, start_engine(model, options));
   engine.session(0).set_sampling(sampling_options(arguments.model, model.config()));

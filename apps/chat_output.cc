@@ -1,7 +1,6 @@
 #include "apps/chat_output.h"
 
 #include <stdio_ext.h>
-#include <unistd.h>
 
 #include <array>
 
@@ -11,8 +10,7 @@
 namespace rill::apps {
 namespace {
 
-/// Bytes that are gathered before they are written: with what a reply ends in, less than a page, which a pipe either
-/// takes whole or not at all.
+/// Bytes that are gathered before they are written: with what a reply ends in, less than a page.
 constexpr std::size_t kMostPending = 2048;
 
 std::string_view name_of(ReplyEnd end) {
@@ -34,7 +32,7 @@ std::string_view name_of(ReplyEnd end) {
 /// A JSON string's inside. The text is whole UTF-8 characters, which JSON takes as they are.
 void ReplyPrinter::print_escaped(std::string_view text) {
   for (const char c : text) {
-    if (__fpending(stdout) > kMostPending) flush();
+    if (__fpending(stdout) > kMostPending) write_for_reader(stdout, is_read_);
     switch (c) {
       case '"':
         std::fputs("\\\"", stdout);
@@ -55,16 +53,6 @@ void ReplyPrinter::print_escaped(std::string_view text) {
   }
 }
 
-/// At most a page at a time, for which there is room then: no write blocks.
-void ReplyPrinter::flush() {
-  is_read_ = is_read_ && wait_for_room(STDOUT_FILENO);
-  if (is_read_) {
-    std::fflush(stdout);
-  } else {
-    __fpurge(stdout);  // what exit() would wait for
-  }
-}
-
 void ReplyPrinter::begin() {
   is_read_ = true;
   if (json_) std::fputs("{\"reply\":\"", stdout);
@@ -75,7 +63,7 @@ void ReplyPrinter::add(std::string_view text) {
     print_escaped(text);
   } else {
     text_.write(text);
-    flush();
+    write_for_reader(stdout, is_read_);
   }
 }
 
@@ -96,7 +84,7 @@ void ReplyPrinter::end(const Result<Reply>& reply) {
   } else {
     std::fputc('\n', stdout);
   }
-  flush();
+  write_for_reader(stdout, is_read_);
 }
 
 void print_restored(bool restored, const Conversation& conversation) {

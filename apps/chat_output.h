@@ -23,7 +23,6 @@ class ReplyPrinter {
 
  private:
   void print_escaped(std::string_view text);
-  void flush();
 
   bool json_;
   bool is_read_ = true;  // false from when nobody read what was left of this reply after a signal

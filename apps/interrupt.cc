@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio_ext.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -95,10 +96,15 @@ TerminalChange take_terminal_change() {
 
 bool wait_for_input(int descriptor) { return wait_for({.fd = descriptor, .events = POLLIN, .revents = 0}); }
 
-bool wait_for_room(int descriptor) {
+void write_for_reader(std::FILE* file, bool& is_read) {
   constexpr int kMostMilliseconds = 500;
-  pollfd file = {.fd = descriptor, .events = POLLOUT, .revents = 0};
-  return wait_for(file) || ::poll(&file, 1, kMostMilliseconds) > 0;
+  pollfd room = {.fd = ::fileno(file), .events = POLLOUT, .revents = 0};
+  is_read = is_read && (wait_for(room) || ::poll(&room, 1, kMostMilliseconds) > 0);
+  if (is_read) {
+    std::fflush(file);
+  } else {
+    __fpurge(file);  // what exit() would wait for
+  }
 }
 
 }  // namespace rill::apps

@@ -1,6 +1,8 @@
 #pragma once
 // Ctrl-C and a polite end (SIGTERM) as questions that a command asks, instead of the program's end.
 
+#include <cstdio>
+
 namespace rill::apps {
 
 /// Makes Ctrl-C set a flag, from now on.
@@ -26,8 +28,10 @@ TerminalChange take_terminal_change();
 
 /// Waits until a file can be read without waiting, or a signal comes that is caught. @returns false for a signal.
 bool wait_for_input(int descriptor);
-/// Waits until a file takes PIPE_BUF bytes without waiting; after a signal that is caught, when nobody may be left to
-/// read, for half a second at most. @returns false if it still does not
-bool wait_for_room(int descriptor);
+/// Writes what a file has gathered, which must be a page at most: a pipe takes that whole or not at all, so that no
+/// write blocks. Waits for a reader that is slow; after a signal that is caught, when nobody may be left to read, for
+/// half a second, and what is gathered is dropped then.
+/// @param is_read  false from when nobody read: nothing is waited for any more
+void write_for_reader(std::FILE* file, bool& is_read);
 
 }  // namespace rill::apps

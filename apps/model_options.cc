@@ -7,6 +7,7 @@
 #include <string>
 
 #include "apps/plan_report.h"
+#include "core/conversation.h"
 #include "platform/kernels/kernels.h"
 #include "platform/process_memory.h"
 
@@ -69,10 +70,19 @@ Result<CachePolicy> parse_policy(const ModelArguments& a, const ModelConfig& con
   return dense_policy(window(needs.dense_capacity > 0 ? needs.dense_capacity : trained));
 }
 
-}  // namespace
-
+/// What --budget says; 0 where it is not given.
 Result<std::uint64_t> budget_of(const ModelArguments& a) {
   return a.budget.empty() ? Result<std::uint64_t>(std::uint64_t{0}) : parse_size(a.budget);
+}
+
+}  // namespace
+
+Result<std::optional<std::uint32_t>> system_sinks(const ModelArguments& a, const ModelFile& model, const ChatForm& form,
+                                                  std::string_view system) {
+  if (a.sinks != "system") return std::optional<std::uint32_t>();
+  RILL_ASSIGN(const std::uint64_t budget, budget_of(a));
+  RILL_ASSIGN(const std::uint32_t count, count_system_tokens(model, form, system, budget));
+  return std::optional<std::uint32_t>(count);
 }
 
 void add_model_arguments(CLI::App& command, ModelArguments& a) {

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "apps/plan_report.h"
+#include "core/chat_template.h"
 #include "core/engine.h"
 #include "core/sampler.h"
 #include "platform/status.h"
@@ -64,8 +65,10 @@ SamplingOptions sampling_options(const ModelArguments& arguments, const ModelCon
 /// "stream 4+1020", "window 256": a policy in a legend.
 std::string label_of(const CachePolicy& policy);
 
-/// What --budget says; 0 where it is not given.
-Result<std::uint64_t> budget_of(const ModelArguments& a);
+/// Tokens of the system prompt, which `--sinks system` pins: none where that is not asked for. kOverBudget if counting
+/// them alone takes more than --budget.
+Result<std::optional<std::uint32_t>> system_sinks(const ModelArguments& a, const ModelFile& model, const ChatForm& form,
+                                                  std::string_view system);
 
 /// "64M", "512KiB", "1000": bytes. K, M and G are powers of 1000, KiB, MiB and GiB of 1024.
 Result<std::uint64_t> parse_size(const std::string& text);

@@ -42,10 +42,7 @@ Result<std::optional<std::uint32_t>> system_tokens(const PlanArguments& argument
   if (arguments.sinks != "system" || !file || file->chat_section().empty()) return std::optional<std::uint32_t>();
   RILL_ASSIGN(const ChatSection chat, parse_chat_section(file->chat_section(), text(file->name())));
   const std::string own = arguments.has_voice ? kVoiceSystem : std::string(chat.default_system);
-  RILL_ASSIGN(const std::uint64_t budget, budget_of(arguments));
-  RILL_ASSIGN(const std::uint32_t count,
-              count_system_tokens(*file, *chat.form, arguments.system.value_or(own), budget));
-  return std::optional<std::uint32_t>(count);
+  return system_sinks(arguments, *file, *chat.form, arguments.system.value_or(own));
 }
 
 Status run_plan(const PlanArguments& arguments) {

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <vector>
 
+#include "platform/folder.h"
 #include "platform/process_memory.h"
 
 namespace rill::apps {
@@ -16,9 +17,7 @@ void add_sandbox_argument(CLI::App& command, bool& is_asked_for) {
 
 Status prepare_sandbox(bool is_asked_for, const std::string& state_file) {
   if (!is_asked_for) return {};
-  if (state_file.empty()) return forbid_writing_outside({});
-  const std::size_t slash = state_file.find_last_of('/');
-  return forbid_writing_outside(slash == std::string::npos ? "." : state_file.substr(0, slash + 1));
+  return forbid_writing_outside(state_file.empty() ? "" : folder_of(state_file));
 }
 
 Status close_sandbox(bool is_asked_for, const SandboxNeeds& needs) {

@@ -181,10 +181,7 @@ Status run_wyoming(const WyomingArguments& arguments) {
   RILL_ASSIGN(const ChatSection chat, parse_chat_section(model.chat_section(), text(model.name())));
   const std::string system = arguments.system.value_or(std::string(chat.default_system));
   StreamNeeds needs;
-  if (arguments.model.sinks == "system") {
-    RILL_ASSIGN(const std::uint64_t budget, budget_of(arguments.model));
-    RILL_ASSIGN(needs.system_tokens, count_system_tokens(model, *chat.form, system, budget));
-  }
+  RILL_ASSIGN(needs.system_tokens, system_sinks(arguments.model, model, *chat.form, system));
   RILL_ASSIGN(EngineOptions options, engine_options(arguments.model, model.config(), needs));
   options.sessions = arguments.sessions;
   RILL_ASSIGN(Engine engine, start_engine(model, options));

@@ -7,9 +7,6 @@
 namespace rill {
 namespace {
 
-// The library looks for the longest piece at every character of a text.
-constexpr std::size_t kMostPieceBytes = 256;
-
 enum WireType : std::uint64_t { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
 
 Status bad_proto(const Text& where, const Text& what) {

@@ -3,6 +3,7 @@
 // libsentencepiece: to know what it will do with them before it gets them, and to refuse what it would not check
 // itself.
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -25,6 +26,9 @@ struct SentencePieceSettings {
   std::string_view begin_piece = "<s>";
   std::string_view end_piece = "</s>";
 };
+
+/// Of a piece: the library looks for the longest at every character of a text.
+inline constexpr std::size_t kMostPieceBytes = 256;
 
 /// One piece of the vocabulary; its id is its place.
 struct SentencePiece {

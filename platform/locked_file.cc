@@ -10,21 +10,9 @@
 #include <string>
 #include <utility>
 
+#include "platform/folder.h"
+
 namespace rill {
-namespace {
-
-/// The name in a new file's folder is on the disk only when the folder is. A file system that cannot sync a folder is
-/// no failure.
-void sync_folder_of(std::string_view path) {
-  const std::size_t slash = path.find_last_of('/');
-  const std::string folder = slash == std::string_view::npos ? "." : std::string(path.substr(0, slash + 1));
-  const int handle = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (handle < 0) return;
-  ::fsync(handle);
-  ::close(handle);
-}
-
-}  // namespace
 
 Result<LockedFile> LockedFile::open(std::string_view path) {
   LockedFile file;

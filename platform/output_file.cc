@@ -8,6 +8,8 @@
 #include <system_error>
 #include <utility>
 
+#include "platform/folder.h"
+
 namespace rill {
 namespace {
 
@@ -22,11 +24,6 @@ Status write_all(int descriptor, const std::string& path, std::uint64_t offset, 
     offset += static_cast<std::uint64_t>(written);
   }
   return {};
-}
-
-std::string folder_of(std::string_view path) {
-  const std::size_t slash = path.find_last_of('/');
-  return slash == std::string_view::npos ? "." : std::string(path.substr(0, slash + 1));
 }
 
 /// Gives a file without a name one. @returns errno, or 0
@@ -110,11 +107,7 @@ Status OutputFile::commit() {
     ::unlink(partial_path_.c_str());
     return status;
   }
-  // The rename itself is on the disk only when its folder is. A file system that cannot sync a folder is no failure.
-  if (const int handle = ::open(folder_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); handle >= 0) {
-    ::fsync(handle);
-    ::close(handle);
-  }
+  sync_folder_of(path_);
   return {};
 }
 

@@ -183,9 +183,8 @@ Status enter_sandbox(const SandboxNeeds& needs) {
   if (needs.clients) {
     for (const char* name : {"accept4", "recv", "recvfrom", "send", "shutdown"}) filter.allow(name);
     filter.allow("sendto", argument_is(4, 0));  // to whom the socket belongs, and nobody else
-    for (const std::uint64_t option :
-         std::initializer_list<std::uint64_t>{TCP_NODELAY, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT}) {
-      filter.allow("setsockopt", argument_is(1, IPPROTO_TCP), argument_is(2, option));
+    for (const int option : {TCP_NODELAY, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT}) {
+      filter.allow("setsockopt", argument_is(1, IPPROTO_TCP), argument_is(2, static_cast<std::uint64_t>(option)));
     }
     filter.allow("setsockopt", argument_is(1, SOL_SOCKET), argument_is(2, SO_KEEPALIVE));
   }

@@ -26,7 +26,7 @@ class FixedText {
   void append(std::string_view part) {
     const std::size_t room = kCapacity - size_;
     const std::size_t taken = part.size() < room ? part.size() : room;
-    std::memcpy(characters_.data() + size_, part.data(), taken);
+    if (taken > 0) std::memcpy(characters_.data() + size_, part.data(), taken);  // an empty part may have no place
     size_ += taken;
     if (taken < part.size()) std::memcpy(characters_.data() + kCapacity - 3, "...", 3);
   }

@@ -4,13 +4,13 @@
 #include <set>
 #include <vector>
 
+#include "core/sentencepiece_proto.h"
 #include "quant/sentencepiece_model.h"
 
 namespace rill::quant {
 namespace {
 
-constexpr std::size_t kMostPieceBytes = 256;  // every way to cut a piece in two is looked at
-constexpr float kNeverFirst = -16777216.0F;   // below minus any rank
+constexpr float kNeverFirst = -16777216.0F;  // below minus any rank
 
 /// normalizer_spec { add_dummy_prefix: false }, merged into the model that stands before it.
 constexpr std::string_view kNoDummyPrefix("\x1a\x02\x18\x00", 4);

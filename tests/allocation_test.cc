@@ -64,8 +64,7 @@ void expect_chat_without_allocation(const ModelFile& model, std::string_view for
 
 TEST(NoAllocationAfterStart, InAChatPastTheWindowWithSentencePiece) {
   RILL_NEED_SHARED("models/stories260K");
-  const ImportedModel model(shared_path("models/stories260K/stories260K.bin"),
-                            shared_path("models/stories260K/tok512.model"), "llama2");
+  const TalkingStories model;
   ASSERT_TRUE(model.ok());
   expect_chat_without_allocation(model.file(), "llama2");
 }
@@ -79,8 +78,7 @@ TEST(NoAllocationAfterStart, InAChatPastTheWindowWithByteLevelBpe) {
 
 TEST(NoAllocationAfterStart, InAChatThatIsKeptInAFile) {
   RILL_NEED_SHARED("models/stories260K");
-  const ImportedModel model(shared_path("models/stories260K/stories260K.bin"),
-                            shared_path("models/stories260K/tok512.model"), "llama2");
+  const TalkingStories model;
   ASSERT_TRUE(model.ok());
   const ScratchDirectory scratch;
   Result<Engine> engine = start(model.file(), {.policy = stream_policy(4, 60), .draft = 5, .keeps_state = true});

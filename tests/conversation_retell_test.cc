@@ -19,8 +19,7 @@ class RetoldConversation : public testing::Test {
  protected:
   void SetUp() override {
     RILL_NEED_SHARED("models/stories260K");
-    model_.emplace(shared_path("models/stories260K/stories260K.bin"), shared_path("models/stories260K/tok512.model"),
-                   "llama2");
+    model_.emplace();
     ASSERT_TRUE(model_->ok());
     engine_ = start();
     conversation_ = Conversation::open(*engine_, 0, form());
@@ -44,7 +43,7 @@ class RetoldConversation : public testing::Test {
     ASSERT_TRUE(conversation_->say(kUser, 100, [](std::string_view) { return true; }).ok());
   }
 
-  std::optional<ImportedModel> model_;
+  std::optional<TalkingStories> model_;
   Result<Engine> engine_ = Status();
   Result<Conversation> conversation_ = Status();
 };

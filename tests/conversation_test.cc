@@ -17,8 +17,7 @@ class ConversationTest : public testing::Test {
  protected:
   void SetUp() override {
     RILL_NEED_SHARED("models/stories260K");
-    model_.emplace(shared_path("models/stories260K/stories260K.bin"), shared_path("models/stories260K/tok512.model"),
-                   "llama2");
+    model_.emplace();
     ASSERT_TRUE(model_->ok());
     engine_ = Engine::start(model_->file(), {.policy = stream_policy(4, 60), .chunk = 16, .threads = 1, .sessions = 2});
     ASSERT_TRUE(engine_.ok());
@@ -38,7 +37,7 @@ class ConversationTest : public testing::Test {
     return reply.ok() ? heard : "failed: " + std::string(reply.status().message());
   }
 
-  std::optional<ImportedModel> model_;
+  std::optional<TalkingStories> model_;
   Result<Engine> engine_ = Status();
 };
 

@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "quant/huggingface_importer.h"
-#include "quant/json_document.h"
 #include "tests/support/huggingface_directory.h"
 #include "tests/support/shared_data.h"
 
@@ -157,16 +156,6 @@ TEST(HuggingfaceImporter, FindsTheChatTemplateInEveryPlaceItMayHave) {
   directory.expect_refused("key chat_template");
   directory.write("tokenizer_config.json", R"({"chat_template": null})");
   EXPECT_EQ(opened(directory)->jinja_chat_template(), "");
-}
-
-/// Three megabytes of objects in one list is read in the time that its bytes take: what the parser's callback did for
-/// each of them took half an hour.
-TEST(JsonDocument, ReadsALongListInItsBytesTime) {
-  std::string list = "{\"a\":[{}";
-  for (int i = 0; i < 1'000'000; ++i) list += ",{}";
-  const Result<json> parsed = parse_json(list + "]}", text("config.json"));
-  ASSERT_TRUE(parsed.ok()) << parsed.status().message();
-  EXPECT_EQ((*parsed)["a"].size(), 1'000'001U);
 }
 
 TEST(HuggingfaceImporter, RefusesAConfigurationThatIsNoJsonObject) {

@@ -65,8 +65,7 @@ class KeptConversation : public testing::Test {
  protected:
   void SetUp() override {
     RILL_NEED_SHARED("models/stories260K");
-    model_.emplace(shared_path("models/stories260K/stories260K.bin"), shared_path("models/stories260K/tok512.model"),
-                   "llama2");
+    model_.emplace();
     ASSERT_TRUE(model_->ok());
   }
   const ModelFile& model() const { return model_->file(); }
@@ -77,7 +76,7 @@ class KeptConversation : public testing::Test {
 
   ScratchDirectory scratch_;
   std::string path_ = scratch_.file("talk.state");
-  std::optional<ImportedModel> model_;
+  std::optional<TalkingStories> model_;
 };
 
 TEST_F(KeptConversation, RepliesTheSameWhetherItsProcessEndsBetweenTwoTurnsOrNot) {

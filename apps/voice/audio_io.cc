@@ -1,6 +1,5 @@
 #include "apps/voice/audio_io.h"
 
-#include <stdio_ext.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -113,7 +112,7 @@ class FileSink final : public AudioSink {
   }
   void write(std::span<const Sample, kFrameSamples> frame) override {
     bytes_ += std::fwrite(frame.data(), 1, frame.size_bytes(), file_.get());
-    if (!is_wav_) flush();
+    if (!is_wav_) write_for_reader(file_.get(), is_read_);
     if (error_ == 0 && std::ferror(file_.get()) != 0) error_ = errno;
   }
   bool has_failed() const override { return error_ != 0; }
@@ -128,15 +127,6 @@ class FileSink final : public AudioSink {
   bool is_live() const override { return false; }
 
  private:
-  /// Waits for a reader that is slow, but not once the program was asked to end.
-  void flush() {
-    is_read_ = is_read_ && wait_for_room(::fileno(file_.get()));
-    if (is_read_) {
-      std::fflush(file_.get());
-    } else {
-      __fpurge(file_.get());
-    }
-  }
   void write_header() {
     const auto header = wav_header(static_cast<std::uint32_t>(std::min<std::uint64_t>(bytes_, UINT32_MAX - 36)));
     static_cast<void>(std::fwrite(header.data(), 1, header.size(), file_.get()));

@@ -30,7 +30,7 @@ Result<nlohmann::json> parse_object(std::string_view bytes, std::string_view par
                                                        {.bytes = WyomingReader::kMostData,
                                                         .depth = WyomingReader::kMostLevels,
                                                         .values = WyomingReader::kMostValues,
-                                                        .remedy = ""}));
+                                                        .remedy = {}}));
   if (!parsed.is_object())
     return bad_input({.where = where, .what = text("no JSON object"), .expected = {}, .remedy = {}});
   return parsed;

@@ -8,6 +8,7 @@
 #include "core/engine.h"
 #include "core/model_file.h"
 #include "tests/support/scratch_directory.h"
+#include "tests/support/shared_data.h"
 
 namespace rill {
 
@@ -25,6 +26,13 @@ class ImportedModel {
  private:
   ScratchDirectory scratch_;
   Result<ModelFile> file_;
+};
+
+/// stories260K of ../shared, with Llama-2's chat form. First RILL_NEED_SHARED("models/stories260K").
+struct TalkingStories : ImportedModel {
+  TalkingStories()
+      : ImportedModel(shared_path("models/stories260K/stories260K.bin"), shared_path("models/stories260K/tok512.model"),
+                      "llama2") {}
 };
 
 /// An engine, or a failed test.
