@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <limits>
 
+#include "core/utf8.h"
 #include "platform/output_file.h"
 
 namespace rill::apps {
@@ -34,26 +35,24 @@ std::string number(double value, int decimals) {
 
 std::string at(double coordinate) { return number(coordinate, 1); }
 
-/// Text as XML may hold it. Control characters, which XML 1.0 cannot hold at all, become spaces.
+/// One character as XML 1.0 may hold it: control characters become spaces, what is no character U+FFFD.
+std::string_view escaped_character(std::string_view character) {
+  if (character == "&") return "&amp;";
+  if (character == "<") return "&lt;";
+  if (character == ">") return "&gt;";
+  if (character == "\"") return "&quot;";
+  if (static_cast<unsigned char>(character[0]) < 0x20) return " ";
+  if (character == "\xef\xbf\xbe" || character == "\xef\xbf\xbf") return kReplacementCharacter;  // U+FFFE, U+FFFF
+  return character;
+}
+
 std::string escaped(std::string_view plain) {
   std::string xml;
-  for (const char c : plain) {
-    switch (c) {
-      case '&':
-        xml += "&amp;";
-        break;
-      case '<':
-        xml += "&lt;";
-        break;
-      case '>':
-        xml += "&gt;";
-        break;
-      case '"':
-        xml += "&quot;";
-        break;
-      default:
-        xml += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
-    }
+  while (!plain.empty()) {
+    const Utf8Character next = first_character(plain);
+    xml += next.kind == Utf8Character::Kind::kWhole ? escaped_character(plain.substr(0, next.bytes))
+                                                    : kReplacementCharacter;
+    plain.remove_prefix(next.bytes);
   }
   return xml;
 }

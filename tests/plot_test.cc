@@ -104,6 +104,12 @@ TEST(Plot, HoldsAnyTextWithoutBreakingTheXml) {
   EXPECT_EQ(count(svg, "<script"), 0U);
 }
 
+TEST(Plot, ReplacesWhatIsNoCharacterOfXml) {
+  Plot plot = plot_of({0, 1}, {0, 1});
+  plot.title = "\xff|\xc3|\xed\xa0\x80|\xef\xbf\xbf|\x07|caf\u00e9";
+  EXPECT_NE(svg_of(plot).find(">\uFFFD|\uFFFD|\uFFFD\uFFFD\uFFFD|\uFFFD| |caf\u00e9<"), std::string::npos);
+}
+
 TEST(Plot, DrawsEveryPanelAndSeriesAndAnEmptyOne) {
   const std::array panels = {plot_of({0, 1}, {0, 1}), plot_of({}, {})};
   const std::string svg = draw_svg(panels);
