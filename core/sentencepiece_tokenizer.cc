@@ -69,8 +69,9 @@ bool reaches_across_space(std::string_view piece) {
 
 /// Calls the library in a heap. An exception other than a full heap is the library's word that it does not take its
 /// input.
+/// @param full  what a full heap is: while a model loads, a wrong figure in its file
 template <typename Work>
-Status call_library(FixedHeap& heap, const Work& work) {
+Status call_library(FixedHeap& heap, Code full, const Work& work) {
   Status status;
   const auto guarded = [&] {
     try {
@@ -80,10 +81,10 @@ Status call_library(FixedHeap& heap, const Work& work) {
     }
   };
   if (heap.run_or_abandon(guarded)) return status;
-  return failed({.where = text("tokenizer pool"),
-                 .what = text("libsentencepiece needs more than ", heap.capacity(), " bytes"),
-                 .expected = {},
-                 .remedy = text("make the model file anew with this version of `rill quantize`")});
+  return {full, Report{.where = text("tokenizer pool"),
+                       .what = text("libsentencepiece needs more than ", heap.capacity(), " bytes"),
+                       .expected = {},
+                       .remedy = text("make the model file anew with this version of `rill quantize`")}};
 }
 
 class SentencePieceTokenizer final : public Tokenizer {
@@ -105,12 +106,12 @@ class SentencePieceTokenizer final : public Tokenizer {
     encode_block_ = {block, bytes};
     encode_heap_.emplace(encode_block_);
     const std::string_view proto = section().characters(TokenizerTable::kProto);
-    return call_library(heap(), [&] {
+    return call_library(heap(), Code::kBadInput, [&] {
       processor_.emplace();
       return processor_->LoadFromSerializedProto({proto.data(), proto.size()}).ok();
     });
   }
-  /// Forgets a library object that an abandoned call left half made: what it holds goes with the heap.
+  /// Forgets a library object that may be half made: what it holds goes with the heap.
   void abandon() { new (&processor_) std::optional<sentencepiece::SentencePieceProcessor>(); }
 
  protected:
@@ -123,7 +124,7 @@ class SentencePieceTokenizer final : public Tokenizer {
     // In raw memory: after an abandoned call the ids must not be destroyed, for what they point to is gone.
     alignas(std::vector<int>) std::byte place[sizeof(std::vector<int>)];
     auto* const ids = new (place) std::vector<int>;
-    const Status encoded = call_library(*encode_heap_, [&] {
+    const Status encoded = call_library(*encode_heap_, Code::kFailed, [&] {
       return processor_->Encode({piece.data(), piece.size()}, ids).ok();
     });
     if (!encoded.ok()) {
@@ -221,7 +222,7 @@ Result<Tokenizer*> load_sentencepiece(const TokenizerSection& section, FixedHeap
     throw;
   }
   if (status.ok()) return tokenizer;
-  if (status.code() == Code::kFailed) tokenizer->abandon();
+  tokenizer->abandon();
   tokenizer->~SentencePieceTokenizer();
   return status;
 }

@@ -12,11 +12,12 @@
 namespace rill {
 namespace {
 
-Status heap_full(const FixedHeap& heap, std::string_view doing) {
-  return failed({.where = text("tokenizer pool"),
-                 .what = text(doing, " needs more than its ", heap.capacity(), " bytes"),
-                 .expected = {},
-                 .remedy = text("make the model file anew with this version of `rill quantize`")});
+/// @param code  kBadInput while a tokenizer loads: its file's figures are too low then
+Status heap_full(Code code, const FixedHeap& heap, std::string_view doing) {
+  return {code, Report{.where = text("tokenizer pool"),
+                       .what = text(doing, " needs more than its ", heap.capacity(), " bytes"),
+                       .expected = {},
+                       .remedy = text("make the model file anew with this version of `rill quantize`")}};
 }
 
 bool composes(const TokenizerSection& section) { return (section.header().flags & kComposesCharacters) != 0; }
@@ -71,7 +72,7 @@ Result<Tokenizer*> Tokenizer::load(std::span<const std::byte> bytes, FixedHeap& 
     return section.header().kind == TokenizerKind::kByteLevelBpe ? load_byte_level_bpe(section, heap, text_bytes)
                                                                  : load_sentencepiece(section, heap, text_bytes);
   } catch (const std::bad_alloc&) {
-    return heap_full(heap, "loading");
+    return heap_full(Code::kBadInput, heap, "loading");
   }
 }
 
@@ -146,7 +147,7 @@ class Tokenizer::Fragment {
 
 Status Tokenizer::encode(std::span<const TextPart> parts, TokenSink sink) {
   const HeapBuffer buffer(*heap_, window_bytes(section_, text_bytes_));
-  if (!buffer.ok()) return heap_full(*heap_, "encoding");
+  if (!buffer.ok()) return heap_full(Code::kFailed, *heap_, "encoding");
   Fragment fragment(*this, buffer.span(), sink);
   try {
     for (const TextPart& part : parts) {
@@ -162,7 +163,7 @@ Status Tokenizer::encode(std::span<const TextPart> parts, TokenSink sink) {
     }
     return fragment.finish();
   } catch (const std::bad_alloc&) {
-    return heap_full(*heap_, "encoding");
+    return heap_full(Code::kFailed, *heap_, "encoding");
   }
 }
 

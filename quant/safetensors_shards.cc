@@ -79,6 +79,10 @@ Status SafetensorsShards::open_index(const std::string& directory, const std::st
     if (is_new && files_.size() == kMostShards) {
       return bad_index(path, {}, text("more than ", kMostShards, " files"), text("fewer"));
     }
+    if (is_new && !exists(path_in(directory, file))) {
+      return bad_index(path, text(", tensor ", legible(name)), text("its file ", legible(file), " is not there"),
+                       text("every file that the index names"));
+    }
     if (is_new) {
       RILL_ASSIGN(SafetensorsFile opened, SafetensorsFile::open(path_in(directory, file)));
       files_.push_back(std::move(opened));  // pointers to tensors stay good: they lie in the file's own vector

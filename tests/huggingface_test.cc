@@ -330,6 +330,8 @@ TEST(HuggingfaceImporter, RefusesAnIndexThatIsWrong) {
   refused({{"weight_map", 3}}, "key weight_map: of another kind");
   refused({{"weight_map", {{"lm_head.weight", 3}}}}, "tensor lm_head.weight: the file \"\"");
   refused({{"weight_map", {{"lm_head.weight", "b.safetensors"}}}}, "tensor lm_head.weight: not in b.safetensors");
+  refused({{"weight_map", {{"lm_head.weight", "c.safetensors"}}}},
+          "tensor lm_head.weight: its file c.safetensors is not there");
   refused({{"weight_map", {{"lm_head.weight", nullptr}}}}, "tensor lm_head.weight: missing");
   sharded.directory.remove("model.safetensors.index.json");
   sharded.directory.expect_refused("no weights, expected model.safetensors or model.safetensors.index.json");
