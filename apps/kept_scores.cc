@@ -30,7 +30,7 @@ Status KeptScores::open(Engine& engine, std::span<const Token> tokens, std::uint
   if (!file.ok() && !restored) return give_up(file.status());
   RILL_TRY(file.status());
   file_ = std::move(*file);
-  if (!restored) return {};
+  if (!restored) return begin();
   Note note;
   std::memcpy(&note, keeper_->note().data(), sizeof note);
   if (note.total != total_ || note.tokens_crc32 != tokens_crc32_ || note.blocks != blocks || note.done > note.total ||
@@ -42,6 +42,30 @@ Status KeptScores::open(Engine& engine, std::span<const Token> tokens, std::uint
                       .remedy = text("name another file; this one is left as it is")});
   }
   return read_scores(note, nll);
+}
+
+Status KeptScores::begin() {
+  RILL_ASSIGN(const std::uint64_t bytes, file_.size());
+  if (bytes > 0) {
+    return bad_input({.where = file_.name(),
+                      .what = text(bytes, " bytes of something else, as the state beside it is new"),
+                      .expected = text("no file, for the NLLs of what is scored"),
+                      .remedy = text("remove it, or begin with another --state")});
+  }
+  save(0, 0);  // from now on FILE.nll is known to be this run's, whatever moment it ends at
+  return watch_.settle();
+}
+
+void KeptScores::save(std::uint64_t done, std::uint64_t scored) {
+  done_ = done;
+  const Note note = {.total = total_,
+                     .done = done,
+                     .scored = scored,
+                     .tokens_crc32 = tokens_crc32_,
+                     .nll_crc32 = nll_crc32_,
+                     .blocks = blocks_};
+  std::memcpy(keeper_->note().data(), &note, sizeof note);
+  keeper_->save();
 }
 
 Status KeptScores::read_scores(const Note& note, std::vector<double>& nll) {
@@ -80,15 +104,7 @@ Status KeptScores::reach(std::uint64_t done, std::span<const double> nll, bool n
   RILL_TRY(watch_.look());
   if (done == done_ || (!now && (done - done_ < every_ || keeper_->is_busy()))) return {};
   if (const Status status = append(nll); !status.ok()) return give_up(status);
-  done_ = done;
-  const Note note = {.total = total_,
-                     .done = done,
-                     .scored = nll.size(),
-                     .tokens_crc32 = tokens_crc32_,
-                     .nll_crc32 = nll_crc32_,
-                     .blocks = blocks_};
-  std::memcpy(keeper_->note().data(), &note, sizeof note);
-  keeper_->save();
+  save(done, nll.size());
   return {};
 }
 

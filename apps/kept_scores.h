@@ -25,7 +25,7 @@ class KeptScores {
   /// Opens both files, if a state is asked for. Afterwards `nll` is what has been scored before.
   /// @param tokens  the whole run's
   /// @param blocks  0, or tokens of an independent block
-  /// kBadInput for the state of another text, or one whose FILE.nll is not its own.
+  /// kBadInput for the state of another text, and for a FILE.nll that is not its own: it is left as it is.
   Status open(Engine& engine, std::span<const Token> tokens, std::uint32_t blocks, std::vector<double>& nll);
 
   bool is_open() const { return keeper_->is_open() && !has_failed_; }
@@ -41,6 +41,8 @@ class KeptScores {
  private:
   struct Note;
   Status read_scores(const Note& note, std::vector<double>& nll);
+  Status begin();
+  void save(std::uint64_t done, std::uint64_t scored);
   Status append(std::span<const double> nll);
   Status give_up(const Status& status);
 

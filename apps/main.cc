@@ -39,6 +39,7 @@ int run(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : static_cast<int>(rill::Code::kUsage);
   }
   rill::Status status = rill::apps::check_numbers(app);
+  if (status.ok()) status = rill::apps::check_outputs(app);
   if (status.ok()) status = action();
   if (!status.ok()) {
     rill::apps::print_failure(status.message());

@@ -56,11 +56,13 @@ class NllMeter {
   std::vector<float> scratch_;
 };
 
-/// Ok until Ctrl-C is pressed.
+bool is_asked_to_stop() { return interrupt_pending() || termination_pending(); }
+
+/// Ok until Ctrl-C is pressed, or SIGTERM comes.
 Status go_on(bool is_kept) {
-  if (!interrupt_pending()) return {};
+  if (!is_asked_to_stop()) return {};
   return failed({.where = text("perplexity"),
-                 .what = text("stopped by Ctrl-C"),
+                 .what = text("stopped by ", interrupt_pending() ? "Ctrl-C" : "SIGTERM"),
                  .expected = {},
                  .remedy = is_kept ? text("the same command goes on from there")
                                    : text("the result above, and --nll-out, are of what was scored until then")});
@@ -152,8 +154,8 @@ struct Run {
   KeptScores* kept;
 };
 
-/// The stream's NLL of every token but the first. What is kept is kept between two chunks, and Ctrl-C then waits for
-/// the chunk's end.
+/// The stream's NLL of every token but the first. What is kept is kept between two chunks, and whoever stops it
+/// waits for the chunk's end then.
 Status score_stream(Run& run) {
   const std::span<const Token> tokens = run.tokens;
   const bool is_kept = run.kept->is_open();
@@ -168,7 +170,7 @@ Status score_stream(Run& run) {
                                      run.progress->update(next, tokens.size());
                                      return is_kept ? Status() : go_on(false);
                                    }));
-    RILL_TRY(run.kept->reach(end, run.scores->nll(), interrupt_pending() || end == tokens.size()));
+    RILL_TRY(run.kept->reach(end, run.scores->nll(), is_asked_to_stop() || end == tokens.size()));
     if (end < tokens.size()) RILL_TRY(go_on(is_kept));
   }
   return {};
@@ -188,7 +190,7 @@ Status score_blocks(Run& run, std::size_t block) {
                                      return run.kept->is_open() ? Status() : go_on(false);
                                    }));
     const bool is_last = begin + 2 * block > run.tokens.size();
-    RILL_TRY(run.kept->reach(begin + block, run.scores->nll(), interrupt_pending() || is_last));
+    RILL_TRY(run.kept->reach(begin + block, run.scores->nll(), is_asked_to_stop() || is_last));
     if (!is_last) RILL_TRY(go_on(run.kept->is_open()));
   }
   return {};
@@ -231,7 +233,22 @@ void print_result(const PerplexityArguments& arguments, const CachePolicy& polic
   }
 }
 
+/// --state FILE has a second file, whose name nobody typed.
+Status check_scores_place(const PerplexityArguments& arguments) {
+  if (!arguments.state.is_asked_for()) return {};
+  const std::string place = arguments.state.file + ".nll";
+  for (const std::string& output : {arguments.nll_out, arguments.plot}) {
+    if (output.empty() || !leads_to(output, place)) continue;
+    return bad_usage({.where = text(output),
+                      .what = text("the file in which --state keeps what has been scored"),
+                      .expected = text("another name"),
+                      .remedy = {}});
+  }
+  return {};
+}
+
 Status run_perplexity(const PerplexityArguments& arguments) {
+  RILL_TRY(check_scores_place(arguments));
   RILL_ASSIGN(std::vector<NllRun> runs, earlier_runs(arguments));  // a bad file is said before the long work, not after
   RILL_ASSIGN(const ModelFile model, open_model(arguments.model));
   RILL_ASSIGN(const std::vector<Token> tokens, read_tokens(arguments, model));
@@ -255,6 +272,7 @@ Status run_perplexity(const PerplexityArguments& arguments) {
   NllMeter meter(*engine.plan().options.kernels);
   const auto start = std::chrono::steady_clock::now();
   catch_interrupts();  // a long run's result is not lost
+  catch_termination();
   Status status;
   {
     Progress progress("perplexity", "tokens");
@@ -263,7 +281,7 @@ Status run_perplexity(const PerplexityArguments& arguments) {
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   RILL_TRY(kept.settle());
-  if (!status.ok() && (!interrupt_pending() || scores.nll().empty())) return status;
+  if (!status.ok() && (!is_asked_to_stop() || scores.nll().empty())) return status;
   if (!arguments.nll_out.empty()) RILL_TRY(write_nll(arguments.nll_out, scores.nll()));
   const CachePolicy& policy = engine.plan().options.policy;
   print_result(arguments, policy, scores, static_cast<double>(scores.nll().size() - earlier.size()) / seconds);

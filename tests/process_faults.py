@@ -1,20 +1,18 @@
 #!/usr/bin/env python3
 """What `rill` does when something around it goes wrong: the program itself, started as a process, on a small model.
-Standard library only. tests/state_kill.py does the same for what is kept on the disk. A disk that stalls needs Linux, root and fusepy.
+Standard library only. tests/process_files.py does the same for files it is given, tests/state_kill.py for what it keeps.
 
   tests/process_faults.py --rill build/release/rill --checkpoint stories260K.bin --tokenizer tok512.model [CASE...]
 
 Without a CASE all of them; each is a function below whose docstring says what is promised.
 """
 
-import argparse
 import fcntl
 import json
 import os
 import random
 import resource
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,36 +20,7 @@ import tempfile
 import threading
 import time
 
-from process_setting import (SKIPPED, Failure, Setting, cpu_seconds, end, expect, rss_bytes, sentences, turn,
-                             wait_until)
-from stalling_disk import NotPossible, StallingDisk, drop_pages
-
-
-def model_cut_off(setting):
-    """A mapped model that is cut off while it runs: a sentence and exit 1. With --in-ram: the replies as ever. A SIGBUS
-    that somebody sends ends the process as it always did."""
-    lines = ["Tell me about a cat.", "And about a dog?", "Why?"]
-    with setting.start("chat", "--json") as whole:
-        expected = [turn(whole, line) for line in lines]
-        expect(end(whole)[0] == 0 and None not in expected, "the run with a whole model failed")
-    for in_ram in (False, True):
-        copy = os.path.join(setting.folder, "cut.rill")
-        shutil.copy(setting.model, copy)
-        with setting.start("chat", "--json", *(["--in-ram"] if in_ram else []), model=copy) as process:
-            expect(turn(process, lines[0]) == expected[0], "another first reply")
-            os.truncate(copy, 4096)
-            replies = [turn(process, line) for line in lines[1:]] if in_ram else [turn(process, lines[1])]
-            code, errors = end(process)
-        if in_ram:
-            expect(replies == expected[1:] and code == 0, f"--in-ram: exit {code}, {replies}: {errors}")
-        else:
-            expect(code == 1 and sentences(errors)[-1].startswith(f"{copy}: the file was cut off"),
-                   f"exit {code}: {errors}")
-    with setting.start("chat", "--json") as process:
-        turn(process, lines[0])
-        process.send_signal(signal.SIGBUS)
-        code, errors = end(process)
-        expect(code == -signal.SIGBUS, f"a SIGBUS that was sent: exit {code}: {errors}")
+from process_setting import cpu_seconds, end, expect, rss_bytes, run_cases, turn, wait_until
 
 
 def sandbox(setting):
@@ -124,19 +93,6 @@ def terminal(setting):
     for more in ([], ["--sandbox"]) if setting.has_sandbox() else ([],):
         for end in (b"/quit\r", b"\x04", signal.SIGTERM):
             chat_on_a_terminal(setting, *more, end=end)
-
-
-def closed_files(setting):
-    """Standard files that are closed are no other file: nothing is written into the state, no reply is read as a turn."""
-    state = os.path.join(setting.folder, "closed.state")
-    command = [setting.rill, "chat", setting.model, *setting.options, "--state", state, "-n", "5"]
-    for more in (["-p", "Hello."], ["-p", "And then?"], ["--json"]):
-        closed = subprocess.run(["sh", "-c", 'exec <&- >&- 2>&-; exec "$@"', "sh", *command, *more], timeout=60)
-        expect(closed.returncode == 0, f"{more}: exit {closed.returncode}")
-    with setting.start("chat", "--json", "--state", state) as process:
-        first = json.loads(process.stdout.readline())
-        code, errors = end(process)
-        expect(first["turns"] == 2 and code == 0 and "damaged" not in errors, f"{first}, exit {code}: {errors}")
 
 
 def soak(setting):
@@ -290,76 +246,26 @@ def stopped_and_continued(setting):
         expect(end(process)[0] == 0 and replies == expected, f"descheduled: {replies}, expected {expected}")
 
 
-def disk_that_stalls(setting):
-    """A disk that stops answering while pages of the model must be read again: the reply waits, without CPU and without
-    growing, and is the same once the disk answers. SIGTERM meanwhile: exit 0 within a second of its answer. --in-ram
-    does not notice."""
-    lines = ["Tell me about a cat.", "And about a dog?"]
-    with setting.start("chat", "--json") as free:
-        expected = [turn(free, line) for line in lines]
-        end(free)
-    with StallingDisk(setting.model) as disk:
-        def chat_over_stalled_disk(*more):
-            process = setting.start("chat", "--json", *more, model=disk.path)
-            expect(turn(process, lines[0]) == expected[0], f"{more}: another first reply")
-            disk.stall()
-            expect(drop_pages(process, disk.path) > 0, f"{more}: the model is not mapped")
-            process.stdin.write(lines[1] + "\n")
-            process.stdin.flush()
-            return process
-
-        with chat_over_stalled_disk("--in-ram") as process:
-            expect(json.loads(process.stdout.readline())["reply"] == expected[1], "--in-ram: another second reply")
-            disk.go_on()
-            expect(end(process)[0] == 0, "--in-ram: the end")
-        for is_terminated in (False, True):
-            with chat_over_stalled_disk() as process:
-                time.sleep(0.3)
-                before, used = rss_bytes(process), cpu_seconds(process)
-                time.sleep(1)
-                expect(not select.select([process.stdout], [], [], 0)[0], "a reply without the model's pages")
-                expect(cpu_seconds(process) - used < 0.1, f"{cpu_seconds(process) - used} s of CPU while it waited")
-                expect(rss_bytes(process) <= before, f"grew from {before} to {rss_bytes(process)} while it waited")
-                if is_terminated:
-                    process.terminate()
-                begin = time.monotonic()
-                disk.go_on()
-                if not is_terminated:
-                    expect(json.loads(process.stdout.readline())["reply"] == expected[1], "another second reply")
-                code, errors = end(process)
-                expect(code == 0, f"exit {code}: {errors}")
-                expect(not is_terminated or time.monotonic() - begin < 1, "SIGTERM: longer than a second")
+def terminated_perplexity(setting):
+    """SIGTERM ends `rill perplexity --state` with what it has scored saved, and without a state with its result."""
+    text = os.path.join(setting.folder, "long.txt")
+    with open(text, "w") as file:
+        file.write("Once upon a time there was a cat. " * 4000)
+    for more in (["--state", os.path.join(setting.folder, "scores"), "--state-every", "1000000"], []):
+        command = [setting.rill, "perplexity", setting.model, "--file", text, "--window", "60", "--json", *more]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            wait_until(lambda: cpu_seconds(process) > 0.5, "it never began")
+            process.terminate()
+            output, errors = process.communicate(timeout=10)
+        expect(process.returncode == 1 and "stopped by SIGTERM" in errors, f"exit {process.returncode}: {errors}")
+        expect(json.loads(output)["tokens_scored"] > 0, f"{more}: {output}")
+        if more:
+            expect(os.path.getsize(more[1] + ".nll") == 8 * json.loads(output)["tokens_scored"], "what was scored is saved")
 
 
-CASES = [model_cut_off, sandbox, terminal, closed_files, soak, reader_that_stops, reader_that_goes, terminated,
-         stopped_and_continued, disk_that_stalls]
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rill", required=True)
-    parser.add_argument("--checkpoint", required=True, help="stories260K.bin, a model that is fast")
-    parser.add_argument("--tokenizer", required=True, help="tok512.model")
-    parser.add_argument("cases", nargs="*", metavar="CASE")
-    arguments = parser.parse_args()
-    if not os.path.exists(arguments.checkpoint):
-        print(f"needs {arguments.checkpoint}, which is not here")
-        return SKIPPED
-    cases = {case.__name__: case for case in CASES}
-    with tempfile.TemporaryDirectory(prefix="rill-faults-") as folder:
-        setting = Setting(arguments, folder)
-        for name in arguments.cases or cases:
-            try:
-                cases[name](setting)
-            except NotPossible as lack:
-                print(f"left out {name}: {lack}")
-                return SKIPPED
-            except Failure as failure:
-                print(f"FAILED {name}: {failure}", file=sys.stderr)
-                return 1
-            print(f"{name}: as promised", flush=True)
-    return 0
+CASES = [sandbox, terminal, soak, reader_that_stops, reader_that_goes, terminated, terminated_perplexity,
+         stopped_and_continued]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_cases(CASES, __doc__))

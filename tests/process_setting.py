@@ -1,9 +1,14 @@
 """How the tests of the whole program start it, talk with it, and look at it from outside. Standard library only."""
 
+import argparse
 import json
 import os
 import subprocess
+import sys
+import tempfile
 import time
+
+from stalling_disk import NotPossible
 
 SKIPPED = 77  # what ctest takes for "skipped"
 
@@ -74,3 +79,30 @@ def wait_until(condition, what, seconds=30):
     while not condition():
         expect(time.monotonic() < end_of_patience, what)
         time.sleep(0.02)
+
+
+def run_cases(cases, description):
+    """The program of a file of cases, functions that take a Setting and are called by their names. @returns its exit code"""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rill", required=True)
+    parser.add_argument("--checkpoint", required=True, help="stories260K.bin, a model that is fast")
+    parser.add_argument("--tokenizer", required=True, help="tok512.model")
+    parser.add_argument("cases", nargs="*", metavar="CASE")
+    arguments = parser.parse_args()
+    if not os.path.exists(arguments.checkpoint):
+        print(f"needs {arguments.checkpoint}, which is not here")
+        return SKIPPED
+    named = {case.__name__: case for case in cases}
+    with tempfile.TemporaryDirectory(prefix="rill-faults-") as folder:
+        setting = Setting(arguments, folder)
+        for name in arguments.cases or named:
+            try:
+                named[name](setting)
+            except NotPossible as lack:
+                print(f"left out {name}: {lack}")
+                return SKIPPED
+            except Failure as failure:
+                print(f"FAILED {name}: {failure}", file=sys.stderr)
+                return 1
+            print(f"{name}: as promised", flush=True)
+    return 0

@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""What `rill` does with the files it is given: a model that is cut off or whose disk stalls, standard files that are
+closed, outputs that would replace inputs. Standard library only; a disk that stalls needs Linux, root and fusepy.
+
+  tests/process_files.py --rill build/release/rill --checkpoint stories260K.bin --tokenizer tok512.model [CASE...]
+
+Without a CASE all of them; each is a function below whose docstring says what is promised.
+"""
+
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+from process_setting import cpu_seconds, end, expect, rss_bytes, run_cases, sentences, turn
+from stalling_disk import StallingDisk, drop_pages
+
+
+def model_cut_off(setting):
+    """A mapped model that is cut off while it runs: a sentence and exit 1. With --in-ram: the replies as ever. A SIGBUS
+    that somebody sends ends the process as it always did."""
+    lines = ["Tell me about a cat.", "And about a dog?", "Why?"]
+    with setting.start("chat", "--json") as whole:
+        expected = [turn(whole, line) for line in lines]
+        expect(end(whole)[0] == 0 and None not in expected, "the run with a whole model failed")
+    for in_ram in (False, True):
+        copy = os.path.join(setting.folder, "cut.rill")
+        shutil.copy(setting.model, copy)
+        with setting.start("chat", "--json", *(["--in-ram"] if in_ram else []), model=copy) as process:
+            expect(turn(process, lines[0]) == expected[0], "another first reply")
+            os.truncate(copy, 4096)
+            replies = [turn(process, line) for line in lines[1:]] if in_ram else [turn(process, lines[1])]
+            code, errors = end(process)
+        if in_ram:
+            expect(replies == expected[1:] and code == 0, f"--in-ram: exit {code}, {replies}: {errors}")
+        else:
+            expect(code == 1 and sentences(errors)[-1].startswith(f"{copy}: the file was cut off"),
+                   f"exit {code}: {errors}")
+    with setting.start("chat", "--json") as process:
+        turn(process, lines[0])
+        process.send_signal(signal.SIGBUS)
+        code, errors = end(process)
+        expect(code == -signal.SIGBUS, f"a SIGBUS that was sent: exit {code}: {errors}")
+
+
+def closed_files(setting):
+    """Standard files that are closed are no other file: nothing is written into the state, no reply is read as a turn."""
+    state = os.path.join(setting.folder, "closed.state")
+    command = [setting.rill, "chat", setting.model, *setting.options, "--state", state, "-n", "5"]
+    for more in (["-p", "Hello."], ["-p", "And then?"], ["--json"]):
+        closed = subprocess.run(["sh", "-c", 'exec <&- >&- 2>&-; exec "$@"', "sh", *command, *more], timeout=60)
+        expect(closed.returncode == 0, f"{more}: exit {closed.returncode}")
+    with setting.start("chat", "--json", "--state", state) as process:
+        first = json.loads(process.stdout.readline())
+        code, errors = end(process)
+        expect(first["turns"] == 2 and code == 0 and "damaged" not in errors, f"{first}, exit {code}: {errors}")
+
+
+def outputs_over_inputs(setting):
+    """A file to be written that the same command line reads, or that holds something else: a sentence, exit 2 (4 for the
+    scores beside a state), and every file as it was."""
+    def path(name):
+        return os.path.join(setting.folder, "outputs", name)
+    os.makedirs(path("hub"))
+    shutil.copy(setting.model, path("m.rill"))
+    for name in ("t.txt", "p.svg", "run.nll", "hub/config.json", "hub/model.safetensors"):
+        with open(path(name), "w") as file:
+            file.write(f"what is in {name} " * 20)
+    os.symlink("m.rill", path("link"))
+
+    def contents():
+        files = (os.path.join(folder, name) for folder, _, names in os.walk(path("")) for name in names)
+        return {name: open(name, "rb").read() for name in files if not name.endswith("/run")}
+    before = contents()
+    perplexity = ["perplexity", path("m.rill"), "--window", "60", "--file", path("t.txt")]
+    for code, *command in ((2, "quantize", path("m.rill"), "-o", path("m.rill")),
+                           (2, "quantize", path("hub"), "-o", path("hub/model.safetensors")),
+                           (2, "quantize", "hub", "-o", "hub/config.json"),
+                           (2, *perplexity, "--nll-out", path("link")),
+                           (2, *perplexity, "--plot", "t.txt"),
+                           (2, *perplexity, "--plot", "new.svg", "--nll-out", "./new.svg"),
+                           (2, *perplexity, "--plot", "p.svg", "--plot-with", "earlier=p.svg"),
+                           (2, "voice", path("m.rill"), "--in", "t.txt", "--out", "./t.txt"),
+                           (2, *perplexity, "--state", "kept", "--nll-out", path("kept.nll")),
+                           (2, "logits", path("m.rill"), "--ids", "t.txt", "--out", "t.txt"),
+                           (4, *perplexity, "--state", path("run"))):
+        done = subprocess.run([os.path.abspath(setting.rill), *command], cwd=path(""), capture_output=True,
+                              text=True, timeout=60)
+        expect(done.returncode == code and done.stderr.startswith("rill: "), f"{command}: {done}")
+        expect(contents() == before, f"{command}: other files than before")
+    done = subprocess.run([setting.rill, *perplexity, "--plot", path("p.svg"), "--plot-label", path("p.svg")],
+                          capture_output=True, text=True)
+    expect(done.returncode == 0, f"a picture is drawn anew: {done}")
+
+
+def disk_that_stalls(setting):
+    """A disk that stops answering while pages of the model must be read again: the reply waits, without CPU and without
+    growing, and is the same once the disk answers. SIGTERM meanwhile: exit 0 within a second of its answer. --in-ram
+    does not notice."""
+    lines = ["Tell me about a cat.", "And about a dog?"]
+    with setting.start("chat", "--json") as free:
+        expected = [turn(free, line) for line in lines]
+        end(free)
+    with StallingDisk(setting.model) as disk:
+        def chat_over_stalled_disk(*more):
+            process = setting.start("chat", "--json", *more, model=disk.path)
+            expect(turn(process, lines[0]) == expected[0], f"{more}: another first reply")
+            disk.stall()
+            expect(drop_pages(process, disk.path) > 0, f"{more}: the model is not mapped")
+            process.stdin.write(lines[1] + "\n")
+            process.stdin.flush()
+            return process
+
+        with chat_over_stalled_disk("--in-ram") as process:
+            expect(json.loads(process.stdout.readline())["reply"] == expected[1], "--in-ram: another second reply")
+            disk.go_on()
+            expect(end(process)[0] == 0, "--in-ram: the end")
+        for is_terminated in (False, True):
+            with chat_over_stalled_disk() as process:
+                time.sleep(0.3)
+                before, used = rss_bytes(process), cpu_seconds(process)
+                time.sleep(1)
+                expect(not select.select([process.stdout], [], [], 0)[0], "a reply without the model's pages")
+                expect(cpu_seconds(process) - used < 0.1, f"{cpu_seconds(process) - used} s of CPU while it waited")
+                expect(rss_bytes(process) <= before, f"grew from {before} to {rss_bytes(process)} while it waited")
+                if is_terminated:
+                    process.terminate()
+                begin = time.monotonic()
+                disk.go_on()
+                if not is_terminated:
+                    expect(json.loads(process.stdout.readline())["reply"] == expected[1], "another second reply")
+                code, errors = end(process)
+                expect(code == 0, f"exit {code}: {errors}")
+                expect(not is_terminated or time.monotonic() - begin < 1, "SIGTERM: longer than a second")
+
+
+CASES = [model_cut_off, closed_files, outputs_over_inputs, disk_that_stalls]
+
+
+if __name__ == "__main__":
+    sys.exit(run_cases(CASES, __doc__))
