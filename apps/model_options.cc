@@ -195,6 +195,23 @@ Result<std::uint64_t> parse_size(const std::string& written) {
                     .remedy = {}});
 }
 
+Status share_budget(std::span<const ItemBeside> items, std::string_view remedy, EngineOptions& options) {
+  if (options.budget_bytes == 0) return {};
+  const std::uint64_t total = bytes_of(items);
+  if (options.budget_bytes <= total) {
+    std::string each;
+    for (const ItemBeside& item : items) {
+      each += (each.empty() ? "" : "; ") + std::string(item.name) + " " + std::to_string(item.bytes);
+    }
+    return over_budget({.where = text("--budget"),
+                        .what = text("what is beside the model may take ", total, " bytes: ", each),
+                        .expected = text("at most ", options.budget_bytes, ", the model included"),
+                        .remedy = text(remedy)});
+  }
+  options.budget_bytes -= total;
+  return {};
+}
+
 Result<ModelFile> open_model_file(const std::string& path, Prefault prefault) {
   Result<ModelFile> model = ModelFile::open(path, prefault);
   if (model.ok() || model.status().code() != Code::kFailed) return model;

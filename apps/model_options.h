@@ -73,6 +73,10 @@ Result<std::optional<std::uint32_t>> system_sinks(const ModelArguments& a, const
 /// "64M", "512KiB", "1000": bytes. K, M and G are powers of 1000, KiB, MiB and GiB of 1024.
 Result<std::uint64_t> parse_size(const std::string& text);
 
+/// Takes what shares the budget with the model off it, so that the model's plan is made with what is left. kOverBudget
+/// where nothing is. @param remedy  of that error
+Status share_budget(std::span<const ItemBeside> items, std::string_view remedy, EngineOptions& options);
+
 /// Opens a model file; one that is absent or unreadable is a bad input file like any other (exit 4).
 Result<ModelFile> open_model_file(const std::string& path, Prefault prefault = Prefault::kNo);
 /// Opens the model, with its pages read in where it will be run from them.

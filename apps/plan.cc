@@ -13,6 +13,7 @@
 #include "apps/plan_report.h"
 #include "apps/voice/memory.h"
 #include "apps/voice/speech_text.h"
+#include "apps/wyoming/server.h"
 #include "core/conversation.h"
 #include "quant/huggingface_config.h"
 
@@ -33,6 +34,7 @@ struct PlanArguments : ModelArguments {
   std::string state;  ///< not opened: only whether it is given matters
   std::optional<std::string> system;
   bool has_voice = false;
+  std::uint32_t wyoming_sessions = 0;  ///< 0: no server
   VoicePartArguments voice;
 };
 
@@ -61,6 +63,12 @@ Status run_plan(const PlanArguments& arguments) {
     const auto items = choice.memory.items();
     besides.assign(items.begin(), items.end());
   }
+  if (arguments.wyoming_sessions > 0) {
+    options.sessions = arguments.wyoming_sessions;
+    const auto items = WyomingServer::items(options.sessions);
+    RILL_TRY(share_budget(items, WyomingServer::kRemedy, options));
+    besides.assign(items.begin(), items.end());
+  }
   RILL_ASSIGN(const EnginePlan plan, plan_engine(model, options));
   if (arguments.json) {
     std::cout << plan_json(plan, besides).dump(2) << '\n';
@@ -87,16 +95,22 @@ void add_plan(CLI::App& app, Action& action) {
   add_draft_argument(command, *arguments);
   command.add_option("--state", arguments->state,
                      "Plan for `rill chat --state FILE`: a copy of the session and a thread that writes it");
-  command.add_flag(
+  auto* const voice = command.add_flag(
       "--voice", arguments->has_voice,
       "Plan for `rill voice`: the copy of the session, the audio rings and each speech part's most memory");
+  command
+      .add_option("--wyoming", arguments->wyoming_sessions,
+                  "Plan for `rill wyoming --sessions N`: the conversations, and the most that their clients can take")
+      ->check(CLI::Range(1, 256))
+      ->excludes(voice);
   command.add_option("--system", arguments->system,
                      "The system prompt that `--sinks system` pins (default: that of `rill chat` or `rill voice`)");
   add_voice_part_arguments(command, arguments->voice);
   command.footer(
       "Example: rill plan smollm2.rill --window 508 --budget 160MiB\n"
       "         rill plan smollm2.rill --state talk.state\n"
-      "         rill plan smollm2.rill --voice --budget 700MiB");
+      "         rill plan smollm2.rill --voice --budget 700MiB\n"
+      "         rill plan smollm2.rill --wyoming 4");
   command.callback([arguments, &action] { action = [arguments] { return run_plan(*arguments); }; });
 }
 

@@ -86,8 +86,10 @@ class Assistant {
       return;
     }
     std::string whole;
+    whole.reserve(WyomingServer::kMostReply);
     bool has_begun = false;
     const auto listen = [&](std::string_view text) {
+      if (whole.size() + text.size() > WyomingServer::kMostReply) return false;  // no client takes a longer event
       if (!has_begun) server_->send(client, "handled-start", with_context(turn));
       has_begun = true;
       whole += text;
@@ -184,7 +186,9 @@ Status run_wyoming(const WyomingArguments& arguments) {
   RILL_ASSIGN(needs.system_tokens, system_sinks(arguments.model, model, *chat.form, system));
   RILL_ASSIGN(EngineOptions options, engine_options(arguments.model, model.config(), needs));
   options.sessions = arguments.sessions;
-  RILL_ASSIGN(Engine engine, start_engine(model, options));
+  const auto items = WyomingServer::items(arguments.sessions);
+  RILL_TRY(share_budget(items, WyomingServer::kRemedy, options));
+  RILL_ASSIGN(Engine engine, start_engine(model, options, items));
   catch_termination();
   Assistant assistant(engine, server, system, arguments.most_tokens);
   RILL_TRY(assistant.open(engine, *chat.form, sampling_options(arguments.model, model.config())));
@@ -214,7 +218,7 @@ void add_wyoming(CLI::App& app, Action& action) {
   command.add_option("--port", arguments->port, "Port; 0 lets the system choose")->capture_default_str();
   command
       .add_option("--sessions", arguments->sessions,
-                  "Conversations, all of them in the plan, and connections at a time; one more is refused")
+                  "Conversations, and connections at a time, all of them in the plan; one more is refused")
       ->capture_default_str()
       ->check(CLI::Range(1, 256));
   command.add_option("--language", arguments->languages, "Languages that the model answers in, for clients that ask")

@@ -206,6 +206,8 @@ def hostile_cases(chance):
     yield "data that is no JSON", header(type="ping", data_length=4) + b"nope"
     yield "data that is no object", header(type="ping", data_length=4) + b"[1] "
     yield "inline data that is no object", header(type="ping", data=3)
+    yield "many values", header(type="ping", data={"text": [{}] * 600})
+    yield "a long context", header(type="transcript", data={"text": "hello", "context": {"a": "b" * 5000}})
     yield "text that is no text", header(type="transcript", data={"text": 5})
     yield "a context that is no object", header(type="transcript", data={"text": "hello", "context": [1]})
     yield "an id that is no text", header(type="transcript", data={"text": "hello", "context": {"conversation_id": {}}})
@@ -260,8 +262,39 @@ def test_few_files(arguments, model):
             assert answers_ping(server)
 
 
+def test_planned_memory(arguments, model):
+    """Clients that take all that they can get: as many as there may be, each in the middle of an event of many values, with
+    a turn that came in chunks, a long context, and answers that it does not read. It is within the plan's figure."""
+    sessions = 8
+    def plan(*more):
+        said = subprocess.run([arguments.rill, "plan", model, "--json", "--wyoming", str(sessions), "--window", "252", *more],
+                              capture_output=True, text=True)
+        return said.returncode, said.stdout
+    besides = {item["name"]: item["bytes"] for item in json.loads(plan()[1])["besides"]}
+    assert plan("--budget", str(sum(besides.values())))[0] == 3, "no room for a model must be over budget"
+    with Server(arguments, model, "--sessions", str(sessions)) as server:
+        for warm in range(2):  # first one client, for what any takes
+            before = server.resident_kib()
+            clients = [server.connect() for _ in range(sessions if warm else 1)]
+            many = [{"k": ""} for _ in range(250)]
+            for s in clients:
+                s.sendall(header(type="transcript-start", data={"context": {"c": [{}] * 500, "t": "x" * 1000}}))
+                for _ in range(63):
+                    s.sendall(header(type="transcript-chunk", data={"text": "y" * 1000}))
+                s.sendall(header(type="ping", data={"text": "z" * 30_000}) * 3)
+                s.sendall(header(type="ping", data_length=60_000, data={"text": "t" * 20_000, "many": many}) + b" " * 50_000)
+            time.sleep(1)
+            grown = server.resident_kib() - before
+            for s in clients:
+                s.close()
+            time.sleep(0.3)
+        assert 64 * sessions < grown <= besides["clients, at most"] >> 10, f"{sessions} clients took {grown} KiB of {besides}"
+        print(f"{sessions} clients took {grown} KiB of {besides['clients, at most'] >> 10}")
+
+
 def test_hostile(arguments, model):
     test_few_files(arguments, model)
+    test_planned_memory(arguments, model)
     chance = random.Random(arguments.seed)
     with Server(arguments, model, "--sessions", "1") as server:
         assert answers_ping(server)

@@ -70,20 +70,8 @@ Result<VoicePartChoice> choose_voice_parts(const VoicePartArguments& arguments) 
 }
 
 Status share_budget(const VoiceMemory& memory, EngineOptions& options) {
-  if (options.budget_bytes == 0) return {};
-  if (options.budget_bytes <= memory.total()) {
-    std::string items;
-    for (const ItemBeside& item : memory.items()) {
-      items += (items.empty() ? "" : "; ") + std::string(item.name) + " " + std::to_string(item.bytes);
-    }
-    return over_budget(
-        {.where = text("--budget"),
-         .what = text("the voice alone may take ", memory.total(), " bytes: ", items),
-         .expected = text("at most ", options.budget_bytes, ", the model included"),
-         .remedy = text("give them less (--recognizer-memory, --speaker-memory, --wake-memory), or more to all")});
-  }
-  options.budget_bytes -= memory.total();
-  return {};
+  return share_budget(memory.items(),
+                      "give them less (--recognizer-memory, --speaker-memory, --wake-memory), or more to all", options);
 }
 
 }  // namespace rill::apps

@@ -53,8 +53,7 @@ struct VoicePartChoice {
 /// kUsage for what names no part or no size.
 Result<VoicePartChoice> choose_voice_parts(const VoicePartArguments& arguments);
 
-/// Takes the voice's share off the budget, so that the model's plan is made with what is left. kOverBudget where
-/// nothing is.
+/// Takes the voice's share off the budget.
 Status share_budget(const VoiceMemory& memory, EngineOptions& options);
 
 }  // namespace rill::apps

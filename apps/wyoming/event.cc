@@ -24,12 +24,12 @@ Result<std::size_t> length_of(const nlohmann::json& header, const char* key, std
 }
 
 /// @param part  of the event, for messages
-Result<nlohmann::json> parse_object(std::string_view bytes, std::string_view part) {
+Result<nlohmann::json> parse_object(std::string_view bytes, std::string_view part, std::size_t most_values) {
   const Text where = text("Wyoming event, ", part);
   RILL_ASSIGN(nlohmann::json parsed, quant::parse_json(bytes, where,
                                                        {.bytes = WyomingReader::kMostData,
                                                         .depth = WyomingReader::kMostLevels,
-                                                        .values = WyomingReader::kMostValues,
+                                                        .values = most_values,
                                                         .remedy = {}}));
   if (!parsed.is_object())
     return bad_input({.where = where, .what = text("no JSON object"), .expected = {}, .remedy = {}});
@@ -67,7 +67,8 @@ std::string to_bytes(std::string_view type, const nlohmann::json& data, std::spa
   return bytes;
 }
 
-WyomingReader::WyomingReader(std::size_t most_payload) : most_payload_(most_payload), buffer_(bytes(most_payload)) {}
+WyomingReader::WyomingReader(std::size_t most_payload, std::size_t most_values)
+    : most_payload_(most_payload), most_values_(most_values), buffer_(bytes(most_payload)) {}
 
 std::span<char> WyomingReader::room() {
   if (begin_ > 0) {
@@ -79,7 +80,7 @@ std::span<char> WyomingReader::room() {
 }
 
 Status WyomingReader::read_header(std::string_view line) {
-  RILL_ASSIGN(nlohmann::json header, parse_object(line, "first line"));
+  RILL_ASSIGN(nlohmann::json header, parse_object(line, "first line", most_values_));
   const auto type = header.find("type");
   if (type == header.end() || !type->is_string()) return no_event(text("it has no type"), text("a string"));
   RILL_ASSIGN(data_bytes_, length_of(header, "data_length", kMostData));
@@ -95,7 +96,7 @@ Status WyomingReader::read_header(std::string_view line) {
 }
 
 Status WyomingReader::read_data(std::string_view bytes) {
-  RILL_ASSIGN(nlohmann::json data, parse_object(bytes, "data"));
+  RILL_ASSIGN(nlohmann::json data, parse_object(bytes, "data", most_values_));
   if (event_->data.empty()) {
     event_->data = std::move(data);
   } else {

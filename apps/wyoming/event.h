@@ -47,12 +47,13 @@ class WyomingReader {
   static constexpr int kMostLevels = 32;
   /// Of its first line and of its data: one in memory takes up to forty times the two bytes of its text.
   static constexpr std::size_t kMostValues = 8192;
+  static constexpr std::size_t kMostBytesPerValue = 200;
   static constexpr std::size_t kMostSkipped = std::size_t{16} * 1024 * 1024;
 
   /// @param most_payload  bytes of a payload that are kept for the caller; 0: payloads are read and dropped, up to
   ///                      kMostSkipped of one
-  explicit WyomingReader(std::size_t most_payload);
-  /// What it takes.
+  explicit WyomingReader(std::size_t most_payload, std::size_t most_values = kMostValues);
+  /// Its buffer. Beside it an event takes up to kMostBytesPerValue of each value, and twice its text.
   static constexpr std::size_t bytes(std::size_t most_payload) { return kLongestHeader + kMostData + most_payload; }
 
   /// Where the next bytes of the stream go: never empty once next() has said that it needs more.
@@ -68,6 +69,7 @@ class WyomingReader {
   Status read_data(std::string_view bytes);
 
   std::size_t most_payload_;
+  std::size_t most_values_;
   std::vector<char> buffer_;
   std::size_t begin_ = 0;              // of what has not been used
   std::size_t end_ = 0;                // of what was filled

@@ -46,6 +46,11 @@ void prepare(int client) {
   set(IPPROTO_TCP, TCP_KEEPCNT, 4);
 }
 
+bool has_short_context(const WyomingEvent& event) {
+  const auto found = event.data.find("context");
+  return found == event.data.end() || found->dump().size() <= WyomingServer::kMostContext;
+}
+
 nlohmann::json context_of(const WyomingEvent& event) {
   const auto found = event.data.find("context");
   return found != event.data.end() && found->is_object() ? *found : nlohmann::json();
@@ -57,6 +62,10 @@ std::string WyomingTurn::conversation() const {
   if (!context.is_object()) return {};
   const auto found = context.find("conversation_id");
   return found != context.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+std::array<ItemBeside, 2> WyomingServer::items(std::size_t connections) {
+  return {{{"clients, at most", connections * kClientBytes}, {"a client's turn, at most", kTurnBytes}}};
 }
 
 Result<WyomingServer> WyomingServer::listen(Setting setting) {
@@ -170,7 +179,8 @@ void WyomingServer::accept_one() {
                "more --sessions",
            "busy");
   } else {
-    place->reader.emplace(/*most_payload=*/0);
+    place->reader.emplace(/*most_payload=*/0, kMostValues);
+    place->unsent.reserve(kMostUnsent);
   }
 }
 
@@ -225,6 +235,11 @@ void WyomingServer::take_events(std::size_t index) {
 
 void WyomingServer::take(std::size_t index, const WyomingEvent& event) {
   Connection& connection = connections_[index];
+  if (event.type.starts_with("transcript") && !has_short_context(event)) {
+    refuse(connection, "Wyoming event: its context is longer than " + std::to_string(kMostContext) + " bytes",
+           "bad-event");
+    return;
+  }
   if (event.type == "describe") {
     queue(connection, to_bytes("info", setting_.info));
   } else if (event.type == "ping") {
@@ -244,7 +259,7 @@ void WyomingServer::take(std::size_t index, const WyomingEvent& event) {
 void WyomingServer::take_streamed(std::size_t index, const WyomingEvent& event) {
   Connection& connection = connections_[index];
   if (event.type == "transcript-start") {
-    connection.streamed.emplace();
+    connection.streamed.emplace().reserve(WyomingReader::kMostData);
     connection.streamed_context = context_of(event);
   } else if (event.type == "transcript-chunk" && connection.streamed.has_value()) {
     if (connection.streamed->size() + event.text().size() > WyomingReader::kMostData) {

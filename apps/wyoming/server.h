@@ -3,6 +3,7 @@
 // and hands out one turn at a time. One thread: whoever makes a reply calls serve() between two tokens, so that pings
 // are answered and new connections are greeted while the model writes.
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -12,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "apps/plan_report.h"
 #include "apps/wyoming/event.h"
 #include "platform/status.h"
 
@@ -27,12 +29,26 @@ struct WyomingTurn {
   std::string conversation() const;
 };
 
-/// Connections and what they have said. What is kept of each is bounded: one event, one turn and kMostUnsent bytes that
-/// its client has not taken yet.
+/// Connections and what they have said. What is kept of each is bounded, and part of a plan: one event, one turn and
+/// kMostUnsent bytes that its client has not taken yet.
 class WyomingServer {
  public:
+  /// Of one event: a client says little, whatever it is built of.
+  static constexpr std::size_t kMostValues = 512;
+  static constexpr std::size_t kMostContext = std::size_t{4} * 1024;  ///< of a turn, as text
   static constexpr std::size_t kMostUnsent = std::size_t{256} * 1024;
   static constexpr std::size_t kMostRefusals = 4;  ///< connections that are being told why they are refused
+  static constexpr std::size_t kMostReply = WyomingReader::kMostData;
+  static constexpr std::size_t kValuesBytes = kMostValues * WyomingReader::kMostBytesPerValue;
+  /// What one client can take: the reader and an event in it, answers that are not read, a turn and one that comes in
+  /// chunks, a context of each, and a conversation's id.
+  static constexpr std::size_t kClientBytes = WyomingReader::bytes(0) + (kValuesBytes + 2 * WyomingReader::kMostData) +
+                                              kMostUnsent + 2 * WyomingReader::kMostData +
+                                              2 * (kValuesBytes + kMostContext) + kMostContext;
+  /// What the turn at hand can take besides: a copy of it, another event on its way, and the reply as text, twice, and
+  /// as JSON, twice, where a byte may take six.
+  static constexpr std::size_t kTurnBytes =
+      2 * (kValuesBytes + 2 * WyomingReader::kMostData) + 2 * kMostReply + 3 * 6 * kMostReply;
   /// Without an event a connection may be given to another client, if there is no other place for it.
   static constexpr std::chrono::seconds kMostIdle{120};
 
@@ -42,6 +58,9 @@ class WyomingServer {
     std::size_t connections = 1;  ///< at a time; one more is refused
     nlohmann::json info;          ///< what `describe` is answered with
   };
+  /// What the server takes at most, for a plan. @param connections  at a time
+  static std::array<ItemBeside, 2> items(std::size_t connections);
+  static constexpr std::string_view kRemedy = "serve fewer (--sessions), or give more to all";  ///< if that is too much
   /// kFailed with the system's reason if the address cannot be had.
   static Result<WyomingServer> listen(Setting setting);
 
