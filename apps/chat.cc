@@ -103,14 +103,11 @@ Status talk(const ChatArguments& arguments, ChatSetting& setting, SessionKeeper&
   // So that the first reply does not allocate one, and ReplyPrinter alone says when something is written.
   static std::vector<char> output(1U << 16U);
   std::setvbuf(stdout, output.data(), _IOFBF, output.size());
-  if (on_terminal) {
-    RILL_TRY(begin_or_resume(arguments, setting, keeper));
-    return chat_on_terminal(setting, arguments.sandbox);
-  }
   LineReader reader(STDIN_FILENO);
   if (const Status status = begin_or_resume(arguments, setting, keeper); !status.ok()) {
     return termination_pending() ? Status() : status;
   }
+  if (on_terminal) return chat_on_terminal(setting, arguments.sandbox);
   RILL_TRY(setting.state->settle());
   ReplyPrinter printer(json);
   RILL_TRY(close_sandbox(arguments.sandbox, {}));

@@ -29,26 +29,18 @@ std::string_view name_of(ReplyEnd end) {
 
 }  // namespace
 
-/// A JSON string's inside. The text is whole UTF-8 characters, which JSON takes as they are.
+/// A JSON string's inside. The text is whole UTF-8 characters, which JSON takes as they are; terminals may not.
 void ReplyPrinter::print_escaped(std::string_view text) {
-  for (const char c : text) {
+  for (; !text.empty(); text.remove_prefix(1)) {
     if (__fpending(stdout) > kMostPending) write_for_reader(stdout, is_read_);
-    switch (c) {
-      case '"':
-        std::fputs("\\\"", stdout);
-        break;
-      case '\\':
-        std::fputs("\\\\", stdout);
-        break;
-      case '\n':
-        std::fputs("\\n", stdout);
-        break;
-      default:
-        if (static_cast<unsigned char>(c) < 0x20) {
-          std::printf("\\u%04x", static_cast<unsigned>(static_cast<unsigned char>(c)));
-        } else {
-          std::fputc(c, stdout);
-        }
+    if (const std::size_t control = control_bytes(text); control > 0) {
+      text.remove_prefix(control - 1);  // to its last byte, which is its number
+      std::printf("\\u%04x", static_cast<unsigned>(static_cast<unsigned char>(text[0])));
+    } else if (text[0] == '\n' || text[0] == '\t') {
+      std::fputs(text[0] == '\n' ? "\\n" : "\\t", stdout);
+    } else {
+      if (text[0] == '"' || text[0] == '\\') std::fputc('\\', stdout);
+      std::fputc(text[0], stdout);
     }
   }
 }

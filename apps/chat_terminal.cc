@@ -60,8 +60,14 @@ Result<bool> run_command(std::string_view line, ChatSetting& setting) {
     ShownText(stderr).write(setting.system.empty() ? "(no system prompt)" : setting.system);  // perhaps the model's own
     std::fputc('\n', stderr);
   } else if (command == "/reset" || command == "/system") {
-    if (command == "/system") setting.system = rest;
-    RILL_TRY(setting.conversation->begin(setting.system));
+    const std::string wanted(command == "/system" ? rest : std::string_view(setting.system));
+    if (const Status begun = setting.conversation->begin(wanted); !begun.ok()) {
+      if (termination_pending()) return false;
+      print_failure(begun.message());
+      RILL_TRY(setting.conversation->begin(setting.system));
+    } else {
+      setting.system = wanted;
+    }
     const Session& session = setting.engine->session(0);
     std::fprintf(stderr, "  a new conversation\n");
     if (setting.engine->plan().options.policy.sinks > 4 && session.position() > session.policy().sinks) {
@@ -144,6 +150,7 @@ Status chat_on_terminal(ChatSetting& setting, bool sandbox) {
     const std::unique_ptr<char, void (*)(void*)> line(readline("> "), std::free);
     if (line == nullptr) {
       std::fputc('\n', stderr);
+      if (interrupt_pending() || termination_pending()) std::clearerr(stdout);  // a line that was not drawn to its end
       if (take_interrupt() && !termination_pending()) continue;
       return setting.state->settle();
     }

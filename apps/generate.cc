@@ -34,9 +34,9 @@ Status run_generate(const GenerateArguments& arguments) {
   if (!arguments.ids.empty()) {
     RILL_ASSIGN(prompt, read_ids(arguments.ids, model.config().vocabulary));
   } else {
-    RILL_ASSIGN(const TextTokenizer encoder, TextTokenizer::load(model, 0));
-    RILL_ASSIGN(prompt, encoder.encode(arguments.prompt,
-                                       arguments.special ? SpecialTokens::kControl : SpecialTokens::kText, true));
+    RILL_ASSIGN(prompt,
+                TextTokenizer::encode_with(model, arguments.prompt,
+                                           arguments.special ? SpecialTokens::kControl : SpecialTokens::kText, true));
   }
   if (prompt.empty()) {
     return bad_usage({.where = text("generate"),
@@ -79,7 +79,7 @@ Status run_generate(const GenerateArguments& arguments) {
   }
   show(characters.finish(buffer));
   if (arguments.model.json) {
-    std::cout << nlohmann::ordered_json{{"text", generated}, {"tokens", tokens}}.dump() << '\n';
+    std::cout << without_controls(nlohmann::ordered_json{{"text", generated}, {"tokens", tokens}}.dump()) << '\n';
   } else {
     std::fputc('\n', stdout);
   }

@@ -37,11 +37,13 @@ void drain(const SignalPipe& pipe) {
   }
 }
 
-void catch_signal(int number, SignalPipe& pipe, void (*handler)(int)) {
+/// @param flags  of sigaction(): SA_RESTART where what was being written goes on
+void catch_signal(int number, SignalPipe& pipe, void (*handler)(int), int flags = 0) {
   // Without a pipe the signal does what it always did.
   if (pipe[0] < 0 && ::pipe2(pipe, O_CLOEXEC | O_NONBLOCK) != 0) return;
   struct sigaction action {};
   action.sa_handler = handler;
+  action.sa_flags = flags;
   ::sigaction(number, &action, nullptr);
 }
 
@@ -82,8 +84,10 @@ bool termination_pending() { return terminated != 0; }
 int termination_descriptor() { return termination_pipe[0]; }
 
 void catch_terminal_changes() {
-  catch_signal(SIGCONT, terminal_pipe, [](int) { note(resumed, terminal_pipe); });
-  catch_signal(SIGWINCH, terminal_pipe, [](int) { note(resized, terminal_pipe); });
+  catch_signal(
+      SIGCONT, terminal_pipe, [](int) { note(resumed, terminal_pipe); }, SA_RESTART);
+  catch_signal(
+      SIGWINCH, terminal_pipe, [](int) { note(resized, terminal_pipe); }, SA_RESTART);
 }
 
 TerminalChange take_terminal_change() {

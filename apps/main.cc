@@ -22,6 +22,17 @@ bool is_output_written() {
   return std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && !std::cout.fail();
 }
 
+/// Says what failed, and so does output that was lost.
+int exit_code(const rill::Status& status) {
+  if (!status.ok()) {
+    rill::apps::print_failure(status.message());
+  } else if (!is_output_written()) {
+    rill::apps::print_failure("standard output: not everything could be written; its reader is gone, or it is full");
+    return static_cast<int>(rill::Code::kFailed);
+  }
+  return static_cast<int>(status.code());
+}
+
 /// Reads the command line and runs the command that it names. @returns the exit code
 int run(int argc, char** argv) {
   CLI::App app{"Rill: a language model that lives in a fixed amount of RAM, for ever.", "rill"};
@@ -36,19 +47,12 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : static_cast<int>(rill::Code::kUsage);
+    if (app.exit(error) != 0) return static_cast<int>(rill::Code::kUsage);
+    return exit_code({});  // help was asked for
   }
   rill::Status status = rill::apps::check_numbers(app);
   if (status.ok()) status = rill::apps::check_outputs(app);
-  if (status.ok()) status = action();
-  if (!status.ok()) {
-    rill::apps::print_failure(status.message());
-  }
-  if (status.ok() && !is_output_written()) {
-    rill::apps::print_failure("standard output: not everything could be written; its reader is gone, or it is full");
-    return static_cast<int>(rill::Code::kFailed);
-  }
-  return static_cast<int>(status.code());
+  return exit_code(status.ok() ? action() : status);
 }
 
 /// Where standard input, output or error are closed, the next file that is opened takes their number, and is written

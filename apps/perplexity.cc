@@ -123,8 +123,7 @@ Result<std::vector<Token>> read_tokens(const PerplexityArguments& arguments, con
     RILL_ASSIGN(tokens, read_ids(arguments.ids, model.config().vocabulary));
   } else if (!arguments.file.empty()) {
     RILL_ASSIGN(const std::string all, read_text(arguments.file));
-    RILL_ASSIGN(const TextTokenizer encoder, TextTokenizer::load(model, kTextPieceBytes));
-    RILL_ASSIGN(tokens, encoder.encode(all, SpecialTokens::kText, true));
+    RILL_ASSIGN(tokens, TextTokenizer::encode_with(model, all, SpecialTokens::kText, true));
   } else {
     return bad_usage({.where = text("perplexity"),
                       .what = text("nothing to score"),

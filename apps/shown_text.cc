@@ -5,9 +5,7 @@
 #include "core/utf8.h"
 
 namespace rill::apps {
-namespace {
 
-/// Bytes of the control character at the front of `text`; 0 if it is another.
 std::size_t control_bytes(std::string_view text) {
   const auto first = static_cast<unsigned char>(text[0]);
   if (first == '\n' || first == '\t') return 0;
@@ -15,8 +13,6 @@ std::size_t control_bytes(std::string_view text) {
   const bool is_c1 = first == 0xC2 && text.size() > 1 && static_cast<unsigned char>(text[1]) < 0xA0;
   return is_c1 ? 2 : 0;
 }
-
-}  // namespace
 
 ShownText::ShownText(std::FILE* out) : ShownText(out, ::isatty(::fileno(out)) == 1) {}
 
@@ -34,6 +30,23 @@ void ShownText::write(std::string_view text) const {
     i += control > 0 ? control : 1;
   }
   put(text.substr(begin));
+}
+
+std::string without_controls(std::string_view json) {
+  std::string escaped;
+  escaped.reserve(json.size());
+  for (std::size_t i = 0; i < json.size();) {
+    const std::size_t control = control_bytes(json.substr(i));
+    if (control == 0) {
+      escaped += json[i++];
+      continue;
+    }
+    i += control;  // to behind its last byte, which is its number
+    escaped += "\\u00";
+    for (const int shift : {4, 0})
+      escaped += "0123456789abcdef"[(static_cast<unsigned char>(json[i - 1]) >> shift) & 15];
+  }
+  return escaped;
 }
 
 void print_failure(std::string_view sentence, std::string_view behind) {

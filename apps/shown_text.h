@@ -1,7 +1,9 @@
 #pragma once
 // Text of strangers (what a model says, what a service has heard) on its way to whoever reads it.
 
+#include <cstddef>
 #include <cstdio>
+#include <string>
 #include <string_view>
 
 namespace rill::apps {
@@ -23,6 +25,13 @@ class ShownText {
   std::FILE* out_;
   bool is_terminal_;
 };
+
+/// Bytes of the control character at the front of a text that is not empty: U+0000 to 1F, 7F to 9F, but newline and
+/// tab; 0 if it is another.
+std::size_t control_bytes(std::string_view text);
+
+/// JSON without the control characters that it may hold as they are (U+007F to 9F), which steer terminals: escaped.
+std::string without_controls(std::string_view json);
 
 /// A failure's sentence on standard error, with "rill: " in front and `behind` after it; none of what it may quote of a
 /// file or a service steers a terminal. In a sandbox too.

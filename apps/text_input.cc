@@ -8,7 +8,8 @@
 namespace rill::apps {
 namespace {
 constexpr std::string_view kWhiteSpace = " \t\r\n\v\f";
-}
+constexpr std::size_t kLongestWord = std::size_t{1} << 21U;
+}  // namespace
 
 Result<std::string> read_text(const std::string& path) {
   const Result<MappedFile> file = MappedFile::open(path);
@@ -76,6 +77,19 @@ Result<std::vector<Token>> TextTokenizer::encode(std::string_view text, SpecialT
     return {};
   }));
   return tokens;
+}
+
+// A text is cut between its words, so that its size takes no memory but for the ids. A longer word than fits is tried
+// anew with all the memory that it takes.
+Result<std::vector<Token>> TextTokenizer::encode_with(const ModelFile& model, std::string_view text,
+                                                      SpecialTokens special, bool begin) {
+  {
+    RILL_ASSIGN(const TextTokenizer tokenizer, load(model, 0));
+    Result<std::vector<Token>> tokens = tokenizer.encode(text, special, begin);
+    if (tokens.ok() || text.size() <= kTextPieceBytes) return tokens;
+  }
+  RILL_ASSIGN(const TextTokenizer tokenizer, load(model, std::min(text.size(), kLongestWord)));
+  return tokenizer.encode(text, special, begin);
 }
 
 }  // namespace rill::apps

@@ -35,6 +35,10 @@ class TextTokenizer {
   /// All of a text's tokens, after the beginning-of-text token where the model adds one and `begin` asks for it.
   Result<std::vector<Token>> encode(std::string_view text, SpecialTokens special, bool begin) const;
 
+  /// The same of a text that is there whole, with as little memory as it takes.
+  static Result<std::vector<Token>> encode_with(const ModelFile& model, std::string_view text, SpecialTokens special,
+                                                bool begin);
+
  private:
   TextTokenizer() = default;
 

@@ -24,20 +24,6 @@ struct TokenizeArguments {
   bool json = false;
 };
 
-constexpr std::size_t kLongestWord = std::size_t{1} << 21U;
-
-/// A text is cut between its words, so that its size takes no memory but for the ids. A longer word than fits is tried
-/// anew with all the memory that it takes.
-Result<std::vector<Token>> encode(const ModelFile& model, std::string_view text_in, SpecialTokens special) {
-  {
-    RILL_ASSIGN(const TextTokenizer tokenizer, TextTokenizer::load(model, 0));
-    Result<std::vector<Token>> tokens = tokenizer.encode(text_in, special, false);
-    if (tokens.ok() || text_in.size() <= kTextPieceBytes) return tokens;
-  }
-  RILL_ASSIGN(const TextTokenizer tokenizer, TextTokenizer::load(model, std::min(text_in.size(), kLongestWord)));
-  return tokenizer.encode(text_in, special, false);
-}
-
 std::string decode_all(const Tokenizer& tokenizer, const std::vector<Token>& tokens) {
   Utf8Stream characters(tokenizer.strips_first_space());
   std::string all;
@@ -66,11 +52,13 @@ Status run_tokenize(const TokenizeArguments& arguments) {
     RILL_ASSIGN(tokens, parse_ids(joined, tokenizer->vocabulary(), text("--decode")));
     text_in = decode_all(*tokenizer, tokens);
   } else {
-    RILL_ASSIGN(tokens, encode(model, text_in, arguments.special ? SpecialTokens::kControl : SpecialTokens::kText));
+    RILL_ASSIGN(tokens, TextTokenizer::encode_with(
+                            model, text_in, arguments.special ? SpecialTokens::kControl : SpecialTokens::kText, false));
   }
   if (arguments.json) {
     const auto replace = nlohmann::ordered_json::error_handler_t::replace;
-    std::cout << nlohmann::ordered_json{{"tokens", tokens}, {"text", text_in}}.dump(-1, ' ', false, replace) << '\n';
+    const nlohmann::ordered_json json = {{"tokens", tokens}, {"text", text_in}};
+    std::cout << without_controls(json.dump(-1, ' ', false, replace)) << '\n';
   } else if (!arguments.decode.empty()) {
     ShownText(stdout).write(text_in);
     std::putchar('\n');

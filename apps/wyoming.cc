@@ -87,11 +87,10 @@ class Assistant {
     }
     std::string whole;
     whole.reserve(WyomingServer::kMostReply);
-    bool has_begun = false;
+    // Before the work: a client that has closed is found by what it answers to this, one that waits is not.
+    server_->send(client, "handled-start", with_context(turn));
     const auto listen = [&](std::string_view text) {
       if (whole.size() + text.size() > WyomingServer::kMostReply) return false;  // no client takes a longer event
-      if (!has_begun) server_->send(client, "handled-start", with_context(turn));
-      has_begun = true;
       whole += text;
       server_->send(client, "handled-chunk", {{"text", text}});
       server_->serve(/*wait_ms=*/0);
@@ -99,11 +98,11 @@ class Assistant {
     };
     const Status status = say(turn, listen);
     if (!status.ok() && !termination_pending()) {
-      print_failure(status.message());
+      print_failure(server_->is_open(client) ? status.message() : "a client left before it was answered");
     }
     server_->send(client, status.ok() ? "handled" : "not-handled",
                   reply_data(status.ok() ? whole : std::string(status.message()), turn));
-    if (has_begun) server_->send(client, "handled-stop", nlohmann::json::object());
+    server_->send(client, "handled-stop", nlohmann::json::object());
   }
 
  private:

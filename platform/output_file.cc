@@ -61,14 +61,18 @@ OutputFile::~OutputFile() {
 }
 
 Result<OutputFile> OutputFile::create(std::string_view named) {
-  std::error_code absent;
-  const std::filesystem::path target = std::filesystem::canonical(named, absent);  // behind symbolic links
-  const std::string path = absent ? std::string(named) : target.string();
-  if (!absent && !std::filesystem::is_regular_file(target, absent)) {
-    return failed({.where = text(path),
-                   .what = text("not a regular file, and would be replaced by one"),
-                   .expected = {},
-                   .remedy = text("name a file")});
+  namespace fs = std::filesystem;
+  std::error_code error;
+  std::string path(named);
+  if (fs::exists(fs::symlink_status(path, error))) {
+    const fs::path target = fs::canonical(path, error);  // behind symbolic links; they may lead nowhere
+    if (error || !fs::is_regular_file(target, error)) {
+      return failed({.where = text(path),
+                     .what = text("no regular file, nor a link to one, and would be replaced"),
+                     .expected = {},
+                     .remedy = text("name a file")});
+    }
+    path = target.string();
   }
   std::string partial_path = path + ".partial-" + std::to_string(::getpid());
   if (can_name_later(path, partial_path)) {

@@ -34,7 +34,7 @@ constexpr char kSingleDigitsPattern[] =
 // there.
 #define RILL_PUNCTUATION R"(\p{P}$+<=>^`|~)"
 constexpr char kFalconPattern[] =
-    "[" RILL_PUNCTUATION R"(]+| ?\p{L}+| ?[0-9]{1,3}| ?(?:(?![0-9])\p{N})+| ?[^)" RILL_SPACES RILL_PUNCTUATION
+    "[" RILL_PUNCTUATION R"(]+| ?\p{L}+| ?[0-9]{1,3}| ?[^\P{N}0-9]+| ?[^)" RILL_SPACES RILL_PUNCTUATION
     R"(\p{L}\p{N}]+|[)" RILL_SPACES R"(]+(?![^)" RILL_SPACES RILL_PUNCTUATION R"(])|[)" RILL_SPACES R"(]+)";
 
 #undef RILL_PUNCTUATION

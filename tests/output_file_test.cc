@@ -60,9 +60,17 @@ TEST(OutputFile, LeavesNothingBehindWhenTheProcessEnds) {
 TEST(OutputFile, ReplacesNoDeviceAndNoLink) {
   const ScratchDirectory scratch;
   ASSERT_EQ(::mkfifo(scratch.file("pipe").c_str(), 0600), 0);
-  for (const std::string& path : {std::string("/dev/null"), scratch.file("pipe"), scratch.path()}) {
+  std::filesystem::create_symlink("absent", scratch.file("dangling"));
+  std::filesystem::create_symlink("loop", scratch.file("loop"));
+  int ends[2] = {-1, -1};
+  ASSERT_EQ(::pipe(ends), 0);  // as standard output may be, to which /dev/stdout leads
+  std::filesystem::create_symlink("/proc/self/fd/" + std::to_string(ends[1]), scratch.file("to a pipe"));
+  for (const std::string& path : {std::string("/dev/null"), scratch.file("pipe"), scratch.path(),
+                                  scratch.file("dangling"), scratch.file("loop"), scratch.file("to a pipe")}) {
     EXPECT_EQ(OutputFile::create(path).status().code(), Code::kFailed) << path;
   }
+  ::close(ends[0]);
+  ::close(ends[1]);
   std::ofstream(scratch.file("target")) << "old";
   std::filesystem::create_symlink("target", scratch.file("link"));
   Result<OutputFile> file = OutputFile::create(scratch.file("link"));

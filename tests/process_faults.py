@@ -69,6 +69,11 @@ def chat_on_a_terminal(setting, *more, end=b"/quit\r"):
         for typed, until in ((b"", b"> "), (b"Tell me about a cat.\r", b"> "), (b"/stats\r", b"resident"), (b"", b"> "),
                              (b"/caf\xc3\xa9\tau\r", b"no such command: /caf\xc3\xa9\tau\r"), (b"", b"> "),
                              (signal.SIGINT, b"> "), (signal.SIGWINCH, b"> "),  # which draws the line again
+                             (b"\x13", b""), (b"/ ", b""), (signal.SIGWINCH, b""), (b"\x11", b"/ "),  # Ctrl-S, Ctrl-Q
+                             (signal.SIGINT, b"> "),
+                             (b"/system " + b"A cat. " * 60 + b"\r", b"a new conversation"), (b"", b"> "),
+                             (b"/system " + b"cat" * 6000 + b"\r", b"a word longer than"), (b"", b"> "),
+                             (b"/system\r", b"A cat. A cat."), (b"", b"> "),
                              (b"/\t\r", b"no such command: /\t\r"), (b"", b"> "), (end, b"")):
             if isinstance(typed, signal.Signals):
                 process.send_signal(typed)
@@ -167,7 +172,7 @@ def reader_that_goes(setting):
         with open("/dev/full", "w") as full, setting.start("chat", "-p", "Hello", stdout=full) as process:
             code, errors = end(process)
             expect(code == 1 and "No space left on device" in errors, f"/dev/full: exit {code}: {errors}")
-        for command in (["kernels"], ["plan", setting.model, "--json"], ["inspect", setting.model],
+        for command in (["--help"], ["--version"], ["chat", "--help"], ["kernels"], ["plan", setting.model, "--json"], ["inspect", setting.model],
                         ["generate", setting.model, "-p", "A", "-n", "1000000"], ["tokenize", setting.model, "A"]):
             with open("/dev/full", "w") as full:
                 done = subprocess.run([setting.rill, *command], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)

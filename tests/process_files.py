@@ -138,7 +138,26 @@ def disk_that_stalls(setting):
                 expect(not is_terminated or time.monotonic() - begin < 1, "SIGTERM: longer than a second")
 
 
-CASES = [model_cut_off, closed_files, outputs_over_inputs, disk_that_stalls]
+def text_without_spaces(setting):
+    """A text that has no place to be cut at is taken with the memory that it needs; a chat, whose memory is fixed, says
+    that the word is too long, and goes on."""
+    words = "\u4e2d\u6587\uff0c\u5b57\u7b26\u3002" * 2000
+    path = os.path.join(setting.folder, "words.txt")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(words)
+    for command in (["generate", setting.model, "-p", words, "-n", "1"], ["tokenize", setting.model, "--file", path],
+                    ["perplexity", setting.model, "--file", path, "--window", "60"]):
+        done = subprocess.run([setting.rill, *command], capture_output=True, text=True, timeout=120)
+        expect(done.returncode == 0, f"{command[0]}: exit {done.returncode}: {done.stderr}")
+    with setting.start("chat", "--json") as process:
+        process.stdin.write(words + "\n")
+        process.stdin.flush()
+        expect("a word longer than" in json.loads(process.stdout.readline())["error"], "the word was taken")
+        expect(turn(process, "Tell me about a cat.") is not None, "it goes on")
+        expect(end(process)[0] == 4, "the turn that was left out")
+
+
+CASES = [model_cut_off, closed_files, outputs_over_inputs, text_without_spaces, disk_that_stalls]
 
 
 if __name__ == "__main__":

@@ -39,5 +39,10 @@ TEST(ShownText, LeavesATerminalNothingThatSteersIt) {
   }
 }
 
+TEST(WithoutControls, EscapesWhatJsonNeedNot) {
+  EXPECT_EQ(without_controls("[\"a\\n\u009B2J\u0080 \x7f\u00A0\u3042\"]\n"),
+            "[\"a\\n\\u009b2J\\u0080 \\u007f\u00A0\u3042\"]\n");
+}
+
 }  // namespace
 }  // namespace rill::apps

@@ -268,6 +268,21 @@ TEST(HostileTokenizer, APatternThatLooksBehindAPieceOfTextIsRefused) {
   EXPECT_EQ(try_out(written(source, 258), 256, "ab").code(), Code::kBadInput);
 }
 
+TEST(PublishedPatterns, TakeAnyCharacterRepeatedOverAWholeWindow) {
+  for (const char* const name : {"gpt-2", "smollm", "qwen2", "llama-bpe", "falcon"}) {
+    quant::SourceTokenizer source = small_bpe();
+    source.pattern = quant::pattern_for_pretokenizer(name);
+    const auto section = written(source, 258);
+    for (const char* const character : {"a", "1", "!", " ", "\n", "\r\n", "\t", "_", "'", "\u00e9", "\u0301", "\u0661",
+                                        "\u00b2", "\u2167", "\u3001", "\u4e2d", "\u00a0", "\u200b", "\U0001F600"}) {
+      std::string text;
+      while (text.size() < 12000) text += character;
+      const Status status = try_out(section, 16384, text);
+      EXPECT_TRUE(status.ok()) << name << ", " << character << ": " << status.message();
+    }
+  }
+}
+
 TEST(SentencePiece, IsNotCutBehindALiteralSpaceSymbol) {
   if (!std::filesystem::exists(test::shared("tokenizers/llama2/tokenizer.model")))
     GTEST_SKIP() << "../shared is not there";

@@ -40,7 +40,8 @@ def limit_stack():
 
 
 class Server:
-    def __init__(self, arguments, model, *options):
+    def __init__(self, arguments, model, *options, errors=None):
+        self.errors = errors
         command = [arguments.rill, "wyoming", model, "--port", "0", "--json", "--temp", "0", "--threads", "1", "-n",
                    "24", "--window", "252", *options]
         first_line = self.start(command + (["--sandbox"] if arguments.sandbox else []))
@@ -54,7 +55,8 @@ class Server:
             assert not arguments.sandbox or "Seccomp:\t2\n" in status.read(), "the server is not filtered"
 
     def start(self, command):
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=limit_stack)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.errors, text=True,
+                                        preexec_fn=limit_stack)
         return self.process.stdout.readline()
 
     def __enter__(self):
@@ -292,8 +294,20 @@ def test_planned_memory(arguments, model):
         print(f"{sessions} clients took {grown} KiB of {besides['clients, at most'] >> 10}")
 
 
+def test_client_that_left(arguments, model):
+    """A client that closes after its turn has no turn made for it, and keeps nobody waiting."""
+    with Server(arguments, model, "--sessions", "2", "--chunk", "1", errors=subprocess.PIPE) as server:
+        with server.connect() as s:
+            s.sendall(header(type="transcript", data={"text": "a " * 4000}))
+        assert answers_ping(server)
+        server.end()
+        errors = server.process.stderr.read()
+        assert "a client left before it was answered" in errors, errors
+
+
 def test_hostile(arguments, model):
     test_few_files(arguments, model)
+    test_client_that_left(arguments, model)
     test_planned_memory(arguments, model)
     chance = random.Random(arguments.seed)
     with Server(arguments, model, "--sessions", "1") as server:

@@ -19,7 +19,7 @@ constexpr int kMeterMarks = 24;  // of 2.5 dB: 60 dB in all
 double rounded(double seconds) { return std::round(seconds * 1000) / 1000; }
 
 std::string dump(const nlohmann::json& json) {
-  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return without_controls(json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 void print_json(std::FILE* out, const VoiceReport& report) {

@@ -44,6 +44,7 @@ void prepare(int client) {
   set(IPPROTO_TCP, TCP_KEEPIDLE, 60);
   set(IPPROTO_TCP, TCP_KEEPINTVL, 15);
   set(IPPROTO_TCP, TCP_KEEPCNT, 4);
+  set(IPPROTO_TCP, TCP_USER_TIMEOUT, 120'000);  // ms, for one that owes an acknowledgement, to whom no probe is sent
 }
 
 bool has_short_context(const WyomingEvent& event) {
