@@ -50,13 +50,17 @@ Status say_and_print(ChatSetting& setting, std::string_view user, ReplyPrinter& 
   return {};
 }
 
-/// A turn that fails is said on standard error and the next line is read; the last failure is the program's.
+/// A turn that fails is said on standard error and the next line is read; the last failure's code is the program's.
 Status chat_in_pipe(ChatSetting& setting, LineReader& reader, ReplyPrinter& printer) {
+  std::uint64_t turns = 0;
+  std::uint64_t failed_turns = 0;
   Status last;
   std::string_view line;
   for (LineReader::Outcome outcome = reader.next(line); outcome != LineReader::Outcome::kEnd;
        outcome = reader.next(line)) {
     Status status;
+    ++turns;
+    if (outcome == LineReader::Outcome::kFailed) return system_failure(text("standard input"), "reading a turn");
     if (outcome == LineReader::Outcome::kTooLong) {
       status = bad_input({.where = text("standard input"),
                           .what = text("a line longer than ", reader.longest(), " bytes"),
@@ -65,14 +69,19 @@ Status chat_in_pipe(ChatSetting& setting, LineReader& reader, ReplyPrinter& prin
     } else if (line.find_first_not_of(" \t") != std::string_view::npos) {
       status = say_and_print(setting, line, printer);
     }
+    if (std::ferror(stdout) != 0 || setting.state->must_stop()) return status;
     if (!status.ok()) {
       print_failure(status.message());
       last = status;
+      ++failed_turns;
     }
-    if (std::ferror(stdout) != 0 || termination_pending()) break;
-    if (setting.state->must_stop()) break;
+    if (termination_pending()) break;
   }
-  return last;
+  if (last.ok()) return {};
+  return {last.code(), Report{.where = text("standard input"),
+                              .what = text(failed_turns, " of ", turns, " turns failed, as is said above"),
+                              .expected = {},
+                              .remedy = {}}};
 }
 
 /// Begins the conversation, or goes on with the one that was kept.

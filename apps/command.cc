@@ -62,8 +62,14 @@ bool leads_to(const std::string& path, const std::string& place) {
   return !error && first == whole(place) && !error;
 }
 
-Status check_outputs(const CLI::App& app) {
+Status check_paths(const CLI::App& app) {
   for (const CLI::App* const command : app.get_subcommands()) {
+    for (const char* const name : kPaths) {
+      const CLI::Option* const option = command->get_option_no_throw(name);
+      if (option == nullptr || option->results().empty() || !option->results().back().empty()) continue;
+      return bad_usage(
+          {.where = text(option->get_name()), .what = text("an empty path"), .expected = {}, .remedy = {}});
+    }
     for (const char* const name : std::span(kPaths).first(kOutputs)) {
       const CLI::Option* const option = command->get_option_no_throw(name);
       if (option != nullptr && !option->results().empty()) RILL_TRY(check_output(*command, *option));

@@ -36,9 +36,9 @@ void add_all_commands(CLI::App& app, Action& action);
 /// What CLI11 lets pass: kUsage names the first number given that is not finite, or is below zero where none may be
 /// (its own conversion makes 2^64 - 1 of -1).
 Status check_numbers(const CLI::App& app);
-/// kUsage where a file to be written is one that the same command line reads or writes elsewhere, or is in a directory
-/// that it reads: it would be replaced.
-Status check_outputs(const CLI::App& app);
+/// kUsage for an empty path (of a variable that a script never set, say), and where a file to be written is one that
+/// the same command line reads or writes elsewhere, or is in a directory that it reads: it would be replaced.
+Status check_paths(const CLI::App& app);
 /// True if two paths lead to one place, whether something is there or not. False for what cannot be looked at.
 bool leads_to(const std::string& path, const std::string& place);
 

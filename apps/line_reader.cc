@@ -30,8 +30,9 @@ LineReader::Outcome LineReader::next(std::string_view& line) {
     }
     if (!wait_for_input(descriptor_)) return Outcome::kEnd;
     const ssize_t size = ::read(descriptor_, buffer_.data() + end_, buffer_.size() - end_);
-    if (size < 0 && errno == EINTR) continue;
-    if (size <= 0) {
+    if (size < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+    if (size < 0) return Outcome::kFailed;
+    if (size == 0) {
       line = {buffer_.data(), end_};
       begin_ = end_;
       if (too_long) return Outcome::kTooLong;

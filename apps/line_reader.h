@@ -16,9 +16,10 @@ class LineReader {
   /// @param longest     bytes of the longest line that is taken, its end included
   explicit LineReader(int descriptor, std::size_t longest = kLongestLine) : descriptor_(descriptor), buffer_(longest) {}
 
-  enum class Outcome : std::uint8_t { kLine, kTooLong, kEnd };
+  enum class Outcome : std::uint8_t { kLine, kTooLong, kEnd, kFailed };
   /// The next line without its end (a newline, or the two characters of other systems); borrowed until the next call.
-  /// Of one that is too long nothing is kept. A last line needs no end. SIGTERM is an end, too.
+  /// Of one that is too long nothing is kept. A last line needs no end. SIGTERM is an end, too. After
+  /// kFailed errno says why nothing could be read.
   Outcome next(std::string_view& line);
 
   std::size_t longest() const { return buffer_.size(); }

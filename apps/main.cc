@@ -1,14 +1,18 @@
 // rill: one binary, one subcommand a file.
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <iostream>
+#include <new>
 #include <string>
+#include <string_view>
 
 #include "apps/command.h"
 #include "apps/shown_text.h"
@@ -51,27 +55,56 @@ int run(int argc, char** argv) {
     return exit_code({});  // help was asked for
   }
   rill::Status status = rill::apps::check_numbers(app);
-  if (status.ok()) status = rill::apps::check_outputs(app);
+  if (status.ok()) status = rill::apps::check_paths(app);
   return exit_code(status.ok() ? action() : status);
 }
 
 /// Where standard input, output or error are closed, the next file that is opened takes their number, and is written
-/// to.
-void hold_standard_files() {
+/// to. Where the program before us left output non-blocking, what its reader has not read yet would be lost.
+void prepare_standard_files() {
   int file = ::open("/dev/null", O_RDWR);
   while (file >= 0 && file <= STDERR_FILENO) file = ::dup(file);
   if (file > STDERR_FILENO) ::close(file);
+  for (const int output : {STDOUT_FILENO, STDERR_FILENO}) {
+    const int flags = ::fcntl(output, F_GETFL);
+    if (flags >= 0 && (flags & O_NONBLOCK) != 0) ::fcntl(output, F_SETFL, flags & ~O_NONBLOCK);
+  }
+}
+
+/// A stack that is too small would be a crash somewhere. 72 KiB are enough for every command that was tried.
+bool has_stack() {
+  constexpr rlim_t kLeast = 128 * 1024;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur >= kLeast) return true;
+  const rill::Text sentence = rill::text("the stack may have ", limit.rlim_cur, " bytes, expected at least ", kLeast,
+                                         "; raise its limit (ulimit -s)");
+  rill::apps::print_failure(sentence.view());
+  return false;
+}
+
+/// Where not even an exception finds memory.
+[[noreturn]] void end_without_memory() {
+  if (std::current_exception() != nullptr) std::abort();
+  constexpr std::string_view kSentence =
+      "rill: out of memory before the start; free some, or raise its limit (ulimit -v)\n";
+  static_cast<void>(::write(STDERR_FILENO, kSentence.data(), kSentence.size()) > 0);
+  ::_exit(static_cast<int>(rill::Code::kFailed));
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  hold_standard_files();
+  prepare_standard_files();
+  std::set_terminate(end_without_memory);
+  if (!has_stack()) return static_cast<int>(rill::Code::kFailed);
   std::signal(SIGPIPE, SIG_IGN);  // a reader that went away is an error of write(), with a sentence
   std::signal(SIGXFSZ, SIG_IGN);  // and so is a file that may grow no further (ulimit -f)
   rill::report_cut_off_files("rill");
   try {
     return run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    rill::apps::print_failure("out of memory before the start; free some, or raise its limit (ulimit -v)");
+    return static_cast<int>(rill::Code::kFailed);
   } catch (const std::exception& error) {  // programs may allocate before the start, and so fail to
     rill::apps::print_failure(error.what());
     return static_cast<int>(rill::Code::kFailed);

@@ -91,8 +91,15 @@ void print_report(const quant::QuantizeReport& report) {
   }
 }
 
+/// A source that cannot be read is a bad input file like any other (exit 4).
+Result<std::unique_ptr<quant::SourceModel>> open_source(const QuantizeArguments& arguments) {
+  auto opened = quant::open_source_model(arguments.source, arguments.tokenizer);
+  if (opened.ok() || opened.status().code() != Code::kFailed) return opened;
+  return bad_input({.where = {}, .what = text(opened.status().message()), .expected = {}, .remedy = {}});
+}
+
 Result<quant::QuantizeReport> import(const QuantizeArguments& arguments, quant::Progress progress) {
-  RILL_ASSIGN(auto opened, quant::open_source_model(arguments.source, arguments.tokenizer));
+  RILL_ASSIGN(auto opened, open_source(arguments));
   if (arguments.softmax_plus_one && opened->config().softmax != Softmax::kStandard) {
     return bad_usage({.where = text("--softmax-plus-one"),
                       .what = text("the model has sink logits of its own"),

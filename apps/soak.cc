@@ -37,6 +37,11 @@ constexpr std::uint64_t kDefaultTokens = 20000;
 /// of code came in after them.
 constexpr std::uint64_t kWarmUp = 96;
 
+/// Of the program itself, beside the plan: its code, its libraries, its stack. 4.8 MiB were measured at the most.
+constexpr std::uint64_t kMostBesidePlan = std::uint64_t{8} << 20U;
+
+bool is_asked_to_stop() { return termination_pending() || interrupt_pending(); }
+
 /// Log of the sum of exponentials: what turns a logit into a probability. A double a token, no memory.
 double log_sum_exp(std::span<const float> logits) {
   const double top = static_cast<double>(*std::max_element(logits.begin(), logits.end()));
@@ -82,6 +87,7 @@ Status warm_up(Engine& engine, SelfTalk& talk, SoakFaults* faults) {
   for (std::uint64_t i = 0; i < tokens; ++i) {
     // A pause sends the workers to sleep: on a busy machine they do later, and that code must have run as well.
     if (i == tokens / 2) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    if (is_asked_to_stop()) return {};
     RILL_TRY(talk.make_one(watch));
     watch.report();
   }
@@ -95,7 +101,7 @@ Status soak(Engine& engine, const SoakArguments& arguments, SoakFaults* faults, 
   RILL_TRY(warm_up(engine, talk, faults));
   RILL_TRY(close_sandbox(arguments.sandbox, {.memory = true}));  // for the report at the end
   watch.begin();
-  while (watch.goes_on() && !termination_pending() && !interrupt_pending()) {
+  while (watch.goes_on() && !is_asked_to_stop()) {
     RILL_TRY(talk.make_one(watch));
     if (faults != nullptr) RILL_TRY(faults->maybe(talk.token()));
     watch.report();
@@ -104,21 +110,28 @@ Status soak(Engine& engine, const SoakArguments& arguments, SoakFaults* faults, 
   return {};
 }
 
+/// What was not measured is null.
+nlohmann::ordered_json known(bool is_known, double value) {
+  return is_known ? nlohmann::ordered_json(value) : nlohmann::ordered_json();
+}
+
 void print_json(const SoakWatch& watch, const SoakFaults* faults, const EnginePlan& plan) {
-  nlohmann::ordered_json report{{"tokens", watch.tokens()},
-                                {"rss_start_bytes", watch.rss_start()},
-                                {"rss_end_bytes", watch.rss_end()},
-                                {"rss_peak_bytes", peak_resident_bytes()},
-                                {"allocations_after_start", watch.allocations()},
-                                {"worst_over_median", watch.worst_s() / watch.median_s()},
-                                {"nll_first_quarter", watch.first_quarter().mean()},
-                                {"nll_last_quarter", watch.last_quarter().mean()},
-                                {"median_s", watch.median_s()},
-                                {"worst_s", watch.worst_s()},
-                                {"seconds", watch.seconds()},
-                                {"rss_most_bytes", watch.rss_most()},
-                                {"plan_bytes", plan.memory.total_bytes()},
-                                {"passed", watch.verdict().ok()}};
+  const bool has_tokens = watch.tokens() > 0;
+  nlohmann::ordered_json report{
+      {"tokens", watch.tokens()},
+      {"rss_start_bytes", watch.rss_start()},
+      {"rss_end_bytes", watch.rss_end()},
+      {"rss_peak_bytes", peak_resident_bytes()},
+      {"allocations_after_start", watch.allocations()},
+      {"worst_over_median", known(has_tokens, watch.worst_s() / watch.median_s())},
+      {"nll_first_quarter", known(watch.first_quarter().tokens > 0, watch.first_quarter().mean())},
+      {"nll_last_quarter", known(watch.last_quarter().tokens > 0, watch.last_quarter().mean())},
+      {"median_s", known(has_tokens, watch.median_s())},
+      {"worst_s", known(has_tokens, watch.worst_s())},
+      {"seconds", watch.seconds()},
+      {"rss_most_bytes", watch.rss_most()},
+      {"plan_bytes", plan.memory.total_bytes()},
+      {"passed", watch.verdict().ok()}};
   for (std::size_t kind = 0; faults != nullptr && kind < SoakFaults::kKinds; ++kind) {
     report["faults"][std::string(SoakFaults::name_of(kind))] = faults->count(kind);
   }
@@ -126,14 +139,19 @@ void print_json(const SoakWatch& watch, const SoakFaults* faults, const EnginePl
 }
 
 void print_text(const SoakWatch& watch, const SoakFaults* faults, const EnginePlan& plan) {
+  if (watch.tokens() == 0) return;
   std::printf(
       "%llu tokens in %.0f s: RSS %s at the start, %s at the most, plan %s; %llu allocations after start;\n"
-      "median %.2f ms a token, worst %.1f times that; NLL of its own text %.3f in the first quarter, %.3f in the "
-      "last\n",
+      "median %.2f ms a token, worst %.1f times that; NLL of its own text %.3f in the first quarter, ",
       static_cast<unsigned long long>(watch.tokens()), watch.seconds(), human_bytes(watch.rss_start()).c_str(),
       human_bytes(watch.rss_most()).c_str(), human_bytes(plan.memory.total_bytes()).c_str(),
       static_cast<unsigned long long>(watch.allocations()), 1e3 * watch.median_s(), watch.worst_s() / watch.median_s(),
-      watch.first_quarter().mean(), watch.last_quarter().mean());
+      watch.first_quarter().mean());
+  if (watch.last_quarter().tokens > 0) {
+    std::printf("%.3f in the last\n", watch.last_quarter().mean());
+  } else {
+    std::printf("the last was not reached\n");
+  }
   for (std::size_t kind = 0; faults != nullptr && kind < SoakFaults::kKinds; ++kind) {
     std::printf("%llu %s%s", static_cast<unsigned long long>(faults->count(kind)), SoakFaults::name_of(kind).data(),
                 kind + 1 == SoakFaults::kKinds ? "\n" : ", ");
@@ -144,9 +162,11 @@ void print_text(const SoakWatch& watch, const SoakFaults* faults, const EnginePl
 Status run_soak(const SoakArguments& arguments) {
   SoakLimits limits = arguments.limits;
   limits.tokens = arguments.tokens.value_or(limits.hours > 0 ? 0 : kDefaultTokens);
-  if (limits.tokens < 4 && limits.hours == 0) {
-    return bad_usage(
-        {.where = text("--tokens"), .what = text(limits.tokens), .expected = text("at least 4"), .remedy = {}});
+  if (limits.tokens < kFewestTokens && limits.hours == 0) {
+    return bad_usage({.where = text("--tokens"),
+                      .what = text(limits.tokens),
+                      .expected = text("at least ", kFewestTokens),
+                      .remedy = {}});
   }
   RILL_TRY(prepare_sandbox(arguments.sandbox, {}));
   RILL_ASSIGN(const ModelFile model, open_model(arguments.model));
@@ -162,6 +182,7 @@ Status run_soak(const SoakArguments& arguments) {
   SoakFaults* const its_faults = faults.has_value() ? &*faults : nullptr;
   catch_interrupts();
   catch_termination();
+  limits.most_rss_bytes = engine.plan().memory.total_bytes() + kMostBesidePlan;
   SoakWatch watch(limits);
   RILL_TRY(soak(engine, arguments, its_faults, watch));
   if (arguments.model.json) {
@@ -196,7 +217,8 @@ void add_soak(CLI::App& app, Action& action) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command.footer(
-      "Fails (exit 1) if RSS grows by a page, anything is allocated, a token takes too long or the NLL drifts.\n"
+      "Fails (exit 1) if RSS grows by a page or is 8 MiB above the plan, anything is allocated, a token takes too long "
+      "or the NLL drifts.\n"
       "Ctrl-C and SIGTERM end it early, with its report.\n"
       "Example: rill soak smollm2.rill --hours 24 --faults --window 256 --json");
   command.callback([arguments, &action] { action = [arguments] { return run_soak(*arguments); }; });

@@ -27,7 +27,7 @@ void SoakWatch::begin() {
   start_ = Clock::now();
   allocations_before_ = allocations_so_far();
   look_at_memory();  // the first time its own code comes in
-  rss_start_ = rss_most_ = resident_bytes();
+  rss_start_ = rss_most_ = rss_end_ = resident_bytes();
 }
 
 void SoakWatch::add(double seconds, double nll) {
@@ -64,7 +64,7 @@ bool SoakWatch::goes_on() const {
 }
 
 void SoakWatch::look_at_memory() {
-  rss_end_ = resident_bytes();
+  if (const std::uint64_t now = resident_bytes(); now > 0) rss_end_ = now;  // an unread one counts as the one before
   rss_most_ = std::max(rss_most_, rss_end_);
   allocations_ = allocations_so_far() - allocations_before_;
 }
@@ -103,6 +103,16 @@ Status SoakWatch::verdict() const {
                    .expected = expected,
                    .remedy = text("this is a bug in Rill: please report it")});
   };
+  if (rss_start_ == 0) {
+    return failed({.where = text("soak"),
+                   .what = text("the system does not say how much memory is resident (/proc/self/statm)"),
+                   .expected = {},
+                   .remedy = text("mount /proc, or let the process open more files")});
+  }
+  if (rss_most_ > limits_.most_rss_bytes) {
+    return bug(text("RSS was ", rss_most_, " bytes"),
+               text("at most ", limits_.most_rss_bytes, ", the plan and some for the program itself"));
+  }
   if (rss_most_ > rss_start_) {
     return bug(text("RSS went from ", rss_start_, " to ", rss_most_, " bytes"), text("not a page more"));
   }
@@ -113,6 +123,13 @@ Status SoakWatch::verdict() const {
                    .expected = text("at most ", limits_.longest_token_s, " (--longest-token)"),
                    .remedy = text("run it on an idle machine; if it is one, this is a bug in Rill")});
   }
+  if (tokens_ < kFewestTokens) {
+    return failed({.where = text("soak"),
+                   .what = text("it ended after ", tokens_, " tokens"),
+                   .expected = text("at least ", kFewestTokens),
+                   .remedy = text("let it run for longer")});
+  }
+  if (last_quarter().tokens == 0) return {};  // it was ended early
   const double drift = std::abs(last_quarter().mean() - first_quarter().mean());
   const double chance = 5 * std::hypot(first_quarter().standard_error(), last_quarter().standard_error());
   const bool is_known = std::min(first_quarter().blocks, last_quarter().blocks) >= 4;

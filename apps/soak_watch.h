@@ -11,6 +11,8 @@
 
 namespace rill::apps {
 
+constexpr std::uint64_t kFewestTokens = 4;  ///< of which anything can be said
+
 /// How long a soak runs and what it must not do.
 struct SoakLimits {
   std::uint64_t tokens = 0;  ///< 0: until `hours` are over
@@ -18,6 +20,7 @@ struct SoakLimits {
   double report_every_s = 60;
   double longest_token_s = 0;  ///< 0: not bounded
   double drift_nats = 0.25;    ///< of the mean NLL, beyond what chance does
+  std::uint64_t most_rss_bytes = UINT64_MAX;
 };
 
 /// Means over a quarter of the run, in blocks, so that chance can be told from drift.

@@ -34,7 +34,7 @@ Status StateWatch::settle() {
   if (status.ok() || was_told_) return {};
   was_told_ = true;
   if (arguments_->required) return status;
-  print_failure(status.message(), "; what was saved before is still there, and the state is no longer kept");
+  print_failure(status.message(), "; the state is no longer kept");
   return {};
 }
 

@@ -76,6 +76,16 @@ std::span<std::byte> stacks_of(const EngineState& s) {
   return stacks.subspan(stacks.empty() || misaligned == 0 ? 0 : MemoryPlan::kPageBytes - misaligned);
 }
 
+/// Copies a part of the model, and lets go of the file's pages on the way: it is never in memory twice.
+void copy_out(const ModelFile& model, std::span<const std::byte> part, std::span<std::byte> to) {
+  constexpr std::size_t kStepBytes = std::size_t{1} << 20U;
+  for (std::size_t at = 0; at < part.size(); at += kStepBytes) {
+    const std::span<const std::byte> step = part.subspan(at, std::min(kStepBytes, part.size() - at));
+    std::ranges::copy(step, to.subspan(at).begin());
+    model.forget_pages();
+  }
+}
+
 /// Zeros for the scales of slots that were never written, which a saved session holds like all others: what a block of
 /// the caller's had there may be no number, and restoring refuses that.
 void clear_scales(const EngineState& s) {
@@ -138,8 +148,8 @@ Result<Engine> Engine::start_in(const ModelFile& model, const EngineOptions& opt
   std::span<const std::byte> weights = model.weights();
   std::span<const std::byte> tokenizer_tables = model.tokenizer_section();
   if (options.in_ram) {
-    std::ranges::copy(weights, arena[plan.weights].begin());
-    std::ranges::copy(tokenizer_tables, arena[plan.tokenizer_tables].begin());
+    copy_out(model, weights, arena[plan.weights]);
+    copy_out(model, tokenizer_tables, arena[plan.tokenizer_tables]);
     weights = arena[plan.weights];
     tokenizer_tables = arena[plan.tokenizer_tables];
   }

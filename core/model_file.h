@@ -74,6 +74,8 @@ class ModelFile {
   std::span<const std::byte> weights() const { return sections_.stored(format::Section::kWeights); }
   /// As stored; empty if the model came without a tokenizer. What is in it is the tokenizer's to check.
   std::span<const std::byte> tokenizer_section() const { return sections_.stored(format::Section::kTokenizer); }
+  /// Lets go of the file's pages, for whoever has copied what is in them. They come back when they are read.
+  void forget_pages() const { file_.forget_pages(); }
   /// Decompressed; empty if the model has no chat form.
   std::string_view chat_section() const { return {chat_.data(), chat_.size()}; }
 

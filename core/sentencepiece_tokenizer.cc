@@ -210,7 +210,14 @@ Result<Tokenizer*> load_sentencepiece(const TokenizerSection& section, FixedHeap
   if (traits.pieces != section.header().vocabulary) {
     return bad_model(text(traits.pieces, " pieces"), text("the vocabulary's ", section.header().vocabulary));
   }
-  [[maybe_unused]] static const bool is_warm = (warm_up_library(), true);
+  try {
+    [[maybe_unused]] static const bool is_warm = (warm_up_library(), true);
+  } catch (const std::bad_alloc&) {  // outside the heap: no fault of the file's
+    return failed({.where = text("libsentencepiece"),
+                   .what = text("the system has no memory for its start"),
+                   .expected = {},
+                   .remedy = text("free some memory")});
+  }
   void* const memory = heap.allocate(sizeof(SentencePieceTokenizer));
   if (memory == nullptr) throw std::bad_alloc();
   auto* const tokenizer = new (memory) SentencePieceTokenizer(section, heap, text_bytes, traits.cuts_at_spaces);

@@ -18,18 +18,20 @@ Result<LockedFile> LockedFile::open(std::string_view path) {
   LockedFile file;
   file.name_ = text(path);
   file.descriptor_ = ::open(std::string(path).c_str(), O_CREAT | O_RDWR | O_CLOEXEC | O_NONBLOCK, 0600);
+  const auto no_file = [&file] {
+    return bad_input({.where = file.name_,
+                      .what = text("no regular file"),
+                      .expected = text("a file, or a path where none is yet"),
+                      .remedy = {}});
+  };
+  if (file.descriptor_ < 0 && errno == EISDIR) return no_file();
   if (file.descriptor_ < 0) {
     return system_failure(file.name_, "opening it for reading and writing",
                           text("check the path, its folder and its permissions"));
   }
   struct stat facts {};
   if (::fstat(file.descriptor_, &facts) != 0) return system_failure(file.name_, "looking at it");
-  if (!S_ISREG(facts.st_mode)) {
-    return bad_input({.where = file.name_,
-                      .what = text("no regular file"),
-                      .expected = text("a file, or a path where none is yet"),
-                      .remedy = {}});
-  }
+  if (!S_ISREG(facts.st_mode)) return no_file();
   if ((facts.st_mode & (S_IWUSR | S_IWGRP | S_IWOTH)) == 0) {
     return failed({.where = file.name_,
                    .what = text("the file is read-only"),
@@ -43,7 +45,7 @@ Result<LockedFile> LockedFile::open(std::string_view path) {
                    .expected = {},
                    .remedy = text("end that one, or name another file")});
   }
-  if (facts.st_size == 0) sync_folder_of(path);
+  if (facts.st_size == 0) RILL_TRY(sync_folder_of(path));
   return file;
 }
 
@@ -70,8 +72,7 @@ Status LockedFile::reserve(std::uint64_t bytes) {
   RILL_ASSIGN(const std::uint64_t before, size());
   errno = ::posix_fallocate(descriptor_, 0, static_cast<off_t>(bytes));
   if (errno != 0) {
-    const Status status =
-        system_failure(name_, "taking its room on the disk", text("it takes ", bytes, " bytes; free some space"));
+    const Status status = system_failure(name_, "taking its room on the disk", text("it takes ", bytes, " bytes"));
     RILL_TRY(cut(before));
     return status;
   }
@@ -95,6 +96,7 @@ Status LockedFile::write(std::uint64_t offset, std::span<const std::byte> bytes)
   while (!bytes.empty()) {
     const ssize_t size = ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (size < 0 && errno == EINTR) continue;
+    if (size == 0) errno = ENOSPC;  // nothing and no reason
     if (size <= 0) return system_failure(text(name_, " at offset ", offset), "writing");
     bytes = bytes.subspan(static_cast<std::size_t>(size));
     offset += static_cast<std::uint64_t>(size);
@@ -109,6 +111,14 @@ Status LockedFile::cut(std::uint64_t bytes) {
 
 Status LockedFile::sync() {
   if (::fdatasync(descriptor_) != 0) return system_failure(name_, "flushing to the disk");
+  struct stat facts {};
+  if (::fstat(descriptor_, &facts) != 0) return system_failure(name_, "looking at it");
+  if (facts.st_nlink == 0) {
+    return failed({.where = name_,
+                   .what = text("the file was removed, or another took its name"),
+                   .expected = text("the one that was opened"),
+                   .remedy = text("what was saved in it is lost with the end of this process")});
+  }
   return {};
 }
 

@@ -17,9 +17,8 @@ Status write_all(int descriptor, const std::string& path, std::uint64_t offset, 
   while (!bytes.empty()) {
     const ssize_t written = ::pwrite(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) {
-      return system_failure(text(path, " at offset ", offset), "writing", text("free some space and run it again"));
-    }
+    if (written == 0) errno = ENOSPC;  // nothing and no reason
+    if (written <= 0) return system_failure(text(path, " at offset ", offset), "writing");
     bytes = bytes.subspan(static_cast<std::size_t>(written));
     offset += static_cast<std::uint64_t>(written);
   }
@@ -111,8 +110,7 @@ Status OutputFile::commit() {
     ::unlink(partial_path_.c_str());
     return status;
   }
-  sync_folder_of(path_);
-  return {};
+  return sync_folder_of(path_);
 }
 
 }  // namespace rill

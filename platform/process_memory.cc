@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <cinttypes>
 #include <cstddef>
@@ -19,7 +20,10 @@ std::uint64_t resident_bytes() {
   static const int descriptor = ::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) return 0;
   std::array<char, 128> line{};
-  const ssize_t size = ::pread(descriptor, line.data(), line.size(), 0);
+  ssize_t size = 0;
+  do {
+    size = ::pread(descriptor, line.data(), line.size(), 0);
+  } while (size < 0 && errno == EINTR);
   if (size <= 0) return 0;
   // "total resident shared ...", in pages.
   const char* end = line.data() + size;

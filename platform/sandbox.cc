@@ -163,6 +163,10 @@ Status enter_sandbox(const SandboxNeeds& needs) {
   RILL_TRY(restrict_by_landlock({.files = kWriting | kReading, .network = kTcp, .scopes = kScopes}, {}, 0));
   Filter filter;
   for (const char* name : kAlways) filter.allow(name);
+  // fstat() of newer C libraries: of an open file, whose path is empty.
+  for (const char* name : {"newfstatat", "fstatat64"})
+    filter.allow(name, argument_has(3, AT_EMPTY_PATH, AT_EMPTY_PATH));
+  filter.allow("statx", argument_has(2, AT_EMPTY_PATH, AT_EMPTY_PATH));
   filter.allow("tgkill", argument_is(0, static_cast<std::uint64_t>(::getpid())));  // raise() and abort()
   if (needs.memory) {
     filter.allow("brk");
@@ -183,7 +187,7 @@ Status enter_sandbox(const SandboxNeeds& needs) {
   if (needs.clients) {
     for (const char* name : {"accept4", "recv", "recvfrom", "send", "shutdown"}) filter.allow(name);
     filter.allow("sendto", argument_is(4, 0));  // to whom the socket belongs, and nobody else
-    for (const int option : {TCP_NODELAY, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT}) {
+    for (const int option : {TCP_NODELAY, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT}) {
       filter.allow("setsockopt", argument_is(1, IPPROTO_TCP), argument_is(2, static_cast<std::uint64_t>(option)));
     }
     filter.allow("setsockopt", argument_is(1, SOL_SOCKET), argument_is(2, SO_KEEPALIVE));

@@ -19,13 +19,38 @@ Status::Status(Code code, const Report& report) : code_(code) {
   }
 }
 
+namespace {
+
+/// What helps against a reason, wherever it was met; empty where that depends on the place.
+std::string_view remedy_against(int error) {
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+      return "free some space there";
+    case EFBIG:
+      return "raise the limit on the size of files (ulimit -f)";
+    case EIO:
+      return "the device may be failing: look at the system's log";
+    case EMFILE:
+    case ENFILE:
+      return "raise the limit on open files (ulimit -n)";
+    case ENOMEM:
+      return "free some memory, or raise the limit on it (ulimit -v)";
+    default:
+      return {};
+  }
+}
+
+}  // namespace
+
 Status system_failure(const Text& where, std::string_view what, const Text& remedy) {
   std::array<char, 128> buffer{};
   const int error = errno;
+  const std::string_view known = remedy_against(error);
   return failed({.where = where,
                  .what = text(what, " failed: ", std::string_view(strerror_r(error, buffer.data(), buffer.size()))),
                  .expected = {},
-                 .remedy = remedy});
+                 .remedy = known.empty() ? remedy : text(known)});
 }
 
 }  // namespace rill

@@ -93,6 +93,7 @@ inline Status bad_usage(const Report& report) { return {Code::kUsage, report}; }
 inline Status over_budget(const Report& report) { return {Code::kOverBudget, report}; }
 inline Status bad_input(const Report& report) { return {Code::kBadInput, report}; }
 /// A failed system call: `what` it was for, and the reason that the system gave in errno.
+/// @param remedy  where the reason alone does not say it
 Status system_failure(const Text& where, std::string_view what, const Text& remedy = {});
 
 /// A value, or the Status that says why there is none.

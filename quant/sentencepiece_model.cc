@@ -81,7 +81,7 @@ Status measure_heap(std::string_view proto, SentencePieceFacts& facts) {
     return failed({.where = text("SentencePiece model"),
                    .what = text("the system does not grant ", bytes, " bytes to try it out"),
                    .expected = {},
-                   .remedy = {}});
+                   .remedy = text("free some memory, or import it on a larger machine")});
   }
   FixedHeap heap({block.get(), bytes});
   std::unique_ptr<sentencepiece::SentencePieceProcessor> processor;

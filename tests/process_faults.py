@@ -268,8 +268,53 @@ def terminated_perplexity(setting):
             expect(os.path.getsize(more[1] + ".nll") == 8 * json.loads(output)["tokens_scored"], "what was scored is saved")
 
 
+def little(setting):
+    """Little of what a process may have: too small a stack, no memory for the program itself: a sentence and exit 1, no
+    signal. Output that another program left non-blocking is written whole."""
+    def limit(what, size):
+        return lambda: resource.setrlimit(what, (size, resource.RLIM_INFINITY))
+    command = [setting.rill, "generate", setting.model, "-p", "Once", "-n", "3", "--threads", "1"]
+    done = subprocess.run(command, preexec_fn=limit(resource.RLIMIT_STACK, 64 << 10), capture_output=True, text=True)
+    expect(done.returncode == 1 and "ulimit -s" in done.stderr, f"a stack of 64 KiB: {done}")
+    for kib in range(8 << 10, 48 << 10, 1 << 10):
+        done = subprocess.run(command, preexec_fn=limit(resource.RLIMIT_AS, kib << 10), capture_output=True, text=True)
+        if "error while loading shared libraries" in done.stderr or not done.stderr and done.returncode == 127:
+            continue  # the system's own
+        expect(done.returncode in (0, 1, 3, 4) and (done.returncode == 0 or done.stderr.startswith("rill: ")),
+               f"{kib} KiB of addresses: {done}")
+        expect("quantize" not in done.stderr, f"{kib} KiB of addresses: no fault of the file's: {done}")
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(writer, False)
+    command = [setting.rill, "tokenize", setting.model, "Once upon a time. " * 2000]
+    with subprocess.Popen(command, stdout=writer, stderr=subprocess.PIPE, text=True) as process, os.fdopen(reader) as output:
+        os.close(writer)
+        time.sleep(0.3)
+        read = output.read()
+        code, errors = end(process)
+    expect(code == 0 and len(read) > 10000, f"non-blocking: exit {code}, {len(read)} characters: {errors}")
+
+
+def soak_that_measures_nothing(setting):
+    """A soak that was ended before it measured, or on a system that does not say what is resident, does not pass; one that
+    was ended early says what it did not measure. With --in-ram the model is not in memory twice."""
+    with setting.start("soak", "--hours", "1", "--json", "--report-every", "0.1") as process:
+        while not process.stderr.readline().startswith("soak: "):
+            pass
+        process.send_signal(signal.SIGINT)
+        report = json.loads(process.communicate(timeout=10)[0])
+    expect(report["passed"] and report["nll_first_quarter"] > 0 and report["nll_last_quarter"] is None, f"{report}")
+    with setting.start("soak", "--hours", "1e-12", "--json") as process:
+        report = json.loads(process.communicate(timeout=60)[0])
+    expect(process.returncode == 1 and not report["passed"] and report["nll_first_quarter"] is None, f"{report}")
+    over = [json.loads(subprocess.run([setting.rill, "soak", setting.model, "--tokens", "300", "--json", *more],
+                                      capture_output=True).stdout) for more in ([], ["--in-ram"])]
+    over = [report["rss_peak_bytes"] - report["plan_bytes"] for report in over]
+    expect(over[1] < over[0] + (1 << 20), f"beside the plan, mapped and in RAM: {over}")
+
+
 CASES = [sandbox, terminal, soak, reader_that_stops, reader_that_goes, terminated, terminated_perplexity,
-         stopped_and_continued]
+         little, soak_that_measures_nothing, stopped_and_continued]
 
 
 if __name__ == "__main__":

@@ -157,7 +157,47 @@ def text_without_spaces(setting):
         expect(end(process)[0] == 4, "the turn that was left out")
 
 
-CASES = [model_cut_off, closed_files, outputs_over_inputs, text_without_spaces, disk_that_stalls]
+def state_that_is_taken_away(setting):
+    """A state file that is removed or replaced while a chat keeps it: a sentence, and on without a state, or exit 1 with
+    --state-required; in a sandbox too. An empty path, and a directory: refused."""
+    for more in (["--state-required"], [], ["--sandbox"] if setting.has_sandbox() else []):
+        for replaced in (False, True):
+            state = os.path.join(setting.folder, "taken.state")
+            with setting.start("chat", "--json", "--state", state, *more) as process:
+                process.stdout.readline()
+                expect(turn(process, "Tell me about a cat.") is not None, "the first turn")
+                if replaced:
+                    with open(state + ".other", "w") as other:
+                        other.write("something else")
+                    os.replace(state + ".other", state)
+                else:
+                    os.remove(state)
+                process.stdin.write("And about a dog?\n")
+                process.stdin.flush()
+                said = json.loads(process.stdout.readline())
+                code, errors = end(process)
+            expect(errors.count("the file was removed, or another took its name") == 1 or more == ["--state-required"],
+                   f"{more}: {errors}")
+            expect(("error" in said and code == 1) if more == ["--state-required"] else (said["reply"] and code == 0),
+                   f"{more}: exit {code}: {said} {errors}")
+            if replaced:
+                with open(state) as other:
+                    expect(other.read() == "something else", "what took its place is as it was")
+                os.remove(state)
+    for path, code in (("", 2), (setting.folder, 4)):
+        done = subprocess.run([setting.rill, "chat", setting.model, "-p", "Hello", "--state", path], capture_output=True)
+        expect(done.returncode == code, f"--state {path}: {done}")
+
+
+def input_that_fails(setting):
+    """Standard input that cannot be read is no end of a conversation: a sentence and exit 1."""
+    done = subprocess.run([setting.rill, "chat", setting.model], stdin=os.open(setting.folder, os.O_RDONLY),
+                          capture_output=True, text=True)
+    expect(done.returncode == 1 and "standard input: reading a turn failed: Is a directory" in done.stderr, f"{done}")
+
+
+CASES = [model_cut_off, closed_files, outputs_over_inputs, text_without_spaces,
+         state_that_is_taken_away, input_that_fails, disk_that_stalls]
 
 
 if __name__ == "__main__":

@@ -100,9 +100,25 @@ TEST(SoakWatch, NoticesAPageOfGrowthEvenIfItIsGivenBack) {
 TEST(SoakWatch, NoticesATokenThatTakesTooLong) {
   RILL_NEED_STILL_MEMORY;
   const SoakLimits limits = {.tokens = 10, .longest_token_s = 0.5};
-  EXPECT_EQ(verdict_on(limits, [](SoakWatch& watch) { watch.add(0.4, 1.0); }), "");
+  const auto four_tokens = [](SoakWatch& watch) {
+    for (int i = 0; i < 4; ++i) watch.add(0.4, 1.0);
+  };
+  EXPECT_EQ(verdict_on(limits, four_tokens), "");
   const std::string verdict = verdict_on(limits, [](SoakWatch& watch) { watch.add(0.6, 1.0); });
   EXPECT_NE(verdict.find("a token took 0.6 s, expected at most 0.5"), std::string::npos) << verdict;
+}
+
+TEST(SoakWatch, SaysThatItMeasuredTooLittle) {
+  RILL_NEED_STILL_MEMORY;
+  EXPECT_NE(verdict_on({.tokens = 10}, [](SoakWatch& watch) { watch.add(1e-3, 1.0); }).find("after 1 tokens"),
+            std::string::npos);
+}
+
+TEST(SoakWatch, NoticesMoreMemoryThanThePlanAllows) {
+  RILL_NEED_STILL_MEMORY;
+  const SoakLimits limits = {.tokens = 40000, .most_rss_bytes = 4096};
+  const std::string verdict = verdict_on(limits, [](SoakWatch& watch) { run(watch, 1.5, 1.5); });
+  EXPECT_NE(verdict.find("expected at most 4096, the plan and some"), std::string::npos) << verdict;
 }
 
 TEST(SoakWatch, EndsWhenItsHoursAreOver) {

@@ -22,9 +22,10 @@ rill::Status ask(const char* path, const char* question) {
   RILL_ASSIGN(rill::Conversation conversation, rill::Conversation::open(engine, 0, *chat.form));
   RILL_TRY(conversation.begin(chat.default_system));
   const auto print = [](std::string_view text) {
-    return std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
+    return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
   };
   RILL_ASSIGN(const rill::Reply reply, conversation.say(question, /*most_tokens=*/128, print));
+  if (std::ferror(stdout) != 0) return rill::system_failure(rill::text("standard output"), "writing the reply");
   std::fprintf(stderr, "\n%zu tokens, the first after %.0f ms\n", reply.reply_tokens, 1e3 * reply.seconds_to_first);
   return {};
 }

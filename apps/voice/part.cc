@@ -97,6 +97,11 @@ Status Part::spawn() {
     return system_failure(text(name()), "making its socket");
   }
   const std::string program = speech_program();
+  if (::access(program.c_str(), X_OK) != 0) {
+    ::close(ends[0]);
+    ::close(ends[1]);
+    return system_failure(text(program), "starting it", text("rill-speech belongs into the folder of rill"));
+  }
   const char* const arguments[] = {"rill-speech", address_.name.c_str(), nullptr};
   const rlimit limit{.rlim_cur = most_memory_, .rlim_max = most_memory_};
   process_ = ::fork();
@@ -182,7 +187,8 @@ Result<std::optional<WyomingEvent>> Part::next(std::chrono::milliseconds wait) {
     const ssize_t size = ::recv(file_, room.data(), room.size(), 0);
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) continue;
     if (size <= 0) {
-      return lose(failed({.where = {}, .what = text("it ended or ran out of memory"), .expected = {}, .remedy = {}}));
+      const Text limit = most_memory_ > 0 ? text(", or took more than its ", most_memory_, " bytes") : Text();
+      return lose(failed({.where = {}, .what = text("it ended", limit), .expected = {}, .remedy = {}}));
     }
     reader_->filled(static_cast<std::size_t>(size));
   }
