@@ -32,6 +32,7 @@ Result<LockedFile> LockedFile::open(std::string_view path) {
   struct stat facts {};
   if (::fstat(file.descriptor_, &facts) != 0) return system_failure(file.name_, "looking at it");
   if (!S_ISREG(facts.st_mode)) return no_file();
+  file.had_name_ = facts.st_nlink > 0;
   if ((facts.st_mode & (S_IWUSR | S_IWGRP | S_IWOTH)) == 0) {
     return failed({.where = file.name_,
                    .what = text("the file is read-only"),
@@ -50,11 +51,12 @@ Result<LockedFile> LockedFile::open(std::string_view path) {
 }
 
 LockedFile::LockedFile(LockedFile&& other) noexcept
-    : name_(other.name_), descriptor_(std::exchange(other.descriptor_, -1)) {}
+    : name_(other.name_), descriptor_(std::exchange(other.descriptor_, -1)), had_name_(other.had_name_) {}
 
 LockedFile& LockedFile::operator=(LockedFile&& other) noexcept {
   std::swap(name_, other.name_);
   std::swap(descriptor_, other.descriptor_);
+  std::swap(had_name_, other.had_name_);
   return *this;
 }
 
@@ -113,7 +115,7 @@ Status LockedFile::sync() {
   if (::fdatasync(descriptor_) != 0) return system_failure(name_, "flushing to the disk");
   struct stat facts {};
   if (::fstat(descriptor_, &facts) != 0) return system_failure(name_, "looking at it");
-  if (facts.st_nlink == 0) {
+  if (had_name_ && facts.st_nlink == 0) {
     return failed({.where = name_,
                    .what = text("the file was removed, or another took its name"),
                    .expected = text("the one that was opened"),

@@ -35,7 +35,7 @@ class LockedFile {
   Status write(std::uint64_t offset, std::span<const std::byte> bytes);
   /// Makes it end here.
   Status cut(std::uint64_t bytes);
-  /// Returns when what was written is on the disk. Fails if the file has no name any more, so that nobody will find it.
+  /// Returns when what was written is on the disk. Fails if the file has lost its name, so that nobody will find it.
   Status sync();
 
   const Text& name() const { return name_; }  ///< the path, for messages
@@ -43,6 +43,7 @@ class LockedFile {
  private:
   Text name_;
   int descriptor_ = -1;
+  bool had_name_ = false;  // a file in memory has none
 };
 
 }  // namespace rill
