@@ -59,14 +59,15 @@ Status chat_in_pipe(ChatSetting& setting, LineReader& reader, ReplyPrinter& prin
   for (LineReader::Outcome outcome = reader.next(line); outcome != LineReader::Outcome::kEnd;
        outcome = reader.next(line)) {
     Status status;
-    ++turns;
     if (outcome == LineReader::Outcome::kFailed) return system_failure(text("standard input"), "reading a turn");
     if (outcome == LineReader::Outcome::kTooLong) {
+      ++turns;
       status = bad_input({.where = text("standard input"),
                           .what = text("a line longer than ", reader.longest(), " bytes"),
                           .expected = text("a turn a line"),
                           .remedy = text("it was left out")});
     } else if (line.find_first_not_of(" \t") != std::string_view::npos) {
+      ++turns;
       status = say_and_print(setting, line, printer);
     }
     if (std::ferror(stdout) != 0 || setting.state->must_stop()) return status;

@@ -85,7 +85,7 @@ Result<bool> run_command(std::string_view line, ChatSetting& setting) {
 bool read_byte(char& byte) {
   while (!wait_for_input(STDIN_FILENO)) {
     const TerminalChange change = take_terminal_change();
-    if (interrupt_pending() || termination_pending()) return false;
+    if (stop_pending()) return false;
     if (change.has_resumed) {
       rl_deprep_terminal();  // or libedit would think that nothing has changed
       rl_prep_terminal(1);
@@ -150,7 +150,7 @@ Status chat_on_terminal(ChatSetting& setting, bool sandbox) {
     const std::unique_ptr<char, void (*)(void*)> line(readline("> "), std::free);
     if (line == nullptr) {
       std::fputc('\n', stderr);
-      if (interrupt_pending() || termination_pending()) std::clearerr(stdout);  // a line that was not drawn to its end
+      if (stop_pending()) std::clearerr(stdout);  // a line that was not drawn to its end
       if (take_interrupt() && !termination_pending()) continue;
       return setting.state->settle();
     }
@@ -166,7 +166,7 @@ Status chat_on_terminal(ChatSetting& setting, bool sandbox) {
     printer.begin();
     const Result<Reply> reply = setting.conversation->say(said, setting.most_tokens, [&](std::string_view text) {
       printer.add(text);
-      return !interrupt_pending() && !termination_pending();
+      return !stop_pending();
     });
     printer.end(reply);
     take_interrupt();  // it ended the reply

@@ -23,10 +23,7 @@ constexpr const char* kPaths[] = {"--output", "--out",  "--nll-out", "--plot",  
 Text replaced_by(const std::string& output, const std::string& value, bool is_output) {
   std::error_code error;
   const bool is_there = fs::is_regular_file(output, error);  // "-" and "alsa:default" may be given twice
-  const std::size_t label = value.find('=');                 // --plot-with LABEL=FILE
-  const bool is_same =
-      leads_to(output, value) || (label != std::string::npos && leads_to(output, value.substr(label + 1)));
-  if (is_same && (is_there || is_output)) return text("the same file");
+  if (leads_to(output, value) && (is_there || is_output)) return text("the same file");
   const bool is_in_it = is_there && fs::is_directory(value, error) && fs::path(output).extension() != ".rill" &&
                         leads_to(fs::absolute(output, error).parent_path().string(), value);
   return is_in_it ? text("a file of the same directory") : Text();
@@ -37,8 +34,9 @@ Status check_output(const CLI::App& command, const CLI::Option& option) {
   for (std::size_t i = 0; i < std::size(kPaths); ++i) {
     const CLI::Option* const other = command.get_option_no_throw(kPaths[i]);
     if (other == nullptr || other == &option) continue;
+    const bool has_label = kPaths[i] == std::string_view("--plot-with");  // LABEL=FILE
     for (const std::string& value : other->results()) {
-      const Text replaced = replaced_by(output, value, i < kOutputs);
+      const Text replaced = replaced_by(output, has_label ? value.substr(value.find('=') + 1) : value, i < kOutputs);
       if (replaced.view().empty()) continue;
       return bad_usage({.where = text(option.get_name(), " ", output),
                         .what = text(replaced, " as ", other->get_name(), " ", value, ", which would be replaced"),
@@ -72,7 +70,8 @@ Status check_paths(const CLI::App& app) {
     }
     for (const char* const name : std::span(kPaths).first(kOutputs)) {
       const CLI::Option* const option = command->get_option_no_throw(name);
-      if (option != nullptr && !option->results().empty()) RILL_TRY(check_output(*command, *option));
+      const bool writes = command->get_name() != "plan";
+      if (writes && option != nullptr && !option->results().empty()) RILL_TRY(check_output(*command, *option));
     }
   }
   return {};

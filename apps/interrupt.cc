@@ -81,6 +81,8 @@ void catch_termination() {
 
 bool termination_pending() { return terminated != 0; }
 
+bool stop_pending() { return interrupt_pending() || termination_pending(); }
+
 int termination_descriptor() { return termination_pipe[0]; }
 
 void catch_terminal_changes() {

@@ -15,6 +15,8 @@ bool take_interrupt();
 /// Makes SIGTERM set another flag, from now on and for good.
 void catch_termination();
 bool termination_pending();
+/// Either of the two.
+bool stop_pending();
 /// Readable from SIGTERM on, for whoever waits for more than one file; -1 before catch_termination().
 int termination_descriptor();
 /// What happened to the terminal since it was last asked for.

@@ -48,7 +48,7 @@ Status KeptScores::begin() {
   RILL_ASSIGN(const std::uint64_t bytes, file_.size());
   if (bytes > 0) {
     return bad_input({.where = file_.name(),
-                      .what = text(bytes, " bytes of something else, as the state beside it is new"),
+                      .what = text(bytes, " bytes, although the state beside it is new"),
                       .expected = text("no file, for the NLLs of what is scored"),
                       .remedy = text("remove it, or begin with another --state")});
   }
@@ -102,6 +102,7 @@ Status KeptScores::append(std::span<const double> nll) {
 Status KeptScores::reach(std::uint64_t done, std::span<const double> nll, bool now) {
   if (!is_open()) return {};
   RILL_TRY(watch_.look());
+  if (!is_open()) return {};
   if (done == done_ || (!now && (done - done_ < every_ || keeper_->is_busy()))) return {};
   if (const Status status = append(nll); !status.ok()) return give_up(status);
   save(done, nll.size());

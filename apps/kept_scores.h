@@ -28,7 +28,8 @@ class KeptScores {
   /// kBadInput for the state of another text, and for a FILE.nll that is not its own: it is left as it is.
   Status open(Engine& engine, std::span<const Token> tokens, std::uint32_t blocks, std::vector<double>& nll);
 
-  bool is_open() const { return keeper_->is_open() && !has_failed_; }
+  /// False from when something could not be kept: nothing is, then.
+  bool is_open() const { return keeper_->is_open() && !has_failed_ && !watch_.has_failed(); }
   std::uint64_t done() const { return done_; }  ///< tokens fed, at the last save
 
   /// To be called between two calls of the session: saves if it is time, or `now`.

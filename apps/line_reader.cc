@@ -31,8 +31,9 @@ LineReader::Outcome LineReader::next(std::string_view& line) {
     if (!wait_for_input(descriptor_)) return Outcome::kEnd;
     const ssize_t size = ::read(descriptor_, buffer_.data() + end_, buffer_.size() - end_);
     if (size < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-    if (size < 0) return Outcome::kFailed;
-    if (size == 0) {
+    const bool is_hung_up = size < 0 && errno == EIO && ::isatty(descriptor_) == 1;
+    if (size < 0 && !is_hung_up) return Outcome::kFailed;
+    if (size <= 0) {
       line = {buffer_.data(), end_};
       begin_ = end_;
       if (too_long) return Outcome::kTooLong;

@@ -13,6 +13,7 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "apps/command.h"
 #include "apps/shown_text.h"
@@ -67,7 +68,15 @@ void prepare_standard_files() {
   if (file > STDERR_FILENO) ::close(file);
   for (const int output : {STDOUT_FILENO, STDERR_FILENO}) {
     const int flags = ::fcntl(output, F_GETFL);
-    if (flags >= 0 && (flags & O_NONBLOCK) != 0) ::fcntl(output, F_SETFL, flags & ~O_NONBLOCK);
+    if (flags < 0 || (flags & O_NONBLOCK) == 0) continue;
+    ::fcntl(output, F_SETFL, flags & ~O_NONBLOCK);
+    static bool was_non_blocking[STDERR_FILENO + 1];  // whoever shares the file gets it back as it was
+    was_non_blocking[output] = true;
+    std::atexit([] {
+      for (const int each : {STDOUT_FILENO, STDERR_FILENO}) {
+        if (was_non_blocking[each]) ::fcntl(each, F_SETFL, ::fcntl(each, F_GETFL) | O_NONBLOCK);
+      }
+    });
   }
 }
 
@@ -82,11 +91,12 @@ bool has_stack() {
   return false;
 }
 
+std::terminate_handler end_as_ever = nullptr;
+
 /// Where not even an exception finds memory.
 [[noreturn]] void end_without_memory() {
-  if (std::current_exception() != nullptr) std::abort();
-  constexpr std::string_view kSentence =
-      "rill: out of memory before the start; free some, or raise its limit (ulimit -v)\n";
+  if (std::current_exception() != nullptr && end_as_ever != nullptr) end_as_ever();
+  constexpr std::string_view kSentence = "rill: out of memory; free some, or raise its limit (ulimit -v)\n";
   static_cast<void>(::write(STDERR_FILENO, kSentence.data(), kSentence.size()) > 0);
   ::_exit(static_cast<int>(rill::Code::kFailed));
 }
@@ -95,15 +105,18 @@ bool has_stack() {
 
 int main(int argc, char** argv) {
   prepare_standard_files();
-  std::set_terminate(end_without_memory);
+  end_as_ever = std::set_terminate(end_without_memory);
   if (!has_stack()) return static_cast<int>(rill::Code::kFailed);
   std::signal(SIGPIPE, SIG_IGN);  // a reader that went away is an error of write(), with a sentence
   std::signal(SIGXFSZ, SIG_IGN);  // and so is a file that may grow no further (ulimit -f)
   rill::report_cut_off_files("rill");
   try {
     return run(argc, argv);
+  } catch (const std::system_error& error) {  // of threads
+    rill::apps::print_failure(error.what(), "; the system grants no more threads: raise the limit on them (ulimit -u)");
+    return static_cast<int>(rill::Code::kFailed);
   } catch (const std::bad_alloc&) {
-    rill::apps::print_failure("out of memory before the start; free some, or raise its limit (ulimit -v)");
+    rill::apps::print_failure("out of memory; free some, or raise its limit (ulimit -v)");
     return static_cast<int>(rill::Code::kFailed);
   } catch (const std::exception& error) {  // programs may allocate before the start, and so fail to
     rill::apps::print_failure(error.what());

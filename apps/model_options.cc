@@ -222,11 +222,20 @@ Result<ModelFile> open_model(const ModelArguments& a) {
   return open_model_file(a.model, a.in_ram ? Prefault::kNo : Prefault::kYes);
 }
 
+Status over_budget_with(const EnginePlan& plan, std::span<const ItemBeside> besides) {
+  const std::uint64_t beside = bytes_of(besides);
+  return over_budget({.where = text("--budget"),
+                      .what = text("the plan takes ", plan.memory.total_bytes() + beside, " bytes"),
+                      .expected = text("at most ", plan.options.budget_bytes + beside),
+                      .remedy = {}});
+}
+
 Result<Engine> start_engine(const ModelFile& model, const EngineOptions& options, std::span<const ItemBeside> besides) {
   RILL_ASSIGN(const EnginePlan plan, plan_engine(model, options));
   if (!plan.fits()) {
     print_plan(stderr, plan, besides);
     print_ways_to_fit(stderr, outline_of(model), options, besides);
+    return over_budget_with(plan, besides);
   }
   Result<Engine> engine = Engine::start(model, options);
   release_startup_code();

@@ -81,6 +81,8 @@ Status share_budget(std::span<const ItemBeside> items, std::string_view remedy, 
 Result<ModelFile> open_model_file(const std::string& path, Prefault prefault = Prefault::kNo);
 /// Opens the model, with its pages read in where it will be run from them.
 Result<ModelFile> open_model(const ModelArguments& arguments);
+/// kOverBudget with the sums of a plan and what was taken off its budget before.
+Status over_budget_with(const EnginePlan& plan, std::span<const ItemBeside> besides);
 /// Plans and starts. Over budget: prints the plan and the ways to fit to standard error and returns the status.
 /// @param besides  what was taken off the budget before
 Result<Engine> start_engine(const ModelFile& model, const EngineOptions& options,

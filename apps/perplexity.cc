@@ -56,11 +56,9 @@ class NllMeter {
   std::vector<float> scratch_;
 };
 
-bool is_asked_to_stop() { return interrupt_pending() || termination_pending(); }
-
 /// Ok until Ctrl-C is pressed, or SIGTERM comes.
 Status go_on(bool is_kept) {
-  if (!is_asked_to_stop()) return {};
+  if (!stop_pending()) return {};
   return failed({.where = text("perplexity"),
                  .what = text("stopped by ", interrupt_pending() ? "Ctrl-C" : "SIGTERM"),
                  .expected = {},
@@ -153,6 +151,12 @@ struct Run {
   KeptScores* kept;
 };
 
+/// The same between two saves: only what is on the disk can be gone on with.
+Status go_on_after_save(KeptScores& kept) {
+  if (stop_pending()) RILL_TRY(kept.settle());
+  return go_on(kept.is_open());
+}
+
 /// The stream's NLL of every token but the first. What is kept is kept between two chunks, and whoever stops it
 /// waits for the chunk's end then.
 Status score_stream(Run& run) {
@@ -167,10 +171,10 @@ Status score_stream(Run& run) {
                                      if (next < tokens.size())
                                        run.scores->add(run.meter->measure(logits, tokens[next]));
                                      run.progress->update(next, tokens.size());
-                                     return is_kept ? Status() : go_on(false);
+                                     return run.kept->is_open() ? Status() : go_on(false);
                                    }));
-    RILL_TRY(run.kept->reach(end, run.scores->nll(), is_asked_to_stop() || end == tokens.size()));
-    if (end < tokens.size()) RILL_TRY(go_on(is_kept));
+    RILL_TRY(run.kept->reach(end, run.scores->nll(), stop_pending() || end == tokens.size()));
+    if (end < tokens.size()) RILL_TRY(go_on_after_save(*run.kept));
   }
   return {};
 }
@@ -189,8 +193,8 @@ Status score_blocks(Run& run, std::size_t block) {
                                      return run.kept->is_open() ? Status() : go_on(false);
                                    }));
     const bool is_last = begin + 2 * block > run.tokens.size();
-    RILL_TRY(run.kept->reach(begin + block, run.scores->nll(), is_asked_to_stop() || is_last));
-    if (!is_last) RILL_TRY(go_on(run.kept->is_open()));
+    RILL_TRY(run.kept->reach(begin + block, run.scores->nll(), stop_pending() || is_last));
+    if (!is_last) RILL_TRY(go_on_after_save(*run.kept));
   }
   return {};
 }
@@ -280,7 +284,7 @@ Status run_perplexity(const PerplexityArguments& arguments) {
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   RILL_TRY(kept.settle());
-  if (!status.ok() && (!is_asked_to_stop() || scores.nll().empty())) return status;
+  if (!status.ok() && (!stop_pending() || scores.nll().empty())) return status;
   if (!arguments.nll_out.empty()) RILL_TRY(write_nll(arguments.nll_out, scores.nll()));
   const CachePolicy& policy = engine.plan().options.policy;
   print_result(arguments, policy, scores, static_cast<double>(scores.nll().size() - earlier.size()) / seconds);

@@ -52,7 +52,7 @@ Status run_plan(const PlanArguments& arguments) {
   RILL_ASSIGN(const ModelOutline model, read_outline(arguments.model, file));
   const bool keeps_state = !arguments.state.empty() || arguments.has_voice;  // the voice tells interrupted replies anew
   ModelArguments wanted = arguments;
-  if (arguments.has_voice) wanted.draft = 0;  // `rill voice` makes none
+  if (arguments.has_voice || arguments.wyoming_sessions > 0) wanted.draft = 0;  // they make none
   StreamNeeds needs{.keeps_state = keeps_state};
   RILL_ASSIGN(needs.system_tokens, system_tokens(arguments, file));
   RILL_ASSIGN(EngineOptions options, engine_options(wanted, model.config, needs));
@@ -78,10 +78,7 @@ Status run_plan(const PlanArguments& arguments) {
   }
   if (plan.fits()) return {};
   if (!arguments.json) print_ways_to_fit(stdout, model, options, besides);
-  return over_budget({.where = text(arguments.model),
-                      .what = text("the plan takes ", plan.memory.total_bytes() + bytes_of(besides), " bytes"),
-                      .expected = text("at most the budget's ", plan.options.budget_bytes + bytes_of(besides)),
-                      .remedy = {}});
+  return over_budget_with(plan, besides);
 }
 
 }  // namespace

@@ -40,8 +40,6 @@ constexpr std::uint64_t kWarmUp = 96;
 /// Of the program itself, beside the plan: its code, its libraries, its stack. 4.8 MiB were measured at the most.
 constexpr std::uint64_t kMostBesidePlan = std::uint64_t{8} << 20U;
 
-bool is_asked_to_stop() { return termination_pending() || interrupt_pending(); }
-
 /// Log of the sum of exponentials: what turns a logit into a probability. A double a token, no memory.
 double log_sum_exp(std::span<const float> logits) {
   const double top = static_cast<double>(*std::max_element(logits.begin(), logits.end()));
@@ -87,7 +85,7 @@ Status warm_up(Engine& engine, SelfTalk& talk, SoakFaults* faults) {
   for (std::uint64_t i = 0; i < tokens; ++i) {
     // A pause sends the workers to sleep: on a busy machine they do later, and that code must have run as well.
     if (i == tokens / 2) std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    if (is_asked_to_stop()) return {};
+    if (stop_pending()) return {};
     RILL_TRY(talk.make_one(watch));
     watch.report();
   }
@@ -101,7 +99,7 @@ Status soak(Engine& engine, const SoakArguments& arguments, SoakFaults* faults, 
   RILL_TRY(warm_up(engine, talk, faults));
   RILL_TRY(close_sandbox(arguments.sandbox, {.memory = true}));  // for the report at the end
   watch.begin();
-  while (watch.goes_on() && !is_asked_to_stop()) {
+  while (watch.goes_on() && !stop_pending()) {
     RILL_TRY(talk.make_one(watch));
     if (faults != nullptr) RILL_TRY(faults->maybe(talk.token()));
     watch.report();

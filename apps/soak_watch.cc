@@ -129,6 +129,7 @@ Status SoakWatch::verdict() const {
                    .expected = text("at least ", kFewestTokens),
                    .remedy = text("let it run for longer")});
   }
+  if (!std::isfinite(first_quarter().mean())) return bug(text("the NLL is no number"), {});
   if (last_quarter().tokens == 0) return {};  // it was ended early
   const double drift = std::abs(last_quarter().mean() - first_quarter().mean());
   const double chance = 5 * std::hypot(first_quarter().standard_error(), last_quarter().standard_error());

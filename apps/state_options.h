@@ -38,6 +38,8 @@ class StateWatch {
   Status settle();
   /// The same without waiting: a save that is still on its way is looked at the next time.
   Status look();
+  /// True once a state could not be kept.
+  bool has_failed() const { return was_told_; }
   /// True once a required state could not be kept.
   bool must_stop() const { return was_told_ && arguments_->required; }
 

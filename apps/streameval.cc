@@ -16,6 +16,7 @@
 #include "apps/command.h"
 #include "apps/model_options.h"
 #include "apps/progress.h"
+#include "apps/shown_text.h"
 #include "apps/streameval_curve.h"
 #include "apps/text_input.h"
 #include "platform/process_memory.h"
@@ -269,9 +270,9 @@ Status run_streameval(const StreamEvalArguments& arguments) {
   StreamEvalRun run{.label = label.empty() ? label_of(policy) : label, .curves = {}};
   for (const Outcome& outcome : outcomes) run.curves.push_back(curve_of(outcome));
   if (arguments.model.json) {
-    std::cout << json_of(outcomes, run.curves, arguments, policy)
-                     .dump(2, ' ', false, nlohmann::json::error_handler_t::replace)
-              << '\n';
+    const std::string json =
+        json_of(outcomes, run.curves, arguments, policy).dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
+    std::cout << without_controls(json) << '\n';
   } else {
     print_table(outcomes, policy);
   }

@@ -131,8 +131,6 @@ class MeterThread {
   std::jthread thread_;
 };
 
-bool is_asked_to_stop() { return termination_pending() || interrupt_pending(); }
-
 Status run_voice(const VoiceArguments& arguments) {
   RILL_ASSIGN(const VoicePartChoice choice, choose_voice_parts(arguments.parts));
   const VoiceMemory& memory = choice.memory;
@@ -163,7 +161,7 @@ Status run_voice(const VoiceArguments& arguments) {
   RILL_ASSIGN(Conversation conversation, Conversation::open(engine, 0, *chat.form));
 
   RILL_TRY(parts.warm_up());
-  conversation.set_stop([](void*) { return is_asked_to_stop(); });
+  conversation.set_stop([](void*) { return stop_pending(); });
   RILL_TRY(conversation.begin(arguments.system));
   ModelAnswerer answerer(engine, conversation, arguments.most_tokens);
 
@@ -186,7 +184,7 @@ Status run_voice(const VoiceArguments& arguments) {
                   .wake_word = parts.wake_word.has_value() ? &*parts.wake_word : nullptr},
                  [&printer](const VoiceReport& told) { printer.print(told); });
   const MeterThread meter(printer, loop);
-  return loop.run(is_asked_to_stop);
+  return loop.run(stop_pending);
 }
 
 void add_audio_arguments(CLI::App& command, VoiceArguments& a) {

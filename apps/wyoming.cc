@@ -226,7 +226,8 @@ void add_wyoming(CLI::App& app, Action& action) {
   command.add_option("-n", arguments->most_tokens, "Most tokens of a reply")->capture_default_str();
   add_sandbox_argument(command, arguments->sandbox);
   command.footer(
-      "A `transcript` is answered with handled-start, handled-chunk ..., handled, handled-stop. Its conversation is "
+      "A `transcript` is answered with handled-start, handled-chunk ..., handled, handled-stop; one that fails with\n"
+      "not-handled in the place of handled, one that is empty or too long with not-handled alone. Its conversation is "
       "the\n"
       "one that its context names (conversation_id), else its connection's. When all sessions are taken, the id that "
       "was\n"

@@ -28,7 +28,7 @@ std::string_view remedy_against(int error) {
     case EDQUOT:
       return "free some space there";
     case EFBIG:
-      return "raise the limit on the size of files (ulimit -f)";
+      return "raise the limit on the size of files (ulimit -f), or choose a file system for larger ones";
     case EIO:
       return "the device may be failing: look at the system's log";
     case EMFILE:

@@ -9,7 +9,7 @@ Result<SourceTokenizer> read_sentencepiece_file(const std::string& path) {
   RILL_ASSIGN(const auto file, MappedFile::open(path));
   const std::span<const std::byte> bytes = file.bytes();
   auto tokenizer = sentencepiece_from_proto({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-  if (tokenizer.ok()) return tokenizer;
+  if (tokenizer.ok() || tokenizer.status().code() != Code::kBadInput) return tokenizer;
   return bad_input({.where = text(path),
                     .what = text("not a SentencePiece model"),
                     .expected = text("a serialised ModelProto"),

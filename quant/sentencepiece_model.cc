@@ -47,6 +47,13 @@ Status not_a_model() {
                     .remedy = text("check the file")});
 }
 
+Status no_memory() {
+  return failed({.where = text("SentencePiece model"),
+                 .what = text("the system has no memory to load it"),
+                 .expected = {},
+                 .remedy = text("free some memory, or import it on a larger machine")});
+}
+
 std::string bytes_of_piece(const sentencepiece::SentencePieceProcessor& processor, int id) {
   const std::string& piece = processor.IdToPiece(id);
   if (processor.IsByte(id) && piece.size() == 6) {  // "<0x41>"
@@ -126,6 +133,8 @@ Result<SentencePieceFacts> examine_sentencepiece(std::string_view proto) {
     if (!processor.Encode("a", &pieces).ok()) return not_a_model();
     facts.adds_dummy_prefix = !pieces.empty() && pieces.front().starts_with(std::string(kSpace));
     RILL_TRY(measure_heap(proto, facts));
+  } catch (const std::bad_alloc&) {
+    return no_memory();
   } catch (const std::exception&) {
     return not_a_model();
   }
@@ -143,6 +152,8 @@ Result<SourceTokenizer> sentencepiece_from_proto(std::string proto) {
     if (processor.bos_id() >= 0) tokenizer.beginning_of_text = static_cast<Token>(processor.bos_id());
     if (processor.eos_id() >= 0) tokenizer.end_tokens.push_back(static_cast<Token>(processor.eos_id()));
     tokenizer.adds_beginning_of_text = processor.bos_id() >= 0;
+  } catch (const std::bad_alloc&) {
+    return no_memory();
   } catch (const std::exception&) {
     return not_a_model();
   }

@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 
-from process_setting import cpu_seconds, end, expect, rss_bytes, run_cases, turn, wait_until
+from process_setting import catches, cpu_seconds, end, expect, rss_bytes, run_cases, turn, wait_until
 
 
 def sandbox(setting):
@@ -121,8 +121,7 @@ def soak(setting):
     said = subprocess.run([*command, "--threads", "1", "--tokens", "1000", "--longest-token", "1e-9"], capture_output=True, text=True)
     expect(said.returncode == 1 and "(--longest-token)" in said.stderr, f"exit {said.returncode}: {said.stderr}")
     with setting.start("soak", "--hours", "1", "--json", "--report-every", "0.1") as process:
-        while not process.stderr.readline().startswith("soak: "):
-            pass
+        expect(any(line.startswith("soak: ") for line in iter(process.stderr.readline, "")), "no line of its own")
         process.terminate()
         output, errors = process.communicate(timeout=10)
         expect(process.returncode == 0 and json.loads(output)["tokens"] > 0, f"exit {process.returncode}: {errors}")
@@ -259,7 +258,9 @@ def terminated_perplexity(setting):
     for more in (["--state", os.path.join(setting.folder, "scores"), "--state-every", "1000000"], []):
         command = [setting.rill, "perplexity", setting.model, "--file", text, "--window", "60", "--json", *more]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            wait_until(lambda: cpu_seconds(process) > 0.5, "it never began")
+            wait_until(lambda: catches(process, signal.SIGTERM), "it never began", seconds=120)
+            before = cpu_seconds(process)
+            wait_until(lambda: cpu_seconds(process) > before + 0.2, "it does nothing", seconds=120)
             process.terminate()
             output, errors = process.communicate(timeout=10)
         expect(process.returncode == 1 and "stopped by SIGTERM" in errors, f"exit {process.returncode}: {errors}")
@@ -299,8 +300,7 @@ def soak_that_measures_nothing(setting):
     """A soak that was ended before it measured, or on a system that does not say what is resident, does not pass; one that
     was ended early says what it did not measure. With --in-ram the model is not in memory twice."""
     with setting.start("soak", "--hours", "1", "--json", "--report-every", "0.1") as process:
-        while not process.stderr.readline().startswith("soak: "):
-            pass
+        expect(any(line.startswith("soak: ") for line in iter(process.stderr.readline, "")), "no line of its own")
         process.send_signal(signal.SIGINT)
         report = json.loads(process.communicate(timeout=10)[0])
     expect(report["passed"] and report["nll_first_quarter"] > 0 and report["nll_last_quarter"] is None, f"{report}")

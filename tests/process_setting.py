@@ -74,6 +74,13 @@ def cpu_seconds(process):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def catches(process, number):
+    """True once it has a handler of its own for a signal."""
+    with open(f"/proc/{process.pid}/status", encoding="ascii") as status:
+        caught = next(int(line.split()[1], 16) for line in status if line.startswith("SigCgt:"))
+    return caught >> (number - 1) & 1 == 1
+
+
 def wait_until(condition, what, seconds=30):
     end_of_patience = time.monotonic() + seconds
     while not condition():

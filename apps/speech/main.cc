@@ -77,7 +77,7 @@ int main(int argc, char** argv) {
   };
   if (argc == 2 && std::strcmp(argv[1], "--list") == 0) {
     for (const Backend& backend : kBackends) std::puts(backend.name);
-    return 0;
+    return std::fflush(stdout) == 0 ? 0 : 1;
   }
 #ifdef RILL_HAS_FLITE
   if (argc == 4 && std::strcmp(argv[1], "--write") == 0) {

@@ -61,16 +61,26 @@ class FileSource final : public AudioSource {
     return count > 0;
   }
   bool is_live() const override { return is_live_; }
+  Status close() override {
+    errno = error_;
+    return error_ == 0 ? Status() : system_failure(text(is_live_ ? "standard input" : "--in"), "reading the recording");
+  }
 
  private:
   static constexpr std::size_t kBlock = kFrameSamples;
 
   /// @returns bytes that came: fewer at the end. A live source ends when the program is asked to.
   std::size_t fill(std::span<unsigned char> bytes) {
-    if (!is_live_) return std::fread(bytes.data(), 1, bytes.size(), file_.get());
     std::size_t filled = 0;
+    if (!is_live_) {
+      filled = std::fread(bytes.data(), 1, bytes.size(), file_.get());
+      if (error_ == 0 && std::ferror(file_.get()) != 0) error_ = errno;
+      return filled;
+    }
     while (filled < bytes.size() && wait_for_input(STDIN_FILENO)) {
       const ssize_t size = ::read(STDIN_FILENO, &bytes[filled], bytes.size() - filled);
+      if (size < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+      if (size < 0) error_ = errno;
       if (size <= 0) break;
       filled += static_cast<std::size_t>(size);
     }
@@ -101,6 +111,7 @@ class FileSource final : public AudioSource {
   std::vector<Sample> mono_;
   std::vector<Sample> ready_;
   std::size_t ready_count_ = 0;
+  int error_ = 0;  // of the first read that failed
 };
 
 /// A WAV file, whose header learns its size at the end, or raw samples.

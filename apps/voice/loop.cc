@@ -36,24 +36,33 @@ VoiceLoop::VoiceLoop(const LoopSetting& setting, const Parts& parts, std::functi
   telling_.reserve(kMostChanges);
 }
 
+Status VoiceLoop::start(std::vector<std::thread>& threads) try {
+  threads.emplace_back([this] { audio_main(); });
+  threads.emplace_back([this] { mouth_main(); });
+  if (parts_.wake_word != nullptr) threads.emplace_back([this] { wake_main(); });
+  return {};
+} catch (const std::system_error& error) {
+  return failed({.where = text("voice"),
+                 .what = text("starting a thread failed: ", error.what()),
+                 .expected = {},
+                 .remedy = text("raise the limit on threads (ulimit -u)")});
+}
+
 Status VoiceLoop::run(bool (*is_stopped)()) {
   is_stopped_ = is_stopped;
-  std::thread audio([this] { audio_main(); });
-  std::thread mouth([this] { mouth_main(); });
-  std::thread wake;
-  if (parts_.wake_word != nullptr) wake = std::thread([this] { wake_main(); });
-  while (wait_for_speech()) take_turn();
+  std::vector<std::thread> threads;
+  const Status started = start(threads);
+  while (started.ok() && wait_for_speech()) take_turn();
   {
     const std::scoped_lock lock(mutex_);
     is_ending_ = true;
   }
   changed_.notify_all();
-  audio.join();
-  mouth.join();
-  if (wake.joinable()) wake.join();
+  for (std::thread& thread : threads) thread.join();
   tell_changes();
   const Status written = parts_.sink->close();
   const Status read = parts_.source->close();
+  RILL_TRY(started);
   return written.ok() ? read : written;
 }
 

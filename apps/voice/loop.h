@@ -28,6 +28,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "apps/voice/activity.h"
@@ -118,6 +119,7 @@ class VoiceLoop {
   Meter meter();
 
  private:
+  Status start(std::vector<std::thread>& threads);
   using Clock = std::chrono::steady_clock;
   struct Clip {  // a sentence on its way to the loudspeaker; positions in the playback ring
     std::string text;

@@ -44,7 +44,7 @@ Wait wait_for(int file, short events, std::chrono::milliseconds most) {
     const int ready = ::poll(&waiting, 1, static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 200)));
     if (ready > 0) return Wait::kReady;
     if (left.count() <= 200 && ready == 0) return Wait::kTimedOut;
-    if (termination_pending() || interrupt_pending()) return Wait::kAskedToEnd;
+    if (stop_pending()) return Wait::kAskedToEnd;
   }
 }
 
@@ -175,7 +175,7 @@ Result<std::optional<WyomingEvent>> Part::next(std::chrono::milliseconds wait) {
   RILL_TRY(start());
   const auto deadline = std::chrono::steady_clock::now() + wait;
   for (;;) {
-    if (termination_pending() || interrupt_pending()) return asked_to_end();  // whatever is still there to read
+    if (stop_pending()) return asked_to_end();  // whatever is still there to read
     Result<std::optional<WyomingEvent>> event = reader_->next();
     if (!event.ok()) return lose(event.status());
     if (event->has_value()) return event;
