@@ -122,7 +122,9 @@ void add_sampling_arguments(CLI::App& command, ModelArguments& a) {
       ->check(CLI::NonNegativeNumber);
   command.add_option("--top-k", a.top_k, "Sample from the k most probable tokens only; 0: all")
       ->check(CLI::NonNegativeNumber);
-  command.add_option("--top-p", a.top_p, "Sample from the most probable tokens that together reach p")
+  command
+      .add_option("--top-p", a.top_p,
+                  "Sample from the most probable tokens that together reach p, of what --top-k left")
       ->check(CLI::Range(0.0, 1.0));
   command.add_option("--min-p", a.min_p, "Drop tokens less probable than this share of the most probable")
       ->check(CLI::Range(0.0, 1.0));

@@ -43,7 +43,7 @@ class ModelAnswerer final : public Answerer {
       : engine_(&engine), conversation_(&conversation), most_tokens_(most_tokens) {}
 
   Status answer(std::string_view user, Listener listener) override {
-    conversation_->mark(engine_->state_snapshot().first(engine_->session(0).state_bytes()));
+    RILL_TRY(conversation_->mark(engine_->state_snapshot().first(engine_->session(0).state_bytes())));
     return conversation_->say(user, most_tokens_, listener).status();
   }
   Status retell(std::string_view user, std::string_view said) override { return conversation_->retell(user, said); }

@@ -42,6 +42,7 @@ Result<Conversation> Conversation::open(Engine& engine, std::size_t session, con
                       .expected = {},
                       .remedy = text("import it with one: `rill quantize --tokenizer FILE`")});
   }
+  RILL_TRY(engine.check_session(session));
   return Conversation(engine, engine.session(session), form);
 }
 
@@ -65,12 +66,19 @@ Status Conversation::begin(std::string_view system) {
 }
 
 void Conversation::keep_in(SessionKeeper& keeper, std::uint64_t every) {
+  if (!keeper.is_open()) return;
   keeper_ = &keeper;
   note_ = std::launder(reinterpret_cast<ConversationNote*>(keeper.note().data()));
   save_every_ = every;
 }
 
 Status Conversation::resume(const std::string_view* system) {
+  if (note_ == nullptr) {
+    return bad_usage({.where = text("conversation"),
+                      .what = text("nothing keeps it"),
+                      .expected = text("keep_in() before resume()"),
+                      .remedy = {}});
+  }
   const ConversationNote& note = *note_;
   Status status;
   if (note.system_bytes > ConversationNote::kSystemBytes || note.text_bytes > ConversationNote::kTextBytes ||
@@ -158,9 +166,16 @@ Status Conversation::feed_user(std::string_view user) {
   return feed_text(parts);
 }
 
-void Conversation::mark(std::span<std::byte> state) {
+Status Conversation::mark(std::span<std::byte> state) {
+  if (state.size() != session_->state_bytes()) {
+    return bad_usage({.where = text("conversation"),
+                      .what = text("room of ", state.size(), " bytes to mark a turn in"),
+                      .expected = text(session_->state_bytes(), ", Session::state_bytes()"),
+                      .remedy = {}});
+  }
   session_->save(state);
   mark_ = {.state = state, .turns = turns_, .owes_reply_end = owes_reply_end_};
+  return {};
 }
 
 Status Conversation::retell(std::string_view user, std::string_view said) {
@@ -193,6 +208,12 @@ Result<Reply> Conversation::reply_to(std::string_view user, std::uint64_t most_t
   owes_reply_end_ = true;
   std::size_t unsaved = 0;
   std::uint64_t passes_before = session_->passes();
+  if (most_tokens == 0) {
+    reply.end = ReplyEnd::kLimit;
+    RILL_TRY(session_->feed(waiting));
+    reply.seconds = reply.seconds_to_first = seconds_since(start);
+    return reply;
+  }
   for (;;) {
     RILL_ASSIGN(const std::span<const float> logits,
                 token == kNoToken ? session_->prefill(waiting) : session_->advance(token));

@@ -53,24 +53,26 @@ struct Reply {
   double tokens_per_second() const;
 };
 
-/// One conversation. Uses its engine's tokenizer and chunk buffer: one caller at a time for an engine.
+/// One conversation. Uses its engine's tokenizer and chunk buffer: one caller at a time for an engine, which must stay
+/// where it is: a conversation of an engine that was moved is of no use.
 class Conversation {
  public:
   /// Hears the reply as it is made, whole UTF-8 characters only; false stops it.
   using Listener = FunctionRef<bool(std::string_view text)>;
 
   /// @param engine  borrowed, with a tokenizer; @param session  of that engine.
-  /// kUsage if the model has no tokenizer.
+  /// kUsage if the model has no tokenizer, or the engine no such session.
   static Result<Conversation> open(Engine& engine, std::size_t session, const ChatForm& form);
 
   /// From now on keeps the conversation: saves after begin(), at each turn's end and, with `every` > 0, on the way
   /// through a reply whenever that many tokens were made since the last save and the disk has taken that.
-  /// @param keeper  open, borrowed for the conversation's life
+  /// @param keeper  borrowed for the conversation's life; of one that is not open nothing is taken
   void keep_in(SessionKeeper& keeper, std::uint64_t every);
   /// Goes on with what the keeper restored, instead of begin(). A reply that it was saved in the middle of counts as
   /// stopped there.
   /// @param system  what the conversation must have been begun with; nullptr: whatever it was
-  /// kBadInput if that differs, or the note is no conversation's; the session is then empty.
+  /// kUsage if nothing keeps it. kBadInput if that differs, or the note is no conversation's; the session is then
+  /// empty.
   Status resume(const std::string_view* system);
   /// Ends a turn as soon as it says true, even before the reply: say() then fails and nothing is saved.
   /// Asked once for every chunk that is fed. @param context  passed on to it
@@ -83,7 +85,7 @@ class Conversation {
   /// (count_system_tokens()), it stays in sight for ever.
   Status begin(std::string_view system);
   /// One turn: feeds what the user said and makes the reply. Special tokens in it are text.
-  /// @param most_tokens  of the reply
+  /// @param most_tokens  of the reply; 0: the turn is fed, and no token made
   /// kBadInput, and nothing fed, if `user` holds a mark of the chat form that is no special token of this model: it
   /// would be read as the end of the turn. Llama-2's marks are such, and Meta's own program refuses them, too. After an
   /// error the conversation can go on with the next turn.
@@ -91,9 +93,11 @@ class Conversation {
 
   /// Notes where the conversation stands before a turn, so that the turn can be taken anew.
   /// @param state  [Session::state_bytes()], borrowed until retell(). Cost: one copy of the cache.
-  void mark(std::span<std::byte> state);
-  /// The turn since mark() as if the reply had been `said` and had then been stopped; with nothing said, as if there
-  /// had been no turn. What a listener did not hear is no part of a conversation. Not for one that a keeper keeps.
+  /// kUsage for room of another size.
+  Status mark(std::span<std::byte> state);
+  /// The turn since mark() with `said`, as a text of its own, in the place of the reply, which had then been stopped;
+  /// with nothing said, as if there had been no turn. What a listener did not hear is no part of a conversation. Not
+  /// for one that a keeper keeps.
   Status retell(std::string_view user, std::string_view said);
 
   std::uint64_t turns() const { return turns_; }

@@ -195,6 +195,15 @@ Engine::~Engine() {
   state_->~EngineState();
 }
 
+Status Engine::check_session(std::size_t index) const {
+  const std::size_t sessions = plan().options.sessions;
+  if (index < sessions) return {};
+  return bad_usage({.where = text("session ", index),
+                    .what = text("the engine has ", sessions),
+                    .expected = text("a number below that"),
+                    .remedy = {}});
+}
+
 Session& Engine::session(std::size_t index) { return state_->sessions[index]; }
 const EnginePlan& Engine::plan() const { return state_->plan; }
 const ModelFile& Engine::model() const { return *state_->model; }
@@ -340,7 +349,6 @@ std::span<const float> Session::logits_of_last() {
 Status Session::evaluate(std::span<const Token> tokens, RowOfLogits row) {
   RILL_TRY(check(tokens));
   begin_stream();
-  observe(tokens);
   if (!policy().recomputes) return evaluate_chunks(tokens, 0, row);
   const std::size_t count = remember_first(tokens);
   const std::uint64_t before = position();
@@ -349,6 +357,7 @@ Status Session::evaluate(std::span<const Token> tokens, RowOfLogits row) {
     return status;
   }
   for (std::size_t i = count; i < tokens.size(); ++i) {
+    observe(tokens.subspan(i, 1));
     run_anew(tokens.subspan(i, 1));
     RILL_TRY(row(i, logits_of_last()));
   }
@@ -360,6 +369,7 @@ Status Session::evaluate_chunks(std::span<const Token> tokens, std::size_t first
   const std::size_t stride = padded_vocabulary(engine_->weights.config);
   for (std::size_t begin = 0; begin < tokens.size(); begin += chunk()) {
     const std::size_t n = std::min(tokens.size() - begin, chunk());
+    observe(tokens.subspan(begin, n));  // what a row's error keeps from running is no part of the stream
     run(tokens.subspan(begin, n));
     for (std::size_t first = 0; first < n; first += engine_->buffers.logits_rows) {
       const std::size_t rows = std::min(n - first, engine_->buffers.logits_rows);
@@ -374,6 +384,7 @@ Status Session::evaluate_chunks(std::span<const Token> tokens, std::size_t first
 }
 
 Token Session::sample(std::span<const float> logits) {
+  if (logits.size() != engine_->weights.config.vocabulary) return kNoToken;
   return sampler_.sample(logits, engine_->arena[engine_->plan.sampler.weights],
                          engine_->arena[engine_->plan.sampler.order], *engine_->plan.options.kernels);
 }

@@ -116,10 +116,12 @@ class Session {
   /// guesses what follows and computes that as well in the same pass over the weights. If the next call is advance()
   /// with the token that was guessed, its logits are there already.
   Result<std::span<const float>> advance(Token token);
-  /// The same, and the logits after every token.
+  /// feed(), and the logits after every token. After an error of `row` the stream holds the tokens up to the end of
+  /// that row's chunk.
   Status evaluate(std::span<const Token> tokens, RowOfLogits row);
 
-  /// Chooses a token from the logits of the last prefill(); does not feed it.
+  /// Chooses a token from the logits of the last prefill(); does not feed it. kNoToken for a span that is not as long
+  /// as the vocabulary.
   Token sample(std::span<const float> logits);
   /// Options for sample(); starts its generator anew from their seed.
   void set_sampling(const SamplingOptions& options) { sampler_.configure(options); }
@@ -189,6 +191,8 @@ class Engine {
   Engine& operator=(const Engine&) = delete;
   ~Engine();
 
+  /// kUsage for a session that the engine does not have.
+  Status check_session(std::size_t index) const;
   /// @param index  below options().sessions
   Session& session(std::size_t index);
   const EnginePlan& plan() const;

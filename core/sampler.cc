@@ -64,17 +64,28 @@ Token Sampler::sample(std::span<const float> logits, std::span<float> weights, s
       return weights[a] != weights[b] ? weights[a] < weights[b] : a > b;
     };
     std::make_heap(order.begin(), order.end(), below);
-    const std::size_t most = options_.top_k > 0 ? std::min<std::size_t>(options_.top_k, order.size()) : order.size();
     const float top = weights[order.front()];
     std::size_t taken = 0;
-    mass = 0;
-    while (taken < most &&
-           (taken == 0 || (mass < options_.top_p * sum && weights[order.front()] >= options_.min_p * top))) {
-      mass += static_cast<double>(weights[order.front()]);
+    const auto take = [&] {
+      const float weight = weights[order.front()];
       std::pop_heap(order.begin(), order.end() - static_cast<std::ptrdiff_t>(taken), below);
       ++taken;
+      return static_cast<double>(weight);
+    };
+    // top-k first: top-p is a share of what it leaves, as in transformers and llama.cpp.
+    double whole = sum;
+    if (options_.top_k > 0 && options_.top_k < order.size()) {
+      for (whole = 0; taken < options_.top_k;) whole += take();
     }
-    kept = order.last(taken);
+    const std::size_t most = taken > 0 ? taken : order.size();
+    mass = 0;
+    std::size_t count = 0;
+    for (; count < most; ++count) {
+      const std::uint32_t next = count < taken ? order[order.size() - 1 - count] : order.front();
+      if (count > 0 && !(mass < options_.top_p * whole && weights[next] >= options_.min_p * top)) break;
+      mass += count < taken ? static_cast<double>(weights[next]) : take();
+    }
+    kept = order.last(count);
   }
   double left = draw() * mass;
   for (std::size_t i = kept.size(); i-- > 0;) {

@@ -17,9 +17,10 @@ namespace rill {
 /// How a token is chosen. Filters work on the probabilities after the temperature, in the order in which they stand
 /// here.
 struct SamplingOptions {
-  float temperature = 0.7F;     ///< 0: greedy, the first of the largest logits
-  std::uint32_t top_k = 0;      ///< only the k most probable tokens; 0: all
-  float top_p = 1.0F;           ///< only the most probable tokens that together reach p (nucleus, arXiv 1904.09751)
+  float temperature = 0.7F;  ///< 0: greedy, the first of the largest logits
+  std::uint32_t top_k = 0;   ///< only the k most probable tokens; 0: all
+  /// Only the most probable tokens that together reach this share of what top_k left (nucleus, arXiv 1904.09751).
+  float top_p = 1.0F;
   float min_p = 0.0F;           ///< only tokens at least this probable relative to the most probable (arXiv 2407.01082)
   float repeat_penalty = 1.0F;  ///< divides positive and multiplies negative logits of recent tokens (arXiv 1909.05858)
   std::uint64_t seed = 1;

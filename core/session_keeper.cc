@@ -44,6 +44,13 @@ Result<bool> SessionKeeper::open(Engine& engine, std::size_t session, std::strin
                       .expected = text("EngineOptions::keeps_state, and one keeper"),
                       .remedy = {}});
   }
+  RILL_TRY(engine.check_session(session));
+  if (purpose.size() >= sizeof StateIdentity::purpose) {
+    return bad_usage({.where = text(path),
+                      .what = text("the purpose \"", purpose, "\""),
+                      .expected = text("at most ", sizeof StateIdentity::purpose - 1, " characters"),
+                      .remedy = {}});
+  }
   Session& kept = engine.session(session);
   const std::size_t session_bytes = kept.state_bytes();
   RILL_ASSIGN(file_, StateFile::open(path, identity_of(engine, purpose), session_bytes + kStateNoteBytes, slot));

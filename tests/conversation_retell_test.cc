@@ -39,7 +39,9 @@ class RetoldConversation : public testing::Test {
     return state;
   }
   void interrupt() {
-    conversation_->mark(engine_->state_snapshot().first(engine_->session(0).state_bytes()));
+    const std::span<std::byte> room = engine_->state_snapshot();
+    EXPECT_EQ(conversation_->mark(room.first(1)).code(), Code::kUsage);
+    ASSERT_TRUE(conversation_->mark(room.first(engine_->session(0).state_bytes())).ok());
     ASSERT_TRUE(conversation_->say(kUser, 100, [](std::string_view) { return true; }).ok());
   }
 

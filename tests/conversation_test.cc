@@ -81,5 +81,28 @@ TEST_F(ConversationTest, CountsASystemPromptWithinTheBudgetOnly) {
   EXPECT_EQ(count_system_tokens(model_->file(), form, "Tell stories.", 1000).status().code(), Code::kOverBudget);
 }
 
+TEST_F(ConversationTest, OfNoTokensIsATurnAllTheSame) {
+  Conversation conversation = begun(0);
+  const std::uint64_t before = engine_->session(0).position();
+  const Result<Reply> reply = conversation.say("One day", 0, [](std::string_view) { return true; });
+  ASSERT_TRUE(reply.ok());
+  EXPECT_EQ(reply->reply_tokens, 0U);
+  EXPECT_EQ(reply->end, ReplyEnd::kLimit);
+  EXPECT_EQ(engine_->session(0).position(), before + reply->prompt_tokens);
+}
+
+TEST_F(ConversationTest, SaysWhatItCannotBeAskedFor) {
+  const ChatForm& form = *find_chat_form("llama2");
+  EXPECT_EQ(Conversation::open(*engine_, 2, form).status().code(), Code::kUsage);
+  Conversation conversation = begun(0);
+  EXPECT_EQ(conversation.resume(nullptr).code(), Code::kUsage) << "nothing keeps it";
+  SessionKeeper keeper;
+  conversation.keep_in(keeper, 0);
+  EXPECT_EQ(conversation.resume(nullptr).code(), Code::kUsage) << "the keeper is not open";
+  EXPECT_FALSE(said(conversation, "One day").starts_with("failed: "));
+  const std::vector<float> too_long(model_->file().config().vocabulary + 1);
+  EXPECT_EQ(engine_->session(0).sample(too_long), kNoToken);
+}
+
 }  // namespace
 }  // namespace rill

@@ -126,15 +126,19 @@ past_training() {
 
 # (e) Are the first tokens special, or only first? Four newlines take their place.
 newline_sinks() {
-  local newline ids=$out/newline-sinks.ids
+  local newline ids=$out/newline-sinks.ids text_ids=$out/text-sinks.ids
   newline=$("$rill" tokenize "$model" $'\n')
-  [[ $newline =~ ^[0-9]+$ ]] || fail 1 "In this model's vocabulary a newline is no single token, but: $newline"
+  newline=${newline##* }  # SentencePiece puts a space in front
   if [ ! -e "$ids" ]; then
-    { echo "$newline $newline $newline $newline" && "$rill" tokenize "$model" --file "$book"; } >"$ids.partial"
+    "$rill" tokenize "$model" --file "$book" >"$text_ids"
+    { echo "$newline $newline $newline $newline" && cat "$text_ids"; } >"$ids.partial"
     mv "$ids.partial" "$ids"
   fi
-  perplexity text-sinks "$tokens" --sinks 4 --window 508
-  perplexity no-sinks "$tokens" --policy window --window 512
+  # Ids for all three: --file would put a model's beginning-of-text token in front, and the tokens compared would differ.
+  step text-sinks "$rill" perplexity "$model" --ids "$text_ids" --max-tokens "$tokens" --sinks 4 --window 508 \
+    --nll-out "$out/text-sinks.nll"
+  step no-sinks "$rill" perplexity "$model" --ids "$text_ids" --max-tokens "$tokens" --policy window --window 512 \
+    --nll-out "$out/no-sinks.nll"
   with "no sinks, 0+512=no-sinks" "first four tokens, 4+508=text-sinks"
   step newline-sinks "$rill" perplexity "$model" --ids "$ids" --max-tokens $((tokens + 4)) --sinks 4 --window 508 \
     --nll-out "$out/newline-sinks.nll" --plot "$out/newline-sinks.svg" --plot-label "four newlines, 4+508" \

@@ -106,11 +106,14 @@ struct Definition {
 
   /// How many of the most probable tokens the filters keep.
   std::size_t kept(const SamplingOptions& options) const {
+    const std::size_t most = options.top_k > 0 ? std::min<std::size_t>(options.top_k, share.size()) : share.size();
+    double whole = 0;  // what top-p is a share of
+    for (std::size_t i = 0; i < most; ++i) whole += share[by_probability[i]];
     std::size_t count = 0;
     double mass = 0;
     for (const Token token : by_probability) {
-      if (options.top_k > 0 && count == options.top_k) break;
-      if (count > 0 && mass >= static_cast<double>(options.top_p)) break;
+      if (count == most) break;
+      if (count > 0 && mass >= static_cast<double>(options.top_p) * whole) break;
       if (share[token] < static_cast<double>(options.min_p) * share[by_probability.front()]) break;
       mass += share[token];
       ++count;
@@ -141,6 +144,7 @@ TEST(SamplerFilters, DrawTheSoftmaxOfWhatTheyKeepByAChiSquareTest) {
            {.temperature = 1.2F, .top_p = 0.9F, .seed = 3},
            {.temperature = 1, .min_p = 0.05F, .seed = 4},
            {.temperature = 1.5F, .top_k = 20, .top_p = 0.8F, .min_p = 0.02F, .seed = 5},
+           {.temperature = 2, .top_k = 5, .top_p = 0.8F, .seed = 6},
        }) {
     const Definition definition(40, static_cast<unsigned>(options.seed), static_cast<double>(options.temperature));
     const std::size_t kept = definition.kept(options);

@@ -12,7 +12,8 @@ if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release)
 endif()
 
-option(RILL_WARNINGS_AS_ERRORS "Treat compiler warnings as errors" ON)
+option(RILL_WARNINGS "Warn of what Rill's own code is free of, and take it for errors" ${PROJECT_IS_TOP_LEVEL})
+option(RILL_WARNINGS_AS_ERRORS "Treat compiler warnings as errors" ${RILL_WARNINGS})
 set(RILL_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize= takes them: address,undefined or thread")
 
 option(RILL_STATIC "Programs that need no library of the system they run on, for boards" OFF)
@@ -32,13 +33,16 @@ if(RILL_STATIC)
 endif()
 
 add_library(rill_flags INTERFACE)
-target_include_directories(rill_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_features(rill_flags INTERFACE cxx_std_20)  # of a project that has Rill in it as well
+target_include_directories(rill_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(rill_flags INTERFACE
-  -Wall -Wextra -Wconversion -Wshadow -Wnon-virtual-dtor -Wold-style-cast
   # A multiply-add is fused only where the source says so: otherwise bits would depend on the compiler (DESIGN 5).
   -ffp-contract=off
   # 32-bit ARM: GCC 7 changed how some arguments are passed, which matters to nobody who compiles all of it.
   $<$<AND:$<CXX_COMPILER_ID:GNU>,$<EQUAL:${CMAKE_SIZEOF_VOID_P},4>>:-Wno-psabi>)
+if(RILL_WARNINGS)
+  target_compile_options(rill_flags INTERFACE -Wall -Wextra -Wconversion -Wshadow -Wnon-virtual-dtor -Wold-style-cast)
+endif()
 if(RILL_WARNINGS_AS_ERRORS)
   target_compile_options(rill_flags INTERFACE -Werror)
 endif()
@@ -68,6 +72,6 @@ function(rill_kernels name architecture)
     return()
   endif()
   set_property(GLOBAL APPEND PROPERTY RILL_KERNEL_SETS ${name})
-  set_property(SOURCE ${CMAKE_SOURCE_DIR}/platform/kernels/${name}.cc
-               DIRECTORY ${CMAKE_SOURCE_DIR}/platform PROPERTY COMPILE_OPTIONS ${ARGN})
+  set_property(SOURCE ${PROJECT_SOURCE_DIR}/platform/kernels/${name}.cc
+               DIRECTORY ${PROJECT_SOURCE_DIR}/platform PROPERTY COMPILE_OPTIONS ${ARGN})
 endfunction()

@@ -3,7 +3,7 @@
 include_guard()
 
 function(rill_missing library)
-  file(STRINGS ${CMAKE_SOURCE_DIR}/toolchains/packages.txt line REGEX " ${library}:")
+  file(STRINGS ${PROJECT_SOURCE_DIR}/toolchains/packages.txt line REGEX " ${library}:")
   string(REGEX REPLACE "^[a-z]+ +([^ ]+) .*" "\\1" package "${line}")
   message(FATAL_ERROR "${library} was not found. Install it (on Debian: apt-get install ${package}), or run "
                       "toolchains/install-packages.sh, which installs everything that the build needs.")
@@ -30,6 +30,17 @@ endif()
 rill_find(SentencePiece RILL_SENTENCEPIECE sentencepiece_processor.h sentencepiece)
 rill_find(PCRE2 RILL_PCRE2 pcre2.h pcre2-8)
 rill_find(utf8proc RILL_UTF8PROC utf8proc.h utf8proc)
+# Linux only; elsewhere, and where it is switched off, `--sandbox` says that it is not there.
+include(CMakeDependentOption)
+cmake_dependent_option(RILL_SANDBOX "Build `--sandbox` (needs libseccomp)" ON "CMAKE_SYSTEM_NAME STREQUAL Linux" OFF)
+if(RILL_SANDBOX)
+  rill_find(libseccomp RILL_SECCOMP seccomp.h seccomp)
+endif()
+
+if(NOT RILL_BUILD_PROGRAMS)
+  return()
+endif()
+
 rill_find(libedit RILL_LIBEDIT editline/readline.h edit)
 if(RILL_STATIC)  # a shared library names what it needs itself
   foreach(needed tinfo bsd md)
@@ -37,13 +48,6 @@ if(RILL_STATIC)  # a shared library names what it needs itself
     mark_as_advanced(RILL_${needed}_LIBRARY)
     list(APPEND RILL_LIBEDIT_LIBRARY ${RILL_${needed}_LIBRARY})
   endforeach()
-endif()
-
-# Linux only; elsewhere, and where it is switched off, `--sandbox` says that it is not there.
-include(CMakeDependentOption)
-cmake_dependent_option(RILL_SANDBOX "Build `--sandbox` (needs libseccomp)" ON "CMAKE_SYSTEM_NAME STREQUAL Linux" OFF)
-if(RILL_SANDBOX)
-  rill_find(libseccomp RILL_SECCOMP seccomp.h seccomp)
 endif()
 
 find_package(nlohmann_json QUIET)
@@ -89,7 +93,7 @@ function(rill_find_optional library target header)
   endforeach()
   add_library(rill_${target} INTERFACE)
   if(NOT found)
-    file(STRINGS ${CMAKE_SOURCE_DIR}/toolchains/packages.txt line REGEX " ${library}:")
+    file(STRINGS ${PROJECT_SOURCE_DIR}/toolchains/packages.txt line REGEX " ${library}:")
     string(REGEX REPLACE "^[a-z]+ +([^ ]+) .*" "\\1" package "${line}")
     if(NOT CMAKE_CROSSCOMPILING)
       message(WARNING "${library} was not found: `rill voice` is built without it. On Debian, ${package} brings it.")
