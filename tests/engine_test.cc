@@ -122,26 +122,22 @@ TEST_P(StreamingGolden, AStoppedEvaluationLeavesNothingOfWhatDidNotRun) {
   ASSERT_TRUE(model.ok() && golden.ok());
   const std::vector<Token> tokens = (*golden)["tokens"].tokens();
   ASSERT_GT(tokens.size(), 32U);
-  for (const CachePolicy& policy : {stream_policy(4, 28), recompute_policy(24)}) {
-    Result<Engine> engine = start(model.file(), {.policy = policy, .chunk = 16, .sessions = 2});
-    ASSERT_TRUE(engine.ok());
-    Session& stopped = engine->session(0);
-    const Status status = stopped.evaluate(tokens, [](std::size_t index, std::span<const float>) {
-      return index < 3 ? Status() : failed({.where = {}, .what = text("enough"), .expected = {}, .remedy = {}});
-    });
-    EXPECT_FALSE(status.ok());
-    Session& other = engine->session(1);
-    ASSERT_TRUE(other.feed(std::span(tokens).first(static_cast<std::size_t>(stopped.position()))).ok());
-    Token next[2] = {};
-    for (std::size_t i = 0; i < 2; ++i) {
-      Session& session = engine->session(i);
-      session.set_sampling({.temperature = 0, .repeat_penalty = 100});
-      const auto logits = session.prefill(std::span(tokens).first(1));
-      ASSERT_TRUE(logits.ok());
-      next[i] = session.sample(*logits);
-    }
-    EXPECT_EQ(next[0], next[1]) << policy.name;
+  Result<Engine> engine =
+      start(model.file(), {.policy = stream_policy(4, 28), .chunk = 16, .sessions = 2, .keeps_state = true});
+  ASSERT_TRUE(engine.ok());
+  Session& stopped = engine->session(0);
+  const Status status = stopped.evaluate(tokens, [](std::size_t index, std::span<const float>) {
+    return index < 3 ? Status() : failed({.where = {}, .what = text("enough"), .expected = {}, .remedy = {}});
+  });
+  EXPECT_FALSE(status.ok());
+  EXPECT_EQ(stopped.position(), 16U);
+  ASSERT_TRUE(engine->session(1).feed(std::span(tokens).first(16)).ok());
+  std::vector<std::byte> states[2];
+  for (std::size_t i = 0; i < 2; ++i) {
+    states[i].resize(engine->session(i).state_bytes());
+    engine->session(i).save(states[i]);
   }
+  EXPECT_TRUE(states[0] == states[1]) << "cache, position and sampler, which a state is";
 }
 
 TEST_P(StreamingGolden, AStreamThatBeginsNearTheEndOfPositionsIsTheOneThatBeginsAtZero) {
