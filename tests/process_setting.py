@@ -35,8 +35,16 @@ class Setting:
                                 **pipes)
 
     def has_sandbox(self):
-        return subprocess.run([self.rill, "generate", self.model, "-p", "A", "-n", "1", "--sandbox"],
+        """Not with a sanitizer, which makes system calls of its own."""
+        return not is_sanitized(self.rill) and subprocess.run([self.rill, "generate", self.model, "-p", "A", "-n", "1", "--sandbox"],
                               capture_output=True).returncode == 0
+
+
+def is_sanitized(rill):
+    """True for a program that AddressSanitizer or ThreadSanitizer is in."""
+    with open(rill, "rb") as file:
+        program = file.read()
+    return b"__asan_init" in program or b"__tsan_init" in program
 
 
 def turn(process, line):
