@@ -74,7 +74,7 @@ Status LockedFile::reserve(std::uint64_t bytes) {
   RILL_ASSIGN(const std::uint64_t before, size());
   errno = ::posix_fallocate(descriptor_, 0, static_cast<off_t>(bytes));
   if (errno != 0) {
-    const Status status = system_failure(name_, text("taking its ", bytes, " bytes of the disk").view());
+    const Status status = system_failure(text(name_, ", ", bytes, " bytes"), "taking its room on the disk");
     RILL_TRY(cut(before));
     return status;
   }
