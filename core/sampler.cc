@@ -64,26 +64,22 @@ Token Sampler::sample(std::span<const float> logits, std::span<float> weights, s
       return weights[a] != weights[b] ? weights[a] < weights[b] : a > b;
     };
     std::make_heap(order.begin(), order.end(), below);
-    const float top = weights[order.front()];
     std::size_t taken = 0;
-    const auto take = [&] {
-      const float weight = weights[order.front()];
-      std::pop_heap(order.begin(), order.end() - static_cast<std::ptrdiff_t>(taken), below);
-      ++taken;
-      return static_cast<double>(weight);
+    const auto weight_of = [&](std::size_t rank) {
+      for (; taken <= rank; ++taken)
+        std::pop_heap(order.begin(), order.end() - static_cast<std::ptrdiff_t>(taken), below);
+      return weights[order[order.size() - 1 - rank]];
     };
     // top-k first: top-p is a share of what it leaves, as in transformers and llama.cpp.
-    double whole = sum;
-    if (options_.top_k > 0 && options_.top_k < order.size()) {
-      for (whole = 0; taken < options_.top_k;) whole += take();
-    }
-    const std::size_t most = taken > 0 ? taken : order.size();
+    const std::size_t most = options_.top_k > 0 ? std::min<std::size_t>(options_.top_k, order.size()) : order.size();
+    double whole = most < order.size() ? 0 : sum;
+    for (std::size_t rank = 0; most < order.size() && rank < most; ++rank)
+      whole += static_cast<double>(weight_of(rank));
+    const float least = options_.min_p * weight_of(0);
     mass = 0;
     std::size_t count = 0;
-    for (; count < most; ++count) {
-      const std::uint32_t next = count < taken ? order[order.size() - 1 - count] : order.front();
-      if (count > 0 && !(mass < options_.top_p * whole && weights[next] >= options_.min_p * top)) break;
-      mass += count < taken ? static_cast<double>(weights[next]) : take();
+    while (count < most && (count == 0 || (mass < options_.top_p * whole && weight_of(count) >= least))) {
+      mass += static_cast<double>(weight_of(count++));
     }
     kept = order.last(count);
   }

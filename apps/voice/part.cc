@@ -92,15 +92,13 @@ Status Part::start() {
 /// A process of ours with its end of a socket as standard input and a limit on what it may allocate. The limit is set
 /// between fork and exec, where only calls that are safe there are made.
 Status Part::spawn() {
+  const std::string program = speech_program();
+  if (::access(program.c_str(), X_OK) != 0) {
+    return system_failure(text(program), "starting it", text("rill-speech belongs into the folder of rill"));
+  }
   int ends[2] = {-1, -1};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
     return system_failure(text(name()), "making its socket");
-  }
-  const std::string program = speech_program();
-  if (::access(program.c_str(), X_OK) != 0) {
-    ::close(ends[0]);
-    ::close(ends[1]);
-    return system_failure(text(program), "starting it", text("rill-speech belongs into the folder of rill"));
   }
   const char* const arguments[] = {"rill-speech", address_.name.c_str(), nullptr};
   const rlimit limit{.rlim_cur = most_memory_, .rlim_max = most_memory_};
