@@ -114,32 +114,6 @@ TEST_P(StreamingGolden, HasTheSameBitsForEveryKernelSetThreadCountAndChunk) {
   }
 }
 
-/// A row's error ends evaluate() at its chunk; what the sampler remembers must be what the stream holds.
-TEST_P(StreamingGolden, AStoppedEvaluationLeavesNothingOfWhatDidNotRun) {
-  RILL_NEED_SHARED("goldens/streaming");
-  const ImportedModel model(directory());
-  const Result<Golden> golden = Golden::load(directory() + "/golden.safetensors");
-  ASSERT_TRUE(model.ok() && golden.ok());
-  const std::vector<Token> tokens = (*golden)["tokens"].tokens();
-  ASSERT_GT(tokens.size(), 32U);
-  Result<Engine> engine =
-      start(model.file(), {.policy = stream_policy(4, 28), .chunk = 16, .sessions = 2, .keeps_state = true});
-  ASSERT_TRUE(engine.ok());
-  Session& stopped = engine->session(0);
-  const Status status = stopped.evaluate(tokens, [](std::size_t index, std::span<const float>) {
-    return index < 3 ? Status() : failed({.where = {}, .what = text("enough"), .expected = {}, .remedy = {}});
-  });
-  EXPECT_FALSE(status.ok());
-  EXPECT_EQ(stopped.position(), 16U);
-  ASSERT_TRUE(engine->session(1).feed(std::span(tokens).first(16)).ok());
-  std::vector<std::byte> states[2];
-  for (std::size_t i = 0; i < 2; ++i) {
-    states[i].resize(engine->session(i).state_bytes());
-    engine->session(i).save(states[i]);
-  }
-  EXPECT_TRUE(states[0] == states[1]) << "cache, position and sampler, which a state is";
-}
-
 TEST_P(StreamingGolden, AStreamThatBeginsNearTheEndOfPositionsIsTheOneThatBeginsAtZero) {
   RILL_NEED_SHARED("goldens/streaming");
   const ImportedModel model(directory());

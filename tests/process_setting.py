@@ -17,13 +17,18 @@ class Failure(Exception):
     pass
 
 
+def make_model(arguments, path):
+    """A .rill file of --checkpoint and --tokenizer that chats in Llama-2's form."""
+    subprocess.run([arguments.rill, "quantize", arguments.checkpoint, "--tokenizer", arguments.tokenizer, "--chat-form",
+                    "llama2", "--group", "64", "-o", path], check=True, stdout=subprocess.DEVNULL)
+
+
 class Setting:
     def __init__(self, arguments, folder):
         self.rill = arguments.rill
         self.folder = folder
         self.model = os.path.join(folder, "model.rill")
-        subprocess.run([self.rill, "quantize", arguments.checkpoint, "--tokenizer", arguments.tokenizer, "--chat-form",
-                        "llama2", "--group", "64", "-o", self.model], check=True, stdout=subprocess.DEVNULL)
+        make_model(arguments, self.model)
         self.options = ["--window", "60", "--temp", "0"]
 
     def start(self, command, *more, model=None, **pipes):

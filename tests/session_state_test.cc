@@ -106,6 +106,25 @@ TEST_P(SessionState, RestoredGivesTheBitsThatWouldHaveComeUnderEveryPolicy) {
   }
 }
 
+/// A row's error ends evaluate() at its chunk; what the sampler remembers must be what the stream holds.
+TEST_P(SessionState, HoldsNothingOfAnEvaluationThatDidNotRun) {
+  const std::string directory = std::string("goldens/") + GetParam();
+  RILL_NEED_SHARED(directory);
+  const ImportedModel model(shared_path(directory));
+  ASSERT_TRUE(model.ok());
+  Result<Engine> engine = start(model.file(), {.policy = stream_policy(4, 28), .chunk = 16, .sessions = 2});
+  ASSERT_TRUE(engine.ok());
+  const std::vector<Token> tokens = random_tokens(48, 6);
+  Session& stopped = engine->session(0);
+  const Status status = stopped.evaluate(tokens, [](std::size_t index, std::span<const float>) {
+    return index < 3 ? Status() : failed({.where = {}, .what = text("enough"), .expected = {}, .remedy = {}});
+  });
+  EXPECT_FALSE(status.ok());
+  EXPECT_EQ(stopped.position(), 16U);
+  ASSERT_TRUE(engine->session(1).feed(std::span(tokens).first(16)).ok());
+  EXPECT_TRUE(saved(stopped) == saved(engine->session(1))) << "cache, position and sampler, which a state is";
+}
+
 class HostileState : public testing::Test {
  protected:
   void SetUp() override {

@@ -26,16 +26,14 @@ import tempfile
 import threading
 import time
 
+from process_setting import Failure, make_model
+
 TURNS = 40  # of a conversation, then a new one begins
 REPLY_TOKENS = 24
 
 
 def turn(i):
     return f"Turn {i}: tell me about the {['cat', 'dog', 'tree', 'boat', 'moon'][i % 5]}"
-
-
-class Failure(Exception):
-    pass
 
 
 class Setting:
@@ -49,9 +47,7 @@ class Setting:
         if arguments.model:
             self.model = arguments.model
         else:
-            subprocess.run([self.rill, "quantize", arguments.checkpoint, "--tokenizer", arguments.tokenizer,
-                            "--chat-form", "llama2", "--group", "64", "-o", self.model], check=True,
-                           stdout=subprocess.DEVNULL)
+            make_model(arguments, self.model)
         self.options = ["--window", str(arguments.window), "--temp", "1", "--repeat-penalty", "1.1", "-n", str(REPLY_TOKENS),
                         "--threads", "1", "--json"]
         talk = subprocess.run([self.rill, "chat", self.model, *self.options], check=True, capture_output=True,

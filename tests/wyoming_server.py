@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 
-from process_setting import is_sanitized
+from process_setting import is_sanitized, make_model
 
 try:
     from wyoming.asr import Transcript, TranscriptChunk, TranscriptStart, TranscriptStop
@@ -363,9 +363,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         model = os.path.join(folder, "model.rill")
         if arguments.checkpoint and os.path.exists(arguments.checkpoint):
-            subprocess.run([arguments.rill, "quantize", arguments.checkpoint, "--tokenizer", arguments.tokenizer,
-                            "--chat-form", "llama2", "--group", "64", "-o", model], check=True,
-                           stdout=subprocess.DEVNULL)
+            make_model(arguments, model)
         elif arguments.model and os.path.exists(arguments.model):
             model = arguments.model
         else:
