@@ -46,7 +46,7 @@ class WyomingServer {
                                               kMostUnsent + 2 * WyomingReader::kMostData +
                                               2 * (kValuesBytes + kMostContext) + kMostContext;
   /// What the turn at hand can take besides: a copy of it, another event on its way, and the reply as text, twice, and
-  /// as JSON, twice, where a byte may take six.
+  /// as JSON, three times (as it is written, with its header, on its way out), where a byte may take six.
   static constexpr std::size_t kTurnBytes =
       2 * (kValuesBytes + 2 * WyomingReader::kMostData) + 2 * kMostReply + 3 * 6 * kMostReply;
   /// Without an event a connection may be given to another client, if there is no other place for it.
