@@ -21,7 +21,7 @@ Status damaged(const Text& where, const Text& what, const Text& expected) {
 
 /// Fields that came after the first files. A file without one means 0, and 0 is not written: a model that needs none of
 /// them has the same file as ever.
-constexpr std::string_view kLaterFields[] = {"head_transform", "down_rotation"};
+constexpr std::string_view kLaterFields[] = {"head_transform", "down_rotation", "min_p", "repeat_penalty"};
 
 bool is_later(std::string_view name) { return std::ranges::find(kLaterFields, name) != std::end(kLaterFields); }
 

@@ -104,6 +104,8 @@ struct ModelConfig {
   double temperature = 0.7;  ///< the model's own sampling, where its makers name one
   double top_p = 1.0;
   std::uint32_t top_k = 0;  ///< 0: no limit
+  double min_p = 0;
+  double repeat_penalty = 0;  ///< 0: none is named
 
   bool is_local(std::uint32_t layer) const { return (local_layers >> (layer % layer_period) & 1U) != 0; }
   bool rotates(std::uint32_t layer) const {
@@ -171,6 +173,8 @@ void for_each_field(Config& c, Visitor&& visit) {
   visit("temperature", c.temperature, 0.0, 100.0);
   visit("top_p", c.top_p, 0.0, 1.0);
   visit("top_k", c.top_k, 0.0, 16777216.0);
+  visit("min_p", c.min_p, 0.0, 1.0);
+  visit("repeat_penalty", c.repeat_penalty, 0.0, 100.0);
 }
 
 /// Ok, or a sentence that names the first field out of its range or at odds with another (kv_heads must divide heads,

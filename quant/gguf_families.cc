@@ -81,8 +81,15 @@ constexpr TensorName kFused[] = {
     {"blk.{}.ffn_down.weight", Part::kDown},
 };
 
+/// The converter has interleaved the halves of each head, all of it.
+Status refine_adjacent_pairs(const GgufKeys& keys, ModelConfig& c, GgufPositions& /*positions*/) {
+  if (c.rotary == 0) return {};
+  return keys.bad("rope.dimension_count", text(c.rotary), text("the whole head, ", c.head_size));
+}
+
 /// Mistral is a llama to the converter; its window counts the token itself.
-Status refine_llama(const GgufKeys& keys, ModelConfig& c, GgufPositions& /*positions*/) {
+Status refine_llama(const GgufKeys& keys, ModelConfig& c, GgufPositions& positions) {
+  RILL_TRY(refine_adjacent_pairs(keys, c, positions));
   RILL_ASSIGN(const std::uint32_t window, keys.number("attention.sliding_window", 0));
   if (window > 1) {
     c.local_window = window - 1;
@@ -100,6 +107,12 @@ Status refine_gemma3(const GgufKeys& keys, ModelConfig& c, GgufPositions& positi
   RILL_ASSIGN(positions.local_theta, keys.real("rope.freq_base_swa", positions.local_theta));
   RILL_ASSIGN(const std::uint32_t window, keys.number("attention.sliding_window", 0));
   c.local_window = window > 0 ? window - 1 : 0;
+  RILL_ASSIGN(const std::uint32_t period, keys.number("attention.sliding_window_pattern", c.layer_period));
+  if (period < 1 || period > 64) {
+    return keys.bad("attention.sliding_window_pattern", text(period), text("every how many layers one has no window"));
+  }
+  c.layer_period = period;
+  c.local_layers = (std::uint64_t{1} << (period - 1)) - 1;
   if (c.local_window == 0) c.local_layers = 0;
   return {};
 }
@@ -129,14 +142,14 @@ Status refine_mpt(const GgufKeys& keys, ModelConfig& /*c*/, GgufPositions& posit
 
 constexpr GgufFamily kFamilies[] = {
     {.architecture = "llama", .family = "llama", .names = kLlama, .refine = refine_llama},
-    {.architecture = "smollm3", .family = "smollm3", .names = kLlama},
+    {.architecture = "smollm3", .family = "smollm3", .names = kLlama, .refine = refine_adjacent_pairs},
     {.architecture = "qwen2", .family = "qwen2", .names = kHalves},
     {.architecture = "qwen3", .family = "qwen3", .names = kHalves},
     {.architecture = "gemma3", .family = "gemma3", .names = kHalves, .refine = refine_gemma3},
     {.architecture = "gptneox", .family = "gpt_neox", .names = kFused, .refine = refine_gpt_neox},
     {.architecture = "falcon", .family = "falcon", .names = kFalcon, .refine = refine_falcon},
     {.architecture = "mpt", .family = "mpt", .names = kMpt, .refine = refine_mpt},
-    {.architecture = "gpt2", .family = "gpt2", .names = kFused, .repeats_embedding = true},
+    {.architecture = "gpt2", .family = "gpt2", .names = kFused},
 };
 
 }  // namespace

@@ -22,7 +22,6 @@ struct GgufFamily {
   std::string_view architecture;  ///< general.architecture
   std::string_view family;        ///< of core/model_family.h
   std::span<const TensorName> names;
-  bool repeats_embedding = false;  ///< its files have the tied head's matrix twice
   /// Reads what only this family has; nullptr: nothing. Comes after everything that families share.
   Status (*refine)(const GgufKeys& keys, ModelConfig& config, GgufPositions& positions) = nullptr;
 };

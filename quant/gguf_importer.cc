@@ -59,6 +59,7 @@ class GgufModel final : public SourceModel {
   Status read_family();
   Status read_dimensions();
   Status read_head_size();
+  bool is_same(const GgufTensor& one, const GgufTensor& other) const;
   Status read_tensors();
   Status check_shape(const GgufTensor& tensor, PartShape shape) const;
   bool is_known(std::string_view name, const std::set<std::string_view>& needed) const;
@@ -133,10 +134,17 @@ Status GgufModel::read_dimensions() {
                text("one row for each token"), text("give the GGUF file that holds the whole model"));
   }
   c.vocabulary = static_cast<std::uint32_t>(embedding->dimensions[1]);
-  c.tied_head = file_.find_tensor(kHeadName) == nullptr || family_->repeats_embedding ? 1 : 0;
+  const GgufTensor* head = file_.find_tensor(kHeadName);
+  c.tied_head = head == nullptr || is_same(*head, *embedding) ? 1 : 0;
   if (c.heads == 0 || c.kv_heads == 0) return validate(c, text(file_.name()));
   RILL_TRY(read_head_size());
   return family_->refine != nullptr ? family_->refine(keys, c, positions_) : Status();
+}
+
+/// True for two copies of one matrix: some converters write a tied head as well.
+bool GgufModel::is_same(const GgufTensor& one, const GgufTensor& other) const {
+  return one.format == other.format && one.dimensions == other.dimensions &&
+         std::ranges::equal(file_.data(one), file_.data(other));
 }
 
 Status GgufModel::read_head_size() {
@@ -215,6 +223,11 @@ Status GgufModel::read_rope() {
 
 /// What linear scaling divides every frequency by; 1 where there is none.
 Result<double> GgufModel::read_rope_factor() const {
+  RILL_ASSIGN(const double magnitude, keys().real("rope.scaling.attn_factor", 1.0));
+  if (magnitude != 1.0) {
+    return bad(file_.where(key("rope.scaling.attn_factor")), text(magnitude), text("1"),
+               text("import a model without it"));
+  }
   RILL_ASSIGN(const auto type, file_.find_string(key("rope.scaling.type")));
   RILL_ASSIGN(const double old_factor, keys().real("rope.scale_linear", 1.0));  // how older converters wrote it
   RILL_ASSIGN(const double factor, keys().real("rope.scaling.factor", old_factor));

@@ -37,7 +37,9 @@ constexpr NumberKey kDimensions[] = {
     {"layer_norm_epsilon", "norm_epsilon"},
 };
 constexpr NumberKey kThetaKeys[] = {{"rope_theta", "rope_theta"}, {"rotary_emb_base", "rope_theta"}};
-constexpr NumberKey kSampling[] = {{"temperature", "temperature"}, {"top_p", "top_p"}, {"top_k", "top_k"}};
+constexpr NumberKey kSampling[] = {
+    {"temperature", "temperature"}, {"top_p", "top_p"}, {"top_k", "top_k"}, {"min_p", "min_p"}};
+constexpr NumberKey kPenalty[] = {{"repetition_penalty", "repeat_penalty"}};  // of greedy texts as well
 constexpr std::size_t kMostEndTokens = 64;
 constexpr std::string_view kFractionKeys[] = {"partial_rotary_factor", "rotary_pct"};
 
@@ -94,6 +96,8 @@ Status read_dimensions(const Fields& fields, const HuggingfaceFamily& family, Mo
 
 Status read_network(const Fields& fields, ModelConfig& c) {
   RILL_TRY(fields.must_be_absent("quantization_config", "weights in F32, F16 or BF16"));
+  RILL_TRY(fields.must_be("is_causal", true, true));
+  RILL_TRY(fields.must_be("use_bidirectional_attention", false, false));
   if (fields.has("attention_bias")) {
     RILL_ASSIGN(const bool biases, fields.flag("attention_bias", false));
     c.attention_bias = c.out_bias = biases ? 1 : 0;
@@ -170,11 +174,13 @@ Result<RopeScaling> read_scaling(const Fields& fields) {
 }
 
 /// rope_parameters of transformers 5 for a model with two kinds of layers: an object for each.
-Status read_local_theta(const Fields& form, HuggingfaceConfig& config) {
+Status read_local_rope(const Fields& form, HuggingfaceConfig& config) {
   RILL_ASSIGN(const auto local, form.object("sliding_attention"));
   if (!local) return {};
   RILL_ASSIGN(config.positions.local_theta, local->number("rope_theta", 1.0, 1e12, config.positions.local_theta));
-  return {};
+  RILL_ASSIGN(config.local_rope, read_scaling(*local));
+  if (config.local_rope.magnitude == 1.0) return {};
+  return local->bad("rope_type", text("yarn on a part of the layers"), text("default, linear or llama3"));
 }
 
 /// The base frequency and its scaling, from whichever form the file has.
@@ -187,7 +193,7 @@ Status read_rope(const Fields& fields, HuggingfaceConfig& config) {
   RILL_ASSIGN(const auto new_form, fields.object("rope_parameters"));
   const auto& form = new_form ? new_form : old_form;
   if (form) {
-    RILL_TRY(read_local_theta(*form, config));
+    RILL_TRY(read_local_rope(*form, config));
     RILL_ASSIGN(const auto global, form->object("full_attention"));
     const Fields& rope = global ? *global : *form;
     RILL_TRY(rope.read(kThetaKeys, c));
@@ -227,7 +233,7 @@ std::vector<double> HuggingfaceConfig::rope_turns() const {
   if (model.position != Position::kRope) return {};
   std::vector<double> turns = quant::rope_turns(model.rotated_size(), model.rope_theta, rope);
   if (model.rope_tables == 2) {
-    const std::vector<double> local = quant::rope_turns(model.rotated_size(), positions.local_theta, {});
+    const std::vector<double> local = quant::rope_turns(model.rotated_size(), positions.local_theta, local_rope);
     turns.insert(turns.end(), local.begin(), local.end());
   }
   return turns;
@@ -267,6 +273,7 @@ Status read_generation_config(const std::string& path, HuggingfaceConfig& config
   const Fields fields(document, text(path));
   RILL_TRY(read_tokens(fields, "eos_token_id", config.model.vocabulary, config.end_tokens));
   RILL_ASSIGN(const bool samples, fields.flag("do_sample", false));
+  RILL_TRY(fields.read(kPenalty, config.model));
   return samples ? fields.read(kSampling, config.model) : Status();
 }
 

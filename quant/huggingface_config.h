@@ -17,6 +17,7 @@ struct HuggingfaceConfig {
   const HuggingfaceFamily* family = nullptr;  ///< never null once read
   ModelConfig model;
   RopeScaling rope;
+  RopeScaling local_rope;  ///< of the local layers, where they have their own
   PositionSource positions;
   Token beginning_of_text = kNoToken;
   std::vector<Token> end_tokens;  ///< every token that either file calls the end of a text

@@ -16,8 +16,10 @@ using nlohmann::json;
 constexpr double kMostWindow = 16777217.0;
 
 /// `sliding_window` counts the token itself; local_window does not.
-Status read_window(const Fields& fields, ModelConfig& c) {
-  RILL_ASSIGN(const std::uint32_t window, fields.whole("sliding_window", 2.0, kMostWindow, 1));
+/// @param otherwise  where the key is absent; written as null it means that there is none
+Status read_window(const Fields& fields, ModelConfig& c, std::uint32_t otherwise = 4096) {
+  const std::uint32_t unwritten = fields.is_null("sliding_window") ? 1 : otherwise;
+  RILL_ASSIGN(const std::uint32_t window, fields.whole("sliding_window", 2.0, kMostWindow, unwritten));
   c.local_window = window - 1;
   if (c.local_window == 0) c.local_layers = 0;
   return {};
@@ -38,9 +40,15 @@ Status read_layer_types(const Fields& fields, ModelConfig& c) {
   return set_layer_pattern(fields, "layer_types", local, c, &ModelConfig::local_layers);
 }
 
-Status refine_windowed(const Fields& fields, ModelConfig& c, PositionSource& /*positions*/) {
+/// Every layer has the window, whatever `layer_types` says: transformers passes it over.
+Status refine_mistral(const Fields& fields, ModelConfig& c, PositionSource& /*positions*/) {
   RILL_TRY(read_window(fields, c));
-  return read_layer_types(fields, c);
+  const json* types = fields.find("layer_types");
+  if (types == nullptr || c.local_window == 0) return {};
+  const bool agrees =
+      types->is_array() && std::ranges::all_of(*types, [](const json& t) { return t == "sliding_attention"; });
+  return agrees ? Status()
+                : fields.bad("layer_types", text("not every layer slides"), text("\"sliding_window\": null, or none"));
 }
 
 /// Qwen states a window that counts only with use_sliding_window, and then for the last layers.
@@ -49,7 +57,7 @@ Status refine_qwen(const Fields& fields, ModelConfig& c, PositionSource& /*posit
   if (!windowed) return {};
   RILL_TRY(read_window(fields, c));
   if (c.local_window == 0) return {};
-  RILL_ASSIGN(const std::uint32_t first, fields.whole("max_window_layers", 0.0, 1024.0, c.layers));
+  RILL_ASSIGN(const std::uint32_t first, fields.whole("max_window_layers", 0.0, 1024.0, 28));
   std::vector<bool> local(c.layers);
   for (std::uint32_t l = first; l < c.layers; ++l) local[l] = true;
   RILL_TRY(set_layer_pattern(fields, "max_window_layers", local, c, &ModelConfig::local_layers));
@@ -58,6 +66,7 @@ Status refine_qwen(const Fields& fields, ModelConfig& c, PositionSource& /*posit
 
 Status refine_smollm3(const Fields& fields, ModelConfig& c, PositionSource& /*positions*/) {
   RILL_TRY(fields.must_be("use_sliding_window", false, false));
+  c.rope_theta = 2e6;  // where the file has none
   std::vector<bool> unrotated;
   RILL_ASSIGN(const std::uint32_t interval, fields.whole("no_rope_layer_interval", 1.0, 1024.0, 4));
   for (std::uint32_t l = 0; l < c.layers; ++l) unrotated.push_back((l + 1) % interval == 0);
@@ -75,7 +84,7 @@ Status refine_smollm3(const Fields& fields, ModelConfig& c, PositionSource& /*po
 
 Status refine_gemma(const Fields& fields, ModelConfig& c, PositionSource& positions) {
   c.embedding_scale = std::sqrt(static_cast<double>(c.hidden));
-  RILL_ASSIGN(const double scalar, fields.number("query_pre_attn_scalar", 1e-3, 1e6, c.head_size));
+  RILL_ASSIGN(const double scalar, fields.number("query_pre_attn_scalar", 1e-3, 1e6, 256.0));
   c.attention_scale = 1.0 / std::sqrt(scalar);
   // A cap that is written as null is none; one that is not written is the family's.
   const auto read_cap = [&](std::string_view key, double& cap) -> Status {
@@ -128,6 +137,10 @@ Status refine_mpt_attention(const Fields& attention, ModelConfig& c, PositionSou
   RILL_TRY(attention.must_be("qk_ln", false, false));
   RILL_TRY(attention.must_be("prefix_lm", false, false));
   RILL_TRY(attention.must_be_absent("clip_qkv", "queries, keys and values without a limit"));
+  RILL_TRY(attention.must_be_absent("attn_logit_softcapping", "scores without a cap"));
+  if (const json* window = attention.find("sliding_window_size"); window != nullptr && *window != -1) {
+    return attention.bad("sliding_window_size", Fields::describe(window), text("-1: no window"));
+  }
   RILL_ASSIGN(positions.alibi_most_bias, attention.number("alibi_bias_max", 1e-3, 1e3, 8.0));
   RILL_ASSIGN(c.attention_scale, attention.number("softmax_scale", 1e-6, 1e6, 0.0));
   RILL_ASSIGN(c.kv_heads, attention.whole("kv_n_heads", 1.0, 1024.0, c.kv_heads));
@@ -141,6 +154,9 @@ Status refine_mpt(const Fields& fields, ModelConfig& c, PositionSource& position
   if (norm != "low_precision_layernorm" && norm != "layernorm") {
     return fields.bad("norm_type", Fields::describe(fields.find("norm_type")), text("layernorm"));
   }
+  RILL_ASSIGN(c.norm_epsilon, fields.number("norm_eps", 0.0, 1.0, c.norm_epsilon));
+  RILL_ASSIGN(const auto mlp, fields.object("ffn_config"));
+  if (mlp) RILL_TRY(mlp->must_be_absent("ffn_act_fn", "gelu"));
   RILL_ASSIGN(const std::uint32_t ratio, fields.whole("expansion_ratio", 1.0, 64.0, 4));
   c.mlp_width = c.hidden * ratio;
   RILL_ASSIGN(const auto attention, fields.object("attn_config"));
@@ -169,13 +185,22 @@ Status refine_stablelm(const Fields& fields, ModelConfig& c, PositionSource& /*p
   return {};
 }
 
-Status refine_gpt_oss(const Fields& fields, ModelConfig& c, PositionSource& positions) {
+/// Of the published models, and of the kernels.
+constexpr double kSwigluAlpha = 1.702;
+
+Status refine_gpt_oss(const Fields& fields, ModelConfig& c, PositionSource& /*positions*/) {
   RILL_ASSIGN(c.experts, fields.whole("num_local_experts", 1.0, 1024.0, 32));
   RILL_ASSIGN(const std::uint32_t used, fields.whole("experts_per_token", 1.0, 64.0, 4));
   RILL_ASSIGN(c.experts_used, fields.whole("num_experts_per_tok", 1.0, 64.0, used));
   RILL_ASSIGN(c.mlp_limit, fields.number("swiglu_limit", 1e-3, 1e6, c.mlp_limit));
   c.activation = ActivationFunction::kClampedSwish;  // the file says "silu"
-  return refine_windowed(fields, c, positions);
+  RILL_ASSIGN(const double alpha, fields.number("swiglu_alpha", 1e-3, 1e6, kSwigluAlpha));
+  if (alpha != kSwigluAlpha) return fields.bad("swiglu_alpha", text(alpha), text(kSwigluAlpha));
+  if (!fields.has("rope_scaling") && !fields.has("rope_parameters")) {
+    return fields.bad("rope_scaling", text("absent"), text("how the positions are scaled, as its makers wrote it"));
+  }
+  RILL_TRY(read_window(fields, c, 128));
+  return read_layer_types(fields, c);
 }
 
 constexpr std::string_view kRopeTables[] = {".rotary_emb.inv_freq"};
@@ -186,7 +211,7 @@ namespace names = huggingface_names;
 
 constexpr HuggingfaceFamily kFamilies[] = {
     {.model_type = "llama", .family = "llama", .ignored = kRopeTables, .names = names::kLlama},
-    {.model_type = "mistral", .family = "mistral", .names = names::kLlama, .refine = refine_windowed},
+    {.model_type = "mistral", .family = "mistral", .names = names::kLlama, .refine = refine_mistral},
     {.model_type = "qwen2", .family = "qwen2", .names = names::kLlama, .refine = refine_qwen},
     {.model_type = "qwen3", .family = "qwen3", .names = names::kLlama, .refine = refine_qwen},
     {.model_type = "smollm3", .family = "smollm3", .names = names::kLlama, .refine = refine_smollm3},

@@ -59,6 +59,7 @@ class HuggingfaceModel final : public SourceModel {
 
   bool is_ignored(std::string_view name) const;
   Status refuse_strangers(const std::vector<NeededTensor>& needed) const;
+  void untie_other_head();
   Status place_tensor(const NeededTensor& needed);
   Status check_tensor(const SafetensorsShards::Place& place, const NeededTensor& needed, bool transposed) const;
   Status read_transposed(const Found& source, std::uint64_t first, std::uint64_t count, std::span<float> out) const;
@@ -112,7 +113,30 @@ Status HuggingfaceModel::place_tensor(const NeededTensor& needed) {
              text("[", needed.shape.rows, ", ", needed.shape.columns, "]"));
 }
 
+/// A tied model's file may have a head that is not the embedding: transformers 5 takes it then.
+void HuggingfaceModel::untie_other_head() {
+  const auto find = [&](Part part) -> const SafetensorsShards::Place* {
+    for (const TensorName& row : names()) {
+      if (row.part != part) continue;
+      const std::string name(row.pattern);
+      for (const std::string& written : {name, std::string(config_.family->optional_prefix) + name}) {
+        const auto found = shards_.tensors().find(written);
+        if (found != shards_.tensors().end()) return &found->second;
+      }
+    }
+    return nullptr;
+  };
+  const SafetensorsShards::Place* const head = find(Part::kHead);
+  const SafetensorsShards::Place* const embedding = find(Part::kEmbedding);
+  if (head == nullptr || embedding == nullptr) return;
+  const bool is_same =
+      head->tensor->type == embedding->tensor->type && head->tensor->shape == embedding->tensor->shape &&
+      std::ranges::equal(shards_.file(*head).bytes(*head->tensor), shards_.file(*embedding).bytes(*embedding->tensor));
+  if (!is_same) config_.model.tied_head = 0;
+}
+
 Status HuggingfaceModel::read_tensors() {
+  if (config().tied_head != 0) untie_other_head();
   const std::vector<NeededTensor> needed = needed_tensors(names(), config());
   // First what is too much: it says more about a model of another kind than what it lacks.
   RILL_TRY(refuse_strangers(needed));

@@ -168,6 +168,14 @@ TEST(GgufFamilies, Gemma3HasItsGainsPlusOneAndFiveLocalLayersOfSix) {
   ASSERT_EQ(turns.size(), 32U);
   EXPECT_NEAR(turns[1] * 2 * std::numbers::pi, std::pow(1e6, -1.0 / 16), 1e-12) << "global";
   EXPECT_NEAR(turns[17] * 2 * std::numbers::pi, std::pow(1e4, -1.0 / 16), 1e-12) << "local";
+
+  file.u32("gemma3.attention.sliding_window_pattern", 2);
+  const std::vector<std::byte> other = file.build();
+  const auto every_second = import_gguf(*GgufFile::parse(other, "a.gguf"));
+  ASSERT_TRUE(every_second.ok()) << every_second.status().message();
+  for (std::uint32_t layer = 0; layer < 12; ++layer) {
+    EXPECT_EQ((*every_second)->config().is_local(layer), layer % 2 == 0) << layer;
+  }
 }
 
 }  // namespace

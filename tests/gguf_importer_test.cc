@@ -15,15 +15,16 @@ namespace {
 /// Changes to the small model below, each named for the test that needs it.
 struct Options {
   bool own_head = false;
+  float head_begins_with = 1;  ///< 0: it is the embedding's copy
   std::string architecture = "llama";
   std::string without_tensor = {};
   std::string misshapen_tensor = {};
   std::string without_key = {};
 };
 
-std::vector<float> floats(std::size_t count) {
+std::vector<float> floats(std::size_t count, float first = 0) {
   std::vector<float> values(count);
-  for (std::size_t i = 0; i < count; ++i) values[i] = static_cast<float>(i);
+  for (std::size_t i = 0; i < count; ++i) values[i] = first + static_cast<float>(i);
   return values;
 }
 
@@ -43,12 +44,12 @@ GgufBuilder small_model(const Options& options = {}) {
   if (options.without_key != "attention.layer_norm_rms_epsilon") {
     file.f32("llama.attention.layer_norm_rms_epsilon", 0.5F);
   }
-  const auto tensor = [&](const std::string& name, std::uint64_t columns, std::uint64_t rows) {
+  const auto tensor = [&](const std::string& name, std::uint64_t columns, std::uint64_t rows, float first = 0) {
     if (name == options.without_tensor) return;
     if (name == options.misshapen_tensor) ++rows;
     std::vector<std::uint64_t> dimensions = {columns};
     if (rows != 1) dimensions.push_back(rows);
-    file.tensor(name, dimensions, floats(columns * rows));
+    file.tensor(name, dimensions, floats(columns * rows, first));
   };
   tensor("token_embd.weight", 8, 5);
   for (const std::string block : {"blk.0.", "blk.1."}) {
@@ -63,7 +64,7 @@ GgufBuilder small_model(const Options& options = {}) {
     tensor(block + "ffn_down.weight", 12, 8);
   }
   tensor("output_norm.weight", 8, 1);
-  if (options.own_head) tensor("output.weight", 8, 5);
+  if (options.own_head) tensor("output.weight", 8, 5, options.head_begins_with);
   return file;
 }
 
@@ -230,7 +231,24 @@ TEST(GgufImporter, LinearScalingAndDivisorsSlowTheRotation) {
   EXPECT_EQ((*opened.model)->find("rope_freqs.weight"), nullptr);  // is in the turns already
 }
 
+TEST(GgufImporter, AHeadThatIsTheEmbeddingsCopyIsTiedAndAnotherOneIsTaken) {
+  for (const float begin : {0.0F, 1.0F}) {
+    const Opened opened = import(small_model({.own_head = true, .head_begins_with = begin}));
+    ASSERT_TRUE(opened.model.ok());
+    EXPECT_EQ((*opened.model)->config().tied_head, begin == 0 ? 1U : 0U);
+  }
+}
+
+TEST(GgufImporter, ARotationOfAPartOfEachHeadIsRefusedWhereTheConverterMixedItsHalves) {
+  GgufBuilder file = small_model();
+  file.u32("llama.rope.dimension_count", 2);
+  expect_refused(file, "llama.rope.dimension_count");
+}
+
 TEST(GgufImporter, OtherRopeScalingIsRefusedByName) {
+  GgufBuilder louder = small_model();
+  louder.f32("llama.rope.scaling.attn_factor", 1.5F);
+  expect_refused(louder, "llama.rope.scaling.attn_factor");
   GgufBuilder yarn = small_model();
   yarn.string("llama.rope.scaling.type", "yarn").f32("llama.rope.scaling.factor", 4.0F);
   expect_refused(yarn, "rope scaling yarn is not known");

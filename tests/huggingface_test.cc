@@ -89,6 +89,19 @@ TEST(HuggingfaceImporter, IgnoresTheHeadOfATiedModelAndDerivedTables) {
   EXPECT_EQ(model->find("model.layers.0.self_attn.rotary_emb.inv_freq"), nullptr);
 }
 
+/// transformers 5 does not tie what differs; the file's head was dropped.
+TEST(HuggingfaceImporter, TakesAHeadThatIsNotTheEmbeddingInATiedModelAsWell) {
+  const HuggingfaceDirectory directory;
+  directory.configure({{"tie_word_embeddings", true}});
+  std::vector<TensorToWrite> tensors = small_tensors();
+  tensors[1].dtype = "BF16";  // which has not the embedding's bytes
+  directory.write("model.safetensors", weights(tensors));
+  const auto model = opened(directory);
+  ASSERT_NE(model, nullptr);
+  EXPECT_EQ(model->config().tied_head, 0U);
+  EXPECT_NE(model->find("lm_head.weight"), nullptr);
+}
+
 TEST(HuggingfaceImporter, ReadsBfloat16) {
   const HuggingfaceDirectory directory;
   std::vector<TensorToWrite> tensors = small_tensors();
@@ -124,16 +137,21 @@ TEST(HuggingfaceImporter, ReadsBothFormsOfTheRopeConfiguration) {
 TEST(HuggingfaceImporter, ReadsHowTheMakersSampleAndEveryEndToken) {
   const HuggingfaceDirectory directory;
   directory.write("generation_config.json",
-                  R"({"do_sample": true, "temperature": 0.6, "top_p": 0.9, "top_k": 50, "eos_token_id": [2, 3]})");
+                  R"({"do_sample": true, "temperature": 0.6, "top_p": 0.9, "top_k": 50, "min_p": 0.05,
+                      "repetition_penalty": 1.1, "eos_token_id": [2, 3]})");
   auto model = opened(directory);
   ASSERT_NE(model, nullptr);
   EXPECT_EQ(model->config().temperature, 0.6);
   EXPECT_EQ(model->config().top_p, 0.9);
   EXPECT_EQ(model->config().top_k, 50U);
-  directory.write("generation_config.json", R"({"temperature": 0.6})");  // not used: do_sample is false where absent
+  EXPECT_EQ(model->config().min_p, 0.05);
+  EXPECT_EQ(model->config().repeat_penalty, 1.1);
+  directory.write("generation_config.json",
+                  R"({"temperature": 0.6, "repetition_penalty": 1.2})");  // do_sample is false where absent
   model = opened(directory);
   ASSERT_NE(model, nullptr);
   EXPECT_EQ(model->config().temperature, 0.7);
+  EXPECT_EQ(model->config().repeat_penalty, 1.2) << "of greedy texts as well";
   directory.write("generation_config.json", R"({"do_sample": true, "top_p": 1.5})");
   directory.expect_refused("generation_config.json, key top_p: 1.5");
   directory.write("generation_config.json", R"({"eos_token_id": [2, 5]})");
