@@ -255,7 +255,7 @@ def test_wyoming_parts(stage):
         print("wyoming parts: skipped, the Python package `wyoming` is not here")
         return
 
-    seen = {"audio": 0, "heard": 0, "said": []}
+    seen = {"audio": 0, "heard": 0, "said": [], "closes": False}
 
     class Service(AsyncEventHandler):
         async def handle_event(self, event):
@@ -272,12 +272,15 @@ def test_wyoming_parts(stage):
                 if seen["heard"] != 2:
                     await self.write_event(Transcript("Say hello to Wyoming.").event())
                 await self.write_event(TranscriptStop().event())
+                return not seen["closes"]  # after each transcript, as wyoming-faster-whisper
             elif Synthesize.is_type(event.type):
                 seen["said"].append(Synthesize.from_event(event).text)
                 await self.write_event(AudioStart(22050, 2, 1).event())
-                for _ in range(10):  # a second of 22.05 kHz, in pieces
-                    await self.write_event(AudioChunk(22050, 2, 1, struct.pack("<h", 5000) * 2205).event())
+                second = struct.pack("<h", 5000) * 22050
+                for begin in range(0, len(second), 4409):  # in pieces that end within a sample
+                    await self.write_event(AudioChunk(22050, 2, 1, second[begin:begin + 4409]).event())
                 await self.write_event(AudioStop().event())
+                return not seen["closes"]
             return True
 
     port = 20000 + os.getpid() % 20000
@@ -291,13 +294,17 @@ def test_wyoming_parts(stage):
     address = f"wyoming:127.0.0.1:{port}"
     twice = stage.path("twice.wav")
     write_wav(twice, read_wav(stage.question) + silence(15) + read_wav(stage.question) + silence(1))
-    lines = lines_of(stage.talk("--in", twice, "--out", out, "--recognizer", address, "--speaker", address).stdout)
-    assert [line["heard"] for line in lines if "heard" in line] == ["Say hello to Wyoming."] * 2, lines
-    assert seen["audio"] > RATE and len(seen["said"]) > 1, seen
-    spoken = len(read_wav(out)) / RATE
-    sentences = len(seen["said"]) - 1  # the first one only warmed it up
-    assert abs(spoken - sentences) < 0.1 * sentences, (spoken, seen)
-    print(f"wyoming parts: heard {seen['audio']} samples, said {seen['said'][1:]}")
+    for seen["closes"] in (False, True):
+        seen.update(heard=0, said=[])
+        lines = lines_of(stage.talk("--in", twice, "--out", out, "--recognizer", address, "--speaker", address).stdout)
+        assert [line["heard"] for line in lines if "heard" in line] == ["Say hello to Wyoming."] * 2, lines
+        assert seen["audio"] > RATE and len(seen["said"]) > 1, seen
+        samples = read_wav(out)
+        sentences = len(seen["said"]) - 1  # the first one only warmed it up
+        assert abs(len(samples) / RATE - sentences) < 0.1 * sentences, (len(samples), seen)
+        assert max(samples) < 6000 and min(samples) > -1000, "the samples were taken apart"
+        assert all(line["latency"]["speaker_s"] >= 0 for line in lines if line.get("latency")), lines
+        print(f"wyoming parts: heard {seen['audio']} samples, said {seen['said'][1:]}")
 
 
 def main():

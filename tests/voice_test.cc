@@ -118,6 +118,26 @@ TEST(VoiceLoop, GoesOnWhenThePartsFail) {
   ASSERT_EQ(told.failures.size(), 3U);
   EXPECT_EQ(told.failures[0], "ears: gone");
   EXPECT_EQ(told.failures[1], "mouth: gone");
+  EXPECT_EQ(told.spoken, std::vector<std::string>{""}) << "nobody heard anything";
+}
+
+/// It waited for ever for the end of a reply that nobody was making.
+TEST(VoiceLoop, GoesOnWhenTheRecognizerFailsBeforeTheQuestionIsOver) {
+  for (const bool guesses : {false, true}) {
+    Stage stage({0.5, 1.0, 2.0, 1.0, 1.0}, {"FAIL EARLY", "hello"});
+    stage.setting.guesses = guesses;
+    stage.setting.is_lockstep = !guesses;
+    stage.setting.is_clocked = guesses;
+    const Told told = stage.run();
+    EXPECT_EQ(told.states, "htlhtsl") << guesses;
+    EXPECT_EQ(told.failures, std::vector<std::string>{"ears: gone"});
+  }
+}
+
+TEST(VoiceLoop, AsksWithoutTheSpaceThatSomeRecognizersBeginWith) {
+  Stage stage({0.5, 1.0, 2.0}, {" hello\n"});
+  stage.run();
+  EXPECT_EQ(stage.answerer.asked, std::vector<std::string>{"hello"});
 }
 
 TEST(VoiceLoop, ListensAgainWhenTheModelFails) {
@@ -282,14 +302,8 @@ TEST(VoiceMeter, IsOffInAFile) {
 TEST(VoiceMemory, TheBudgetCoversTheRingsTheEventsAndEveryPart) {
   const VoiceMemory memory{.recognizer = 100, .speaker = 20, .wake_word = 3};
   EXPECT_EQ(memory.total(), 80 * kSampleRate * sizeof(Sample) + 3 * WyomingReader::bytes(0) + Part::kMostPayload + 123);
-  EngineOptions options;
-  options.budget_bytes = memory.total() + 7;
-  ASSERT_TRUE(share_budget(memory, options).ok());
-  EXPECT_EQ(options.budget_bytes, 7U);
-  options.budget_bytes = memory.total();
-  const Status refused = share_budget(memory, options);
-  EXPECT_EQ(refused.code(), Code::kOverBudget);
-  EXPECT_NE(refused.message().find("recognizer, at most 100"), std::string_view::npos) << refused.message();
+  EXPECT_EQ(memory.items()[2].name, "recognizer, at most");
+  EXPECT_EQ(memory.items()[2].bytes, 100U);
 }
 
 TEST(VoiceMemory, AServiceOnTheNetworkTakesNoneHere) {

@@ -169,8 +169,12 @@ def test_client(arguments, model):
                 b.write(TranscriptStop())
                 assert b.reply()[0] == two, "the whole transcript counts, once"
                 with Client(server) as c:  # both connections are taken
-                    event = read_event(c.file)
-                    assert event.type == "error" and "2 conversations are open" in event.data["text"], event
+                    c.write(Describe())  # by which Home Assistant sees that the service is there
+                    assert c.read(Info).handle[0].name == "rill"
+                    c.write(Transcript(first, context={"conversation_id": "attic"}))
+                    refused = c.read(NotHandled)
+                    assert "2 conversations are open" in refused.text, refused
+                    assert refused.context == {"conversation_id": "attic"} and read_event(c.file) is None, refused
                 b.write(Ping())  # two replies at a time, and a ping in between
                 b.read(Pong)
                 a.write(Transcript(first))

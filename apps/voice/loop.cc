@@ -10,6 +10,7 @@
 namespace rill::apps {
 namespace {
 
+constexpr std::chrono::milliseconds kLongestLook{100};  // between two looks whether the program was asked to end
 constexpr std::size_t kChunk = kFrameSamples * 10;  // what the recogniser is given at a time
 
 double seconds(std::chrono::steady_clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
@@ -26,6 +27,14 @@ std::string plain(std::string_view text) {
   }
   if (!words.empty() && words.back() == ' ') words.pop_back();
   return words;
+}
+
+/// Whisper's words begin with a space, which would be a part of the question.
+std::string trimmed(std::string_view text) {
+  constexpr std::string_view kSpaces = " \t\r\n";
+  const std::size_t begin = std::min(text.find_first_not_of(kSpaces), text.size());
+  const std::size_t end = text.find_last_not_of(kSpaces) + 1;  // npos + 1 is 0
+  return std::string(text.substr(begin, std::max(begin, end) - begin));
 }
 
 }  // namespace
@@ -138,7 +147,7 @@ bool VoiceLoop::wait_for_speech() {
       const double quiet = static_cast<double>(captured_.end() - last_active_) / kSampleRate;
       if (input_is_over_ || (setting_.idle_seconds > 0 && quiet >= setting_.idle_seconds)) return false;
     }
-    changed_.wait_for(lock, std::chrono::milliseconds(100));
+    changed_.wait_for(lock, kLongestLook);
   }
 }
 
@@ -151,9 +160,11 @@ Result<std::string> VoiceLoop::recognize(std::uint64_t turn) {
     bool is_last = false;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] {
+      const auto has_more = [&] {
         return turn_ != turn || speech_is_over_ || captured_.end() - heard_up_to_ >= kChunk || is_stopped_();
-      });
+      };
+      while (!changed_.wait_for(lock, kLongestLook, has_more)) {
+      }
       if (is_stopped_()) return std::string();
       if (turn_ != turn) break;  // only if a new speech began before the end of this one was taken: it has all of it
       heard_up_to_ = std::max(heard_up_to_, captured_.begin());
@@ -196,7 +207,7 @@ void VoiceLoop::take_turn() {
   Result<std::string> heard = recognize(turn);
   std::string words;
   if (heard.ok()) {
-    words = *heard;
+    words = trimmed(*heard);
   } else {
     tell_failure(heard.status());
   }
@@ -213,6 +224,7 @@ void VoiceLoop::take_turn() {
   {
     const std::scoped_lock lock(mutex_);
     if (turn_ == turn) reply_is_over_ = true;
+    given_up_turn_ = turn;
     if (turn_ == turn && state_ == VoiceState::kThinking) enter(VoiceEvent::kNothingToSay);
   }
   changed_.notify_all();
@@ -232,11 +244,11 @@ void VoiceLoop::queue(const std::string& sentence, std::uint64_t turn) {
 }
 
 /// What of the reply reached the loudspeaker. Under the lock.
-std::string VoiceLoop::said_aloud(bool was_interrupted) const {
+std::string VoiceLoop::said_aloud() const {
   std::string said;
   const std::uint64_t heard = is_cut_ ? cut_at_ : played_;
   for (const Clip& clip : clips_) {
-    if (heard >= clip.end && (clip.is_whole || !was_interrupted)) {
+    if (heard >= clip.end && clip.is_whole) {
       said += clip.text;
     } else if (heard > clip.begin) {
       // A clip that is still being made is longer than what there is of it: it counts as twice that.
@@ -255,7 +267,8 @@ void VoiceLoop::wait_for_end(std::uint64_t turn) {
   for (;;) {
     tell_changes();
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return is_over() || !changes_.empty(); });
+    // For a time: nobody tells of a signal.
+    changed_.wait_for(lock, kLongestLook, [&] { return is_over() || !changes_.empty(); });
     if (is_over()) return;
   }
 }
@@ -263,14 +276,14 @@ void VoiceLoop::wait_for_end(std::uint64_t turn) {
 /// What came before the question's end was sure cost nobody any time. Under the lock.
 VoiceLatency VoiceLoop::latency_of_reply(Clock::time_point heard_at) const {
   const auto waited = [&](Clock::time_point from, Clock::time_point to) {
-    return seconds(std::max(to, ended_at_) - std::max(from, ended_at_));
+    return seconds(std::max(to, answered_ended_at_) - std::max(from, answered_ended_at_));
   };
-  return {.activity = pause_,
-          .recognizer = waited(ended_at_, heard_at),
+  return {.activity = answered_pause_,
+          .recognizer = waited(answered_ended_at_, heard_at),
           .prefill = waited(heard_at, first_text_at_),
           .clause = waited(first_text_at_, first_sentence_at_),
           .speaker = waited(first_sentence_at_, first_sample_at_),
-          .total = pause_ + waited(ended_at_, first_sample_at_)};
+          .total = answered_pause_ + waited(answered_ended_at_, first_sample_at_)};
 }
 
 void VoiceLoop::reply_to(const std::string& words, std::uint64_t turn) {
@@ -315,7 +328,7 @@ void VoiceLoop::reply_to(const std::string& words, std::uint64_t turn) {
     const std::scoped_lock lock(mutex_);
     was_asked = is_sure(turn);
     was_interrupted = is_cut_ || !was_asked || is_stopped_();  // speech after the last word interrupts nothing
-    spoken = was_asked ? said_aloud(was_interrupted) : std::string();
+    spoken = was_asked ? said_aloud() : std::string();
     latency = latency_of_reply(heard_at);
   }
   const bool was_heard = !spoken.empty();

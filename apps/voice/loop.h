@@ -164,7 +164,7 @@ class VoiceLoop {
   VoiceLatency latency_of_reply(Clock::time_point heard_at) const;
   void queue(const std::string& sentence, std::uint64_t turn);
   void wait_for_end(std::uint64_t turn);
-  std::string said_aloud(bool was_interrupted) const;
+  std::string said_aloud() const;
   void tell_changes();
   void tell(VoiceReport report);
   void tell_failure(const Status& status);
@@ -196,6 +196,7 @@ class VoiceLoop {
   std::uint64_t turn_ = 0;                // counts speech that began, and guesses that were wrong
   std::array<bool, kRemembered> sure_{};  // of the last turns, by number: whether the question is over
   bool is_guessed_ = false;               // that it is over
+  std::uint64_t given_up_turn_ = 0;       // the last one whose recogniser failed, maybe before its end
   std::uint64_t speech_begin_ = 0;        // in the capture ring
   std::uint64_t speech_end_ = 0;          // there, once speech_is_over_
   bool speech_is_over_ = true;            // or guessed to be
@@ -219,6 +220,8 @@ class VoiceLoop {
   bool reply_is_over_ = true;
   std::vector<Clip> clips_;
   Clock::time_point first_sample_at_;
+  double answered_pause_ = 0;            // pause_ and ended_at_ of the question that it answers
+  Clock::time_point answered_ended_at_;  // by the time it is told there may be another
   bool is_cut_ = false;       // the reply was interrupted
   std::uint64_t cut_at_ = 0;  // where, in the playback ring, if it was
 

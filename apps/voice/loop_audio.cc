@@ -110,7 +110,7 @@ void VoiceLoop::take_frame(std::span<Sample, kFrameSamples> frame, Endpointer::C
     if (!std::exchange(is_guessed_, false)) {
       speech_is_over_ = true;
       speech_end_ = captured_.end();
-      reply_is_over_ = false;
+      reply_is_over_ = given_up_turn_ == turn_;
     }
     enter(VoiceEvent::kSpeechEnds);
   }
@@ -124,7 +124,7 @@ void VoiceLoop::guess(std::size_t silent_frames) {
     is_guessed_ = true;
     speech_is_over_ = true;
     speech_end_ = captured_.end();
-    reply_is_over_ = false;
+    reply_is_over_ = given_up_turn_ == turn_;
   } else if (!may_be_over && is_guessed_) {
     is_guessed_ = false;
     forget_reply();
@@ -181,7 +181,11 @@ std::size_t VoiceLoop::give_frame(std::span<Sample, kFrameSamples> frame) {
   const bool may_play = state_ == VoiceState::kThinking || state_ == VoiceState::kSpeaking;
   const std::uint64_t ready = playback_.end() - played_;
   if (may_play && ready > 0 && (ready >= kFrameSamples || (reply_is_over_ && unsaid_ == 0))) {
-    if (state_ == VoiceState::kThinking) first_sample_at_ = Clock::now();
+    if (state_ == VoiceState::kThinking) {
+      first_sample_at_ = Clock::now();
+      answered_ended_at_ = ended_at_;
+      answered_pause_ = pause_;
+    }
     enter(VoiceEvent::kFirstSample);
     count = playback_.copy(played_, frame);
     played_ += count;

@@ -1,6 +1,8 @@
 #include "apps/voice/memory.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <span>
 
 #include "apps/model_options.h"
 #include "apps/voice/loop.h"
@@ -48,17 +50,35 @@ void add_voice_part_arguments(CLI::App& command, VoicePartArguments& arguments) 
       ->capture_default_str();
 }
 
+namespace {
+
+/// One of the names, of rill-speech's parts, or the address of a service.
+Result<PartAddress> parse_part(const std::string& written, std::string_view option,
+                               std::span<const std::string_view> names) {
+  RILL_ASSIGN(const PartAddress address, PartAddress::parse(written, option));
+  if (!address.host.empty() || std::ranges::find(names, written) != names.end()) return address;
+  Text known;
+  for (const std::string_view name : names) known.append(text(name, ", ").view());
+  return bad_usage(
+      {.where = text(option), .what = text(written), .expected = text(known, "or wyoming:HOST:PORT"), .remedy = {}});
+}
+
+}  // namespace
+
 Result<VoicePartChoice> choose_voice_parts(const VoicePartArguments& arguments) {
+  constexpr std::string_view kRecognizers[] = {"pocketsphinx"};
+  constexpr std::string_view kSpeakers[] = {"flite", "espeak-ng"};
+  constexpr std::string_view kWakeParts[] = {"transcript", "pocketsphinx-wake"};
   VoicePartChoice choice;
-  RILL_ASSIGN(choice.recognizer, PartAddress::parse(arguments.recognizer, "--recognizer"));
-  RILL_ASSIGN(choice.speaker, PartAddress::parse(arguments.speaker, "--speaker"));
+  RILL_ASSIGN(choice.recognizer, parse_part(arguments.recognizer, "--recognizer", kRecognizers));
+  RILL_ASSIGN(choice.speaker, parse_part(arguments.speaker, "--speaker", kSpeakers));
   RILL_ASSIGN(const std::uint64_t ears, parse_size(arguments.recognizer_memory));
   RILL_ASSIGN(const std::uint64_t mouth, parse_size(arguments.speaker_memory));
   RILL_ASSIGN(const std::uint64_t waker, parse_size(arguments.wake_memory));
   choice.memory.recognizer = choice.recognizer.host.empty() ? ears : 0;
   choice.memory.speaker = choice.speaker.host.empty() ? mouth : 0;
   if (arguments.wake_part == kTranscript) return choice;
-  RILL_ASSIGN(choice.wake_word, PartAddress::parse(arguments.wake_part, "--wake-part"));
+  RILL_ASSIGN(choice.wake_word, parse_part(arguments.wake_part, "--wake-part", kWakeParts));
   choice.memory.wake_word = choice.wake_word->host.empty() ? waker : 0;
   if (choice.wake_word->host.empty() && arguments.wake.empty()) {
     return bad_usage({.where = text("--wake-part"),
@@ -67,11 +87,6 @@ Result<VoicePartChoice> choose_voice_parts(const VoicePartArguments& arguments) 
                       .remedy = text("name one: --wake \"hey computer\"")});
   }
   return choice;
-}
-
-Status share_budget(const VoiceMemory& memory, EngineOptions& options) {
-  return share_budget(memory.items(),
-                      "give them less (--recognizer-memory, --speaker-memory, --wake-memory), or more to all", options);
 }
 
 }  // namespace rill::apps

@@ -53,7 +53,4 @@ struct VoicePartChoice {
 /// kUsage for what names no part or no size.
 Result<VoicePartChoice> choose_voice_parts(const VoicePartArguments& arguments);
 
-/// Takes the voice's share off the budget.
-Status share_budget(const VoiceMemory& memory, EngineOptions& options);
-
 }  // namespace rill::apps

@@ -28,7 +28,7 @@ struct PartAddress {
 /// The connection. A part that dies or stops answering is started anew, later each time it happens again.
 class Part {
  public:
-  static constexpr std::size_t kMostPayload = std::size_t{1024} * 1024;  ///< of what speaks
+  static constexpr std::size_t kMostPayload = std::size_t{2} << 20U;  ///< of what speaks: 21 s at 48 kHz in one event
   static constexpr std::chrono::milliseconds kFirstWait{100};
   static constexpr std::chrono::milliseconds kLongestWait{30'000};
 
@@ -53,6 +53,11 @@ class Part {
   Result<std::optional<WyomingEvent>> next(std::chrono::milliseconds wait);
   /// Ends the connection and the process; nothing it was about to say is heard.
   void stop();
+  /// An exchange is over. A service may close the connection then, or keep what it has of it: a connection an exchange,
+  /// as other clients have it. A process of ours stays.
+  void rest() {
+    if (!is_own_process()) stop();
+  }
   /// Ends it for what it did, until the next start(). @returns `why`, with what happens next
   Status lose(const Status& why);
   /// A whole exchange went well: the next failure is the first again.

@@ -54,6 +54,7 @@ Result<std::string> PartRecognizer::end() {
     if (!is_over && event.type != "transcript") continue;
     is_open_ = false;
     part_->praise();
+    part_->rest();
     return is_over ? *streamed : event.text();
   }
 }
@@ -61,12 +62,15 @@ Result<std::string> PartRecognizer::end() {
 Status PartSpeaker::say(std::string_view words, Listener listener) {
   RILL_TRY(part_->send("synthesize", {{"text", words}}));
   if (resampler_.has_value()) resampler_->restart();
+  half_sample_.reset();
   std::size_t made = 0;
   auto deadline = Part::Clock::now() + kTimeToAnswer;  // of the next audio
   for (;;) {
     RILL_ASSIGN(const WyomingEvent event, part_->receive(deadline));
-    if (event.type == "error")
+    if (event.type == "error") {
+      part_->rest();  // of what it was saying nothing more is taken, and it may close
       return failed({.where = text(part_->name()), .what = text(event.text()), .expected = {}, .remedy = {}});
+    }
     if (event.type == "audio-stop") break;
     if (event.type != "audio-chunk") continue;
     const std::uint32_t rate = event.number("rate", 0);
@@ -77,8 +81,7 @@ Status PartSpeaker::say(std::string_view words, Listener listener) {
                                           event.number("channels", 0), " channels"));
     }
     if (!resampler_.has_value() || resampler_->rate() != rate) resampler_.emplace(rate);
-    given_.resize(event.payload.size() / sizeof(Sample));
-    std::copy_n(event.payload.data(), given_.size() * sizeof(Sample), reinterpret_cast<char*>(given_.data()));
+    take_bytes(event.payload);
     made_.resize(resampler_->most_output(given_.size()));
     const std::size_t count = resampler_->run(given_, made_);
     made += count;
@@ -95,7 +98,23 @@ Status PartSpeaker::say(std::string_view words, Listener listener) {
     }
   }
   part_->praise();
+  part_->rest();
   return {};
+}
+
+/// A chunk may end in the middle of a sample, whose second half begins the next one.
+void PartSpeaker::take_bytes(std::span<const char> bytes) {
+  const std::size_t carried = half_sample_.has_value() ? 1 : 0;
+  given_.resize((carried + bytes.size()) / sizeof(Sample));
+  if (!given_.empty()) {
+    char* const to = reinterpret_cast<char*>(given_.data());
+    if (carried > 0) to[0] = *half_sample_;
+    half_sample_.reset();
+    const std::size_t count = given_.size() * sizeof(Sample) - carried;
+    std::copy_n(bytes.data(), count, to + carried);
+    bytes = bytes.subspan(count);
+  }
+  if (!bytes.empty()) half_sample_ = bytes.front();
 }
 
 }  // namespace rill::apps

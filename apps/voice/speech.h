@@ -64,7 +64,10 @@ class PartSpeaker final : public Speaker {
   Status say(std::string_view text, Listener listener) override;
 
  private:
+  void take_bytes(std::span<const char> bytes);
+
   Part* part_;
+  std::optional<char> half_sample_;
   // Kept from sentence to sentence, so that memory is taken for the first one only.
   std::optional<Resampler> resampler_;
   std::vector<Sample> given_;

@@ -82,6 +82,7 @@ Status PartWakeWord::check() {
       RILL_ASSIGN(const WyomingEvent event, part_->receive(deadline));
       if (event.type != "info") continue;
       part_->praise();
+      part_->rest();
       return find_name(event.data);
     }
   }
@@ -138,9 +139,9 @@ Result<std::optional<WakeWord::Detection>> PartWakeWord::detected() {
   return std::optional<Detection>();
 }
 
-/// A service may close the connection at the end of a stream, or keep what it has of it: a connection a stream, then.
 void PartWakeWord::rest() {
-  if (!part_->is_own_process() || !part_->send("audio-stop", nlohmann::json::object()).ok()) part_->stop();
+  if (part_->is_own_process() && !part_->send("audio-stop", nlohmann::json::object()).ok()) part_->stop();
+  part_->rest();
 }
 
 }  // namespace rill::apps

@@ -19,6 +19,7 @@ namespace rill::apps {
 namespace {
 
 constexpr std::chrono::seconds kTimeToReadRefusal{2};
+constexpr std::chrono::seconds kTimeToAsk{5};  // for whoever has no place
 constexpr std::chrono::milliseconds kTimeUntilRoom{200};
 constexpr std::size_t kOtherFiles = 32;
 
@@ -66,12 +67,12 @@ std::string WyomingTurn::conversation() const {
 }
 
 std::array<ItemBeside, 2> WyomingServer::items(std::size_t connections) {
-  return {{{"clients, at most", connections * kClientBytes}, {"a client's turn, at most", kTurnBytes}}};
+  return {{{"clients, at most", (connections + kMostCrowd) * kClientBytes}, {"a client's turn, at most", kTurnBytes}}};
 }
 
 Result<WyomingServer> WyomingServer::listen(Setting setting) {
   std::string address;
-  RILL_TRY(make_room_for_files(setting.connections + kMostRefusals + kOtherFiles));
+  RILL_TRY(make_room_for_files(setting.connections + kMostCrowd + kOtherFiles));
   RILL_ASSIGN(const int file, listen_on(setting.host, setting.port, address));
   return WyomingServer(file, std::move(address), std::move(setting));
 }
@@ -80,7 +81,7 @@ WyomingServer::WyomingServer(int file, std::string address, Setting setting)
     : file_(file),
       address_(std::move(address)),
       setting_(std::move(setting)),
-      connections_(setting_.connections + kMostRefusals) {}
+      connections_(setting_.connections + kMostCrowd) {}
 
 WyomingServer::WyomingServer(WyomingServer&& other) noexcept
     : file_(std::exchange(other.file_, -1)),
@@ -105,14 +106,14 @@ void WyomingServer::serve(int wait_ms) {
   if (!accepts && (wait_ms < 0 || wait_ms > kTimeUntilRoom.count())) wait_ms = kTimeUntilRoom.count();
   std::vector<pollfd> files = {{.fd = accepts ? file_ : -1, .events = POLLIN, .revents = 0},
                                {.fd = termination_descriptor(), .events = POLLIN, .revents = 0}};
-  bool is_refusing = false;
+  bool has_deadline = false;
   for (const Connection& c : connections_) {
     const int input = wants_input(c) ? POLLIN : 0;
     files.push_back(
         {.fd = c.file, .events = static_cast<short>(input | (c.unsent.empty() ? 0 : POLLOUT)), .revents = 0});
-    is_refusing |= c.file >= 0 && c.is_refused;
+    has_deadline |= c.file >= 0 && (c.is_refused || c.is_crowd);
   }
-  if (is_refusing && wait_ms < 0) wait_ms = 200;
+  if (has_deadline && wait_ms < 0) wait_ms = 200;
   if (::poll(files.data(), files.size(), wait_ms) < 0) {
     if (errno != EINTR) std::this_thread::sleep_for(kTimeUntilRoom);  // there is no room for that many files
     return;
@@ -126,15 +127,16 @@ void WyomingServer::serve(int wait_ms) {
       if (connection.file >= 0 && connection.reader.has_value()) take_events(i);  // which may have waited for this
     }
     if ((happened & (POLLIN | POLLHUP | POLLERR)) != 0) receive(i);
-    if (connection.file >= 0 && connection.is_refused && now >= connection.deadline) close(connection);
+    const bool is_leaving = connection.is_refused || connection.is_crowd;
+    if (connection.file >= 0 && is_leaving && now >= connection.deadline) close(connection);
   }
   if ((files[0].revents & POLLIN) != 0) accept_one();
 }
 
-WyomingServer::Connection* WyomingServer::free_place(bool is_refused) {
+WyomingServer::Connection* WyomingServer::free_place(bool is_crowd) {
   const auto served = connections_.begin() + static_cast<std::ptrdiff_t>(setting_.connections);
-  const auto begin = is_refused ? served : connections_.begin();
-  const auto end = is_refused ? connections_.end() : served;
+  const auto begin = is_crowd ? served : connections_.begin();
+  const auto end = is_crowd ? connections_.end() : served;
   const auto found = std::find_if(begin, end, [](const Connection& c) { return c.file < 0 && !c.is_answered; });
   return found == end ? nullptr : &*found;
 }
@@ -160,10 +162,10 @@ void WyomingServer::accept_one() {
     return;
   }
   prepare(file);
-  Connection* place = free_place(/*is_refused=*/false);
+  Connection* place = free_place(/*is_crowd=*/false);
   if (place == nullptr) place = longest_idle();
   const bool is_full = place == nullptr;
-  if (is_full) place = free_place(/*is_refused=*/true);
+  if (is_full) place = free_place(/*is_crowd=*/true);
   if (place == nullptr) {
     ::close(file);
     return;
@@ -173,21 +175,28 @@ void WyomingServer::accept_one() {
   place->file = file;
   place->generation = generation;
   place->last_active = std::chrono::steady_clock::now();
-  if (is_full) {
-    refuse(*place,
-           std::to_string(setting_.connections) +
-               " conversations are open already, and there is memory for no more; end one, or start the server with "
-               "more --sessions",
-           "busy");
-  } else {
-    place->reader.emplace(/*most_payload=*/0, kMostValues);
-    place->unsent.reserve(kMostUnsent);
-  }
+  place->is_crowd = is_full;
+  place->deadline = place->last_active + kTimeToAsk;
+  place->reader.emplace(/*most_payload=*/0, kMostValues);
+  place->unsent.reserve(kMostUnsent);
 }
 
-/// Tells the client why, then reads what it still sends until it closes: closing first could take the sentence away.
-void WyomingServer::refuse(Connection& connection, std::string_view sentence, std::string_view code) {
-  queue(connection, to_bytes("error", {{"text", sentence}, {"code", code}}));
+void WyomingServer::refuse(Connection& connection, std::string_view sentence) {
+  end_with(connection, to_bytes("error", {{"text", sentence}, {"code", "bad-event"}}));
+}
+
+/// As an answer, which clients that know no `error` here show as well: Home Assistant, for one.
+void WyomingServer::turn_away(Connection& connection, nlohmann::json context) {
+  nlohmann::json answer = {{"text", std::to_string(setting_.connections) +
+                                        " conversations are open already, and there is memory for no more; end one, "
+                                        "or start the server with more --sessions"}};
+  if (!context.is_null()) answer["context"] = std::move(context);
+  end_with(connection, to_bytes("not-handled", answer));
+}
+
+/// Says the last thing, then reads what the client still sends until it closes: closing first could take it away.
+void WyomingServer::end_with(Connection& connection, std::string_view bytes) {
+  queue(connection, bytes);
   connection.is_refused = true;
   connection.turn.reset();
   connection.deadline = std::chrono::steady_clock::now() + kTimeToReadRefusal;
@@ -225,7 +234,7 @@ void WyomingServer::take_events(std::size_t index) {
   while (connection.file >= 0 && wants_input(connection) && !connection.is_refused) {
     const Result<std::optional<WyomingEvent>> event = connection.reader->next();
     if (!event.ok()) {
-      refuse(connection, event.status().message(), "bad-event");
+      refuse(connection, event.status().message());
       return;
     }
     if (!event->has_value()) return;
@@ -237,14 +246,15 @@ void WyomingServer::take_events(std::size_t index) {
 void WyomingServer::take(std::size_t index, const WyomingEvent& event) {
   Connection& connection = connections_[index];
   if (event.type.starts_with("transcript") && !has_short_context(event)) {
-    refuse(connection, "Wyoming event: its context is longer than " + std::to_string(kMostContext) + " bytes",
-           "bad-event");
+    refuse(connection, "Wyoming event: its context is longer than " + std::to_string(kMostContext) + " bytes");
     return;
   }
   if (event.type == "describe") {
     queue(connection, to_bytes("info", setting_.info));
   } else if (event.type == "ping") {
     queue(connection, to_bytes("pong", {{"text", event.data.value("text", nlohmann::json())}}));
+  } else if (connection.is_crowd) {
+    if (event.type == "transcript" || event.type == "transcript-stop") turn_away(connection, context_of(event));
   } else if (event.type == "transcript") {
     connection.streamed.reset();
     connection.turn = {.connection = index, .text = event.text(), .context = context_of(event)};
@@ -264,7 +274,7 @@ void WyomingServer::take_streamed(std::size_t index, const WyomingEvent& event) 
     connection.streamed_context = context_of(event);
   } else if (event.type == "transcript-chunk" && connection.streamed.has_value()) {
     if (connection.streamed->size() + event.text().size() > WyomingReader::kMostData) {
-      refuse(connection, "Wyoming event: the chunks of a transcript are longer than a transcript may be", "bad-event");
+      refuse(connection, "Wyoming event: the chunks of a transcript are longer than a transcript may be");
       return;
     }
     *connection.streamed += event.text();

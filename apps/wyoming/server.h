@@ -37,7 +37,8 @@ class WyomingServer {
   static constexpr std::size_t kMostValues = 512;
   static constexpr std::size_t kMostContext = std::size_t{4} * 1024;  ///< of a turn, as text
   static constexpr std::size_t kMostUnsent = std::size_t{256} * 1024;
-  static constexpr std::size_t kMostRefusals = 4;  ///< connections that are being told why they are refused
+  /// Connections beside those that are served: they are told what we are, and that there is no place.
+  static constexpr std::size_t kMostCrowd = 2;
   static constexpr std::size_t kMostReply = WyomingReader::kMostData;
   static constexpr std::size_t kValuesBytes = kMostValues * WyomingReader::kMostBytesPerValue;
   /// What one client can take: the reader and an event in it, answers that are not read, a turn and one that comes in
@@ -60,7 +61,6 @@ class WyomingServer {
   };
   /// What the server takes at most, for a plan. @param connections  at a time
   static std::array<ItemBeside, 2> items(std::size_t connections);
-  static constexpr std::string_view kRemedy = "serve fewer (--sessions), or give more to all";  ///< if that is too much
   /// kFailed with the system's reason if the address cannot be had.
   static Result<WyomingServer> listen(Setting setting);
 
@@ -88,9 +88,10 @@ class WyomingServer {
  private:
   struct Connection {
     int file = -1;
+    bool is_crowd = false;     ///< has no place: a turn of it is not handled, and it closes by the deadline
     bool is_refused = false;   ///< only reads, to the end or the deadline, so that the refusal is not lost
     bool is_answered = false;  ///< between next_turn() and finish()
-    std::chrono::steady_clock::time_point deadline;     ///< of a refused one
+    std::chrono::steady_clock::time_point deadline;     ///< of those two
     std::chrono::steady_clock::time_point last_active;  ///< its last whole event, or the end of our answer
     std::uint64_t generation = 0;
     std::optional<WyomingReader> reader;
@@ -103,9 +104,11 @@ class WyomingServer {
   WyomingServer(int file, std::string address, Setting setting);
 
   void accept_one();
-  Connection* free_place(bool is_refused);
+  Connection* free_place(bool is_crowd);
   Connection* longest_idle();
-  void refuse(Connection& connection, std::string_view sentence, std::string_view code);
+  void refuse(Connection& connection, std::string_view sentence);
+  void turn_away(Connection& connection, nlohmann::json context);
+  void end_with(Connection& connection, std::string_view bytes);
   void close(Connection& connection);
   void receive(std::size_t index);
   void take_events(std::size_t index);
@@ -118,7 +121,7 @@ class WyomingServer {
   int file_;
   std::string address_;
   Setting setting_;
-  std::vector<Connection> connections_;  ///< setting_.connections places, then kMostRefusals
+  std::vector<Connection> connections_;  ///< setting_.connections places, then kMostCrowd
   std::size_t last_served_ = 0;
   std::chrono::steady_clock::time_point
       accepts_from_;  ///< later than now while the system has no room for a connection
