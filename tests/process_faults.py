@@ -221,7 +221,7 @@ def terminated(setting):
 
 def stopped_and_continued(setting):
     """SIGSTOP and SIGCONT, at random and of the whole process (a thread alone cannot be stopped from outside): the
-    same reply as ever. A worker that gets next to no CPU: the same, only later."""
+    same reply as ever. Workers that get next to no CPU, beside a program that takes all it can: the same, only later."""
     lines = ["Tell me about a cat.", "And about a dog?"]
     with setting.start("chat", "--json") as free:
         expected = [turn(free, line) for line in lines]
@@ -241,13 +241,19 @@ def stopped_and_continued(setting):
         replies = [turn(process, line) for line in lines]
         disturbing.join()
         expect(end(process)[0] == 0 and replies == expected, f"stopped: {replies}, expected {expected}")
-    with setting.start("chat", "--json", "--threads", "3") as process:
+    one_cpu = {min(os.sched_getaffinity(0))}
+    hog = subprocess.Popen([sys.executable, "-c", "while True: pass"], preexec_fn=lambda: os.sched_setaffinity(0, one_cpu))
+    with hog, setting.start("chat", "--json", "--threads", "3") as process:
         workers = [int(task) for task in os.listdir(f"/proc/{process.pid}/task") if int(task) != process.pid]
-        for worker in workers:  # all workers on one CPU, as idle work
-            os.sched_setaffinity(worker, {min(os.sched_getaffinity(0))})
-            os.sched_setscheduler(worker, os.SCHED_IDLE, os.sched_param(0))
+        for worker in workers:
+            os.sched_setaffinity(worker, one_cpu)
+            os.setpriority(os.PRIO_PROCESS, worker, 19)  # a seventieth of the hog's share
+        begin, before = time.monotonic(), cpu_seconds(hog)
         replies = [turn(process, line) for line in lines]
+        share = (cpu_seconds(hog) - before) / (time.monotonic() - begin)
+        hog.kill()
         expect(end(process)[0] == 0 and replies == expected, f"descheduled: {replies}, expected {expected}")
+        expect(share > 0.2, f"the workers had their CPU: the other program took {share:.0%} of it only")
 
 
 def terminated_perplexity(setting):

@@ -17,7 +17,7 @@ import sys
 import time
 
 from process_setting import cpu_seconds, end, expect, rss_bytes, run_cases, sentences, turn
-from stalling_disk import StallingDisk, drop_pages
+from stalling_disk import NotPossible, StallingDisk, drop_pages
 
 
 def model_cut_off(setting):
@@ -196,7 +196,70 @@ def input_that_fails(setting):
     expect(done.returncode == 1 and "standard input: reading a turn failed: Is a directory" in done.stderr, f"{done}")
 
 
-CASES = [model_cut_off, closed_files, outputs_over_inputs, text_without_spaces,
+def on_watched_disk(setting, *more, **variables):
+    """A chat whose writes and syncs are noted (tests/support/watched_disk.c). @returns the process and the note's path"""
+    if "RILL_WATCHED_DISK" not in os.environ:
+        raise NotPossible("RILL_WATCHED_DISK names no library")
+    log = os.path.join(setting.folder, "disk.log")
+    for path in (log, os.path.join(setting.folder, "disk.state")):
+        if os.path.exists(path):
+            os.remove(path)
+    environment = {**os.environ, "LD_PRELOAD": os.environ["RILL_WATCHED_DISK"], "RILL_DISK_LOG": log, **variables}
+    return setting.start("chat", "--state", os.path.join(setting.folder, "disk.state"), *more, env=environment), log
+
+
+def synced_turns(setting):
+    """When a reply ends, what was written for its turn has been synced: a power cut from then on takes nothing away."""
+    process, log = on_watched_disk(setting, "--json", RILL_DISK_DELAY_MS="200")
+    with process:
+        process.stdout.readline()  # restored or not
+        for number, line in enumerate(["One day", "And then?", "The end"]):
+            turn(process, line)
+            with open(log) as file:
+                noted = file.read()
+            expect(noted.endswith("s") and noted.count("s") >= number + 2 and noted.count("w") >= number + 2,
+                   f"turn {number}: {noted}")
+        expect(end(process)[0] == 0, "exit code")
+
+
+def slow_disk(setting):
+    """A disk that takes seconds for each save: the tokens come all the same, and only the reply's end waits for it."""
+    delay = 3
+    process, log = on_watched_disk(setting, "--state-every", "4", "-n", "40", RILL_DISK_DELAY_MS=str(1000 * delay))
+    with process:
+        process.stdin.write("One day\n")
+        process.stdin.flush()
+        text, last, longest = b"", None, 0
+        while not text.endswith(b"\n"):  # of a reply in one line
+            text += os.read(process.stdout.fileno(), 4096)
+            now = time.monotonic()
+            if last is not None and not text.endswith(b"\n"):
+                longest = max(longest, now - last)
+            last = now
+        with open(log) as file:
+            noted = file.read()
+        expect(len(text) > 40 and noted.count("w") >= 3, f"{text}, {noted}: too little was said for this test")
+        expect(longest < delay / 2, f"a pause of {longest:.1f} s within {text}")
+        expect(end(process)[0] == 0, "exit code")
+
+
+def broken_into(setting):
+    """Whoever takes the program over can open no file and make no socket once it is in its sandbox; outside of it he
+    can, which shows that this test does something."""
+    if not setting.has_sandbox():
+        raise NotPossible("this system has no sandbox for it")
+    process, log = on_watched_disk(setting)
+    process.communicate("", timeout=60)
+    with open(log) as file:
+        writes = file.read().count("w")  # before the first turn, and so before the sandbox
+    for deed in ("open", "socket"):
+        for sandbox, expected in (([], 0), (["--sandbox"], -signal.SIGSYS)):
+            process, _ = on_watched_disk(setting, *sandbox, RILL_DISK_THEN=deed, RILL_DISK_AFTER=str(writes))
+            process.communicate("One day\nAnd then?\n", timeout=60)
+            expect(process.returncode == expected, f"{deed} {sandbox}: exit {process.returncode}, expected {expected}")
+
+
+CASES = [synced_turns, slow_disk, broken_into, model_cut_off, closed_files, outputs_over_inputs, text_without_spaces,
          state_that_is_taken_away, input_that_fails, disk_that_stalls]
 
 

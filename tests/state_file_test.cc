@@ -213,6 +213,18 @@ TEST_F(StateFileTest, WithFlippedBitsItGivesTheLastSaveTheOneBeforeOrARefusalOfN
   }
 }
 
+TEST_F(StateFileTest, WithOneFlippedBitItGivesTheLastSaveOrTheOneBefore) {
+  std::mt19937 random(2);
+  const std::string bytes = make(3);
+  for (int round = 0; round < 1000; ++round) {
+    std::string flipped = bytes;
+    const std::size_t at = round % 2 == 0 ? random() % 512 + (random() % 2) * kSlot : random() % flipped.size();
+    flipped[at] = static_cast<char>(flipped[at] ^ (1 << random() % 8));
+    const int found = open_bytes(flipped);
+    EXPECT_TRUE(found == 3 || found == 2) << found << ", byte " << at;
+  }
+}
+
 TEST_F(StateFileTest, OfFilesThatAreNoneOfOursNotAByteIsTouched) {
   EXPECT_EQ(open_bytes("my diary"), -1);
   EXPECT_EQ(open_bytes(std::string(3 * kSlot, 'x')), -1);

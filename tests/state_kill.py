@@ -145,6 +145,10 @@ def damage(setting, times):
         raise Failure("the run that was to be damaged failed")
     with open(setting.state, "rb") as file:
         whole = file.read()
+    # What follows all three turns, as a talk without a state has it.
+    talk = subprocess.run([setting.rill, "chat", setting.model, *setting.options],
+                          input="".join(turn(t) + "\n" for t in (0, 1, 2, 2, 3)), capture_output=True, text=True, check=True)
+    after_all = [json.loads(line)["reply"] for line in talk.stdout.splitlines()][3:]
     last = before = refused = 0
     for i in range(times):
         kind = setting.random.choice(["cut", "flip", "overwrite"])
@@ -183,6 +187,8 @@ def damage(setting, times):
                 raise Failure(f"{where}: a lost state without a sentence")
             before += 1
         else:
+            if [line["reply"] for line in lines[1:]] != after_all:
+                raise Failure(f"{where}: other replies after the last state")
             last += 1
     return last, before, refused
 
