@@ -183,13 +183,16 @@ void add_bench(CLI::App& app, Action& action) {
       ->capture_default_str();
   command.add_option("--plot", arguments->plot,
                      "Draw the roofline, decode by depth and the stream as SVG (with --policies: time and memory)");
-  command.add_flag("--quick", arguments->quick, "Everything once and briefly: to see that it runs, not how fast");
+  command.add_flag("--quick", arguments->quick, "A little of everything, briefly: to see that it runs, not how fast");
   command
       .add_flag("--policies", arguments->compares_policies,
                 "Instead: time and memory of a token by cache size, `stream` against `recompute` (the paper's figure "
                 "10)")
       ->excludes(command.get_option("--policy"))
       ->excludes(command.get_option("--window"));
+  for (const char* const other : {"--quick", "--depth", "--repetitions", "--latency-tokens"}) {
+    command.get_option("--policies")->excludes(command.get_option(other));
+  }
   add_policies_arguments(command, arguments->policies);
   command.footer(kFooter);
   command.callback([arguments, &action] { action = [arguments] { return run_bench(*arguments); }; });

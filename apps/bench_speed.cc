@@ -79,7 +79,11 @@ Result<SpeedBench> SpeedBench::start(const ModelFile& model, const ModelArgument
 
 Status SpeedBench::add_engine(const ModelFile& model, const ModelArguments& arguments, const ThreadPinning& pinning) {
   RILL_ASSIGN(const EngineOptions options, engine_options(arguments, model.config(), {}));
-  RILL_ASSIGN(Engine engine, start_engine(model, options));
+  // All of them are there at once, and share the mapped file.
+  std::uint64_t taken = 0;
+  for (const Engine& other : engines_) taken += other.plan().memory.arena_bytes();
+  const ItemBeside others[] = {{.name = "the other engines", .bytes = taken}};
+  RILL_ASSIGN(Engine engine, start_engine(model, options, std::span(others).first(engines_.empty() ? 0 : 1)));
   pinned_ = pinning.pin(engine.workers()) && pinned_;
   engine.session(0).set_sampling(sampling_options(arguments, model.config()));
   engines_.push_back(std::move(engine));

@@ -66,6 +66,8 @@ Status chat_in_pipe(ChatSetting& setting, LineReader& reader, ReplyPrinter& prin
                           .what = text("a line longer than ", reader.longest(), " bytes"),
                           .expected = text("a turn a line"),
                           .remedy = text("it was left out")});
+      printer.begin();
+      printer.end(status);
     } else if (line.find_first_not_of(" \t") != std::string_view::npos) {
       ++turns;
       status = say_and_print(setting, line, printer);

@@ -62,11 +62,13 @@ void ReplyPrinter::add(std::string_view text) {
 void ReplyPrinter::end(const Result<Reply>& reply) {
   if (json_ && reply.ok()) {
     std::printf(
-        "\",\"prompt_tokens\":%zu,\"reply_tokens\":%zu,\"passes\":%llu,\"seconds_to_first\":%.6f,\"tokens_per_s\":%.2f,"
+        "\",\"prompt_tokens\":%llu,\"reply_tokens\":%llu,\"passes\":%llu,\"seconds_to_first\":%.6f,\"tokens_per_s\":%."
+        "2f,"
         "\"end\":\"%s\"}"
         "\n",
-        reply->prompt_tokens, reply->reply_tokens, static_cast<unsigned long long>(reply->passes),
-        reply->seconds_to_first, reply->tokens_per_second(), name_of(reply->end).data());
+        static_cast<unsigned long long>(reply->prompt_tokens), static_cast<unsigned long long>(reply->reply_tokens),
+        static_cast<unsigned long long>(reply->passes), reply->seconds_to_first, reply->tokens_per_second(),
+        name_of(reply->end).data());
   } else if (json_) {
     std::fputs(
         "\",\"prompt_tokens\":0,\"reply_tokens\":0,\"passes\":0,\"seconds_to_first\":0,\"tokens_per_s\":0,\"error\":\"",

@@ -1,11 +1,14 @@
 #include "apps/command.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <iterator>
 #include <span>
+#include <string>
 #include <system_error>
 
 namespace rill::apps {
@@ -23,6 +26,7 @@ constexpr const char* kPaths[] = {"--output", "--out",  "--nll-out", "--plot",  
 Text replaced_by(const std::string& output, const std::string& value, bool is_output) {
   std::error_code error;
   const bool is_there = fs::is_regular_file(output, error);  // "-" and "alsa:default" may be given twice
+  if (output == "-" || value == "-") return {};              // a stream, or by its rare name a file of its own
   if (leads_to(output, value) && (is_there || is_output)) return text("the same file");
   const bool is_in_it = is_there && fs::is_directory(value, error) && fs::path(output).extension() != ".rill" &&
                         leads_to(fs::absolute(output, error).parent_path().string(), value);
@@ -47,7 +51,40 @@ Status check_output(const CLI::App& command, const CLI::Option& option) {
   return {};
 }
 
+/// CLI11's own conversions take numbers that begin with 0 for octal ones, make 2^64 - 1 of -1 and of what is larger,
+/// and let `nan` pass.
+std::string read_whole_number(std::string& given) {
+  std::uint64_t number = 0;
+  const char* const end = given.data() + given.size();
+  const auto parsed = std::from_chars(given.data(), end, number);
+  if (parsed.ec == std::errc::result_out_of_range) return given + ", expected a smaller number";
+  if (parsed.ec != std::errc() || parsed.ptr != end) return given + ", expected a whole number, 0 or more";
+  given = std::to_string(number);
+  return {};
+}
+std::string check_finite(std::string& given) {
+  return std::isfinite(std::strtod(given.c_str(), nullptr)) ? "" : given + ", expected a finite number";
+}
+
+void make_numbers_plain(CLI::App& app) {
+  for (CLI::App* const command : app.get_subcommands([](CLI::App*) { return true; })) {
+    for (CLI::Option* const option : command->get_options([](CLI::Option*) { return true; })) {
+      const std::string type = option->get_type_name();
+      if (type.starts_with("UINT") || type.starts_with("INT")) option->transform(CLI::Validator(read_whole_number, ""));
+      if (type.starts_with("FLOAT")) option->transform(CLI::Validator(check_finite, ""));
+    }
+  }
+}
+
 }  // namespace
+
+CLI::Validator above_zero() {
+  return CLI::Validator(
+      [](std::string& given) {
+        return std::strtod(given.c_str(), nullptr) > 0 ? "" : given + ", expected more than 0";
+      },
+      "");
+}
 
 bool leads_to(const std::string& path, const std::string& place) {
   std::error_code error;
@@ -60,14 +97,21 @@ bool leads_to(const std::string& path, const std::string& place) {
   return !error && first == whole(place) && !error;
 }
 
+Status check_values(const CLI::App& app) {
+  constexpr const char* kTexts[] = {"--prompt", "--system", "TEXT", "--plot-label"};
+  for (const CLI::App* const command : app.get_subcommands()) {
+    for (const CLI::Option* const option : command->get_options()) {
+      const bool is_text = std::ranges::any_of(kTexts, [&](const char* text) { return option->check_name(text); });
+      const bool is_given = std::ranges::none_of(option->results(), &std::string::empty);
+      if (is_text || is_given) continue;
+      return bad_usage({.where = text(option->get_name()), .what = text("nothing"), .expected = {}, .remedy = {}});
+    }
+  }
+  return {};
+}
+
 Status check_paths(const CLI::App& app) {
   for (const CLI::App* const command : app.get_subcommands()) {
-    for (const char* const name : kPaths) {
-      const CLI::Option* const option = command->get_option_no_throw(name);
-      if (option == nullptr || option->results().empty() || !option->results().back().empty()) continue;
-      return bad_usage(
-          {.where = text(option->get_name()), .what = text("an empty path"), .expected = {}, .remedy = {}});
-    }
     for (const char* const name : std::span(kPaths).first(kOutputs)) {
       const CLI::Option* const option = command->get_option_no_throw(name);
       const bool writes = command->get_name() != "plan";
@@ -92,23 +136,12 @@ void add_all_commands(CLI::App& app, Action& action) {
   add_kernels(app, action);
   add_voice(app, action);
   add_wyoming(app, action);
+  make_numbers_plain(app);
 }
 
-Status check_numbers(const CLI::App& app) {
-  for (const CLI::App* const command : app.get_subcommands()) {
-    for (const CLI::Option* const option : command->get_options()) {
-      const std::string type = option->get_type_name();
-      for (const std::string& given : option->results()) {
-        const bool is_finite = !type.starts_with("FLOAT") || std::isfinite(std::strtod(given.c_str(), nullptr));
-        if (is_finite && !(type.starts_with("UINT") && given.starts_with('-'))) continue;
-        return bad_usage({.where = text(option->get_name()),
-                          .what = text(given),
-                          .expected = text(is_finite ? "0 or more" : "a finite number"),
-                          .remedy = {}});
-      }
-    }
-  }
-  return {};
+Status as_bad_input(const Status& status) {
+  if (status.code() != Code::kFailed) return status;
+  return bad_input({.where = {}, .what = text(status.message()), .expected = {}, .remedy = {}});
 }
 
 }  // namespace rill::apps

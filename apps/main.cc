@@ -55,7 +55,7 @@ int run(int argc, char** argv) {
     if (app.exit(error) != 0) return static_cast<int>(rill::Code::kUsage);
     return exit_code({});  // help was asked for
   }
-  rill::Status status = rill::apps::check_numbers(app);
+  rill::Status status = rill::apps::check_values(app);
   if (status.ok()) status = rill::apps::check_paths(app);
   return exit_code(status.ok() ? action() : status);
 }

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <string>
 
+#include "apps/command.h"
 #include "apps/plan_report.h"
 #include "core/conversation.h"
 #include "platform/kernels/kernels.h"
@@ -43,21 +44,21 @@ std::uint32_t default_window(const ModelConfig& config, std::uint32_t sinks) {
 
 Result<CachePolicy> parse_policy(const ModelArguments& a, const ModelConfig& config, const StreamNeeds& needs) {
   const auto window = [&](std::uint32_t otherwise) {
-    return a.window < 0 ? otherwise : static_cast<std::uint32_t>(std::min<std::int64_t>(a.window, UINT32_MAX));
+    return a.window < 0 ? otherwise : static_cast<std::uint32_t>(a.window);
   };
   if (a.policy == "stream") {
     RILL_ASSIGN(const std::uint32_t sinks, parse_sinks(a.sinks, config.default_sinks, needs.system_tokens));
     return stream_policy(sinks, window(default_window(config, sinks)));
   }
-  RILL_ASSIGN(const std::uint32_t sinks, parse_sinks(a.sinks, 0, std::nullopt));
   if (a.policy != "window" && a.policy != "dense" && a.policy != "recompute") {
     return bad_usage({.where = text("--policy"),
                       .what = text(a.policy),
                       .expected = text("stream, dense, window or recompute"),
                       .remedy = {}});
   }
+  RILL_ASSIGN(const std::uint32_t sinks, parse_sinks(a.sinks, 0, 1));
   if (sinks != 0) {
-    return bad_usage({.where = text("--sinks ", sinks),
+    return bad_usage({.where = text("--sinks ", a.sinks),
                       .what = text("policy ", a.policy, " has no sinks"),
                       .expected = text("--sinks 0 or --policy stream"),
                       .remedy = {}});
@@ -65,8 +66,7 @@ Result<CachePolicy> parse_policy(const ModelArguments& a, const ModelConfig& con
   if (a.policy == "window") return window_policy(window(default_window(config, 0)));
   if (a.policy == "recompute") return recompute_policy(window(default_window(config, 0)));
   const std::uint32_t own_sink = config.sink_token != kNoToken ? 1 : 0;
-  const std::uint32_t trained =
-      config.context_length > 1 + own_sink ? config.context_length - 1 - own_sink : kDefaultWindow;
+  const std::uint32_t trained = config.context_length > own_sink ? config.context_length - own_sink : kDefaultWindow;
   return dense_policy(window(needs.dense_capacity > 0 ? needs.dense_capacity : trained));
 }
 
@@ -93,14 +93,17 @@ void add_model_arguments(CLI::App& command, ModelArguments& a) {
   command.add_option(
       "--sinks", a.sinks,
       "Pinned slots: a number, or `system` for the whole system prompt (default: the model file's, mostly 4)");
-  command.add_option("--window", a.window, "Slots of the ring: the tokens before it that a token sees (default 1020)")
-      ->check(CLI::NonNegativeNumber);
+  command
+      .add_option("--window", a.window,
+                  "Slots of the ring: the tokens before it that a token sees (default: 1020; with\n--policy dense all "
+                  "that the model was trained for)")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{UINT32_MAX}));
   command
       .add_option("--chunk", a.chunk, "Prefill chunk; never changes a bit of the result (default: chosen by the plan)")
-      ->check(CLI::PositiveNumber);
+      ->check(above_zero());
   command
       .add_option("--threads", a.threads, "Worker threads, the caller included (default: physical cores, at most 8)")
-      ->check(CLI::PositiveNumber);
+      ->check(above_zero());
   command.add_option("--kernels", a.kernels, "Force a kernel set; `rill kernels` lists them");
   command.add_flag("--in-ram", a.in_ram, "Copy the weights into the arena instead of mapping the file");
   command.add_flag("--json", a.json, "Print JSON on standard output");
@@ -126,9 +129,13 @@ void add_sampling_arguments(CLI::App& command, ModelArguments& a) {
       .add_option("--top-p", a.top_p,
                   "Sample from the most probable tokens that together reach p, of what --top-k left")
       ->check(CLI::Range(0.0, 1.0));
-  command.add_option("--min-p", a.min_p, "Drop tokens less probable than this share of the most probable")
+  command
+      .add_option("--min-p", a.min_p,
+                  "Drop tokens less probable than this share of the most probable (default: the model's own, else 0)")
       ->check(CLI::Range(0.0, 1.0));
-  command.add_option("--repeat-penalty", a.repeat_penalty, "Makes the last 64 tokens less likely; 1 is off")
+  command
+      .add_option("--repeat-penalty", a.repeat_penalty,
+                  "Makes the last 64 tokens less likely; 1 is off (default: the model's own, else 1)")
       ->check(CLI::Range(0.01, 100.0));
 }
 
@@ -159,8 +166,10 @@ SamplingOptions sampling_options(const ModelArguments& a, const ModelConfig& con
       .temperature = a.temperature >= 0 ? a.temperature : static_cast<float>(config.temperature),
       .top_k = a.top_k >= 0 ? static_cast<std::uint32_t>(std::min<std::int64_t>(a.top_k, UINT32_MAX)) : config.top_k,
       .top_p = a.top_p >= 0 ? a.top_p : static_cast<float>(config.top_p),
-      .min_p = a.min_p,
-      .repeat_penalty = a.repeat_penalty,
+      .min_p = a.min_p >= 0 ? a.min_p : static_cast<float>(config.min_p),
+      .repeat_penalty = a.repeat_penalty > 0        ? a.repeat_penalty
+                        : config.repeat_penalty > 0 ? static_cast<float>(config.repeat_penalty)
+                                                    : 1.0F,
       .seed = a.seed};
 }
 
@@ -197,48 +206,25 @@ Result<std::uint64_t> parse_size(const std::string& written) {
                     .remedy = {}});
 }
 
-Status share_budget(std::span<const ItemBeside> items, std::string_view remedy, EngineOptions& options) {
-  if (options.budget_bytes == 0) return {};
-  const std::uint64_t total = bytes_of(items);
-  if (options.budget_bytes <= total) {
-    std::string each;
-    for (const ItemBeside& item : items) {
-      each += (each.empty() ? "" : "; ") + std::string(item.name) + " " + std::to_string(item.bytes);
-    }
-    return over_budget({.where = text("--budget"),
-                        .what = text("what is beside the model may take ", total, " bytes: ", each),
-                        .expected = text("at most ", options.budget_bytes, ", the model included"),
-                        .remedy = text(remedy)});
-  }
-  options.budget_bytes -= total;
-  return {};
-}
-
 Result<ModelFile> open_model_file(const std::string& path, Prefault prefault) {
   Result<ModelFile> model = ModelFile::open(path, prefault);
-  if (model.ok() || model.status().code() != Code::kFailed) return model;
-  return bad_input({.where = {}, .what = text(model.status().message()), .expected = {}, .remedy = {}});
+  if (model.ok()) return model;
+  return as_bad_input(model.status());
 }
 
 Result<ModelFile> open_model(const ModelArguments& a) {
   return open_model_file(a.model, a.in_ram ? Prefault::kNo : Prefault::kYes);
 }
 
-Status over_budget_with(const EnginePlan& plan, std::span<const ItemBeside> besides) {
-  const std::uint64_t beside = bytes_of(besides);
-  return over_budget({.where = text("--budget"),
-                      .what = text("the plan takes ", plan.memory.total_bytes() + beside, " bytes"),
-                      .expected = text("at most ", plan.options.budget_bytes + beside),
-                      .remedy = {}});
-}
-
-Result<Engine> start_engine(const ModelFile& model, const EngineOptions& options, std::span<const ItemBeside> besides) {
+Result<Engine> start_engine(const ModelFile& model, EngineOptions options, std::span<const ItemBeside> besides) {
+  options.beside_bytes = bytes_of(besides);
   RILL_ASSIGN(const EnginePlan plan, plan_engine(model, options));
   if (!plan.fits()) {
     print_plan(stderr, plan, besides);
-    print_ways_to_fit(stderr, outline_of(model), options, besides);
-    return over_budget_with(plan, besides);
+    print_ways_to_fit(stderr, outline_of(model), options);
+    return plan.check_budget();
   }
+  release_startup_code();  // what came before and the arena are never in memory together
   Result<Engine> engine = Engine::start(model, options);
   release_startup_code();
   return engine;

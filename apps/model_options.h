@@ -36,8 +36,8 @@ struct ModelArguments {
   float temperature = -1;
   std::int64_t top_k = -1;
   float top_p = -1;
-  float min_p = 0;
-  float repeat_penalty = 1;
+  float min_p = -1;
+  float repeat_penalty = -1;
 };
 
 /// Adds MODEL, the engine's options and --json.
@@ -73,19 +73,12 @@ Result<std::optional<std::uint32_t>> system_sinks(const ModelArguments& a, const
 /// "64M", "512KiB", "1000": bytes. K, M and G are powers of 1000, KiB, MiB and GiB of 1024.
 Result<std::uint64_t> parse_size(const std::string& text);
 
-/// Takes what shares the budget with the model off it, so that the model's plan is made with what is left. kOverBudget
-/// where nothing is. @param remedy  of that error
-Status share_budget(std::span<const ItemBeside> items, std::string_view remedy, EngineOptions& options);
-
 /// Opens a model file; one that is absent or unreadable is a bad input file like any other (exit 4).
 Result<ModelFile> open_model_file(const std::string& path, Prefault prefault = Prefault::kNo);
 /// Opens the model, with its pages read in where it will be run from them.
 Result<ModelFile> open_model(const ModelArguments& arguments);
-/// kOverBudget with the sums of a plan and what was taken off its budget before.
-Status over_budget_with(const EnginePlan& plan, std::span<const ItemBeside> besides);
 /// Plans and starts. Over budget: prints the plan and the ways to fit to standard error and returns the status.
-/// @param besides  what was taken off the budget before
-Result<Engine> start_engine(const ModelFile& model, const EngineOptions& options,
-                            std::span<const ItemBeside> besides = {});
+/// @param besides  what shares the budget with the model
+Result<Engine> start_engine(const ModelFile& model, EngineOptions options, std::span<const ItemBeside> besides = {});
 
 }  // namespace rill::apps

@@ -250,8 +250,28 @@ Status check_scores_place(const PerplexityArguments& arguments) {
   return {};
 }
 
+/// Blocks are independent of one another and dense, whatever else is asked for.
+Status check_blocks(const PerplexityArguments& arguments) {
+  if (arguments.blocks == 0) return {};
+  const auto refuse = [](const Text& where, const Text& expected) {
+    return bad_usage({.where = where, .what = text("with --blocks"), .expected = expected, .remedy = {}});
+  };
+  const ModelArguments& model = arguments.model;
+  if (model.policy != "stream" && model.policy != "dense") {
+    return refuse(text("--policy ", model.policy), text("none: blocks are dense"));
+  }
+  if (!model.sinks.empty() && model.sinks != "0") {
+    return refuse(text("--sinks ", model.sinks), text("none: blocks are dense"));
+  }
+  if (model.window >= 0 && model.window < arguments.blocks) {
+    return refuse(text("--window ", model.window), text("none, or as much as a block takes, ", arguments.blocks));
+  }
+  return {};
+}
+
 Status run_perplexity(const PerplexityArguments& arguments) {
   RILL_TRY(check_scores_place(arguments));
+  RILL_TRY(check_blocks(arguments));
   RILL_ASSIGN(std::vector<NllRun> runs, earlier_runs(arguments));  // a bad file is said before the long work, not after
   RILL_ASSIGN(const ModelFile model, open_model(arguments.model));
   RILL_ASSIGN(const std::vector<Token> tokens, read_tokens(arguments, model));

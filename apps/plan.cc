@@ -23,8 +23,9 @@ namespace {
 /// What is planned for: a model file, or before there is one a Hugging Face config.json.
 Result<ModelOutline> read_outline(const std::string& path, std::optional<ModelFile>& file) {
   if (path.ends_with(".json")) {
-    RILL_ASSIGN(const quant::HuggingfaceConfig config, quant::read_huggingface_config(path));
-    return outline_of(config.model);
+    const Result<quant::HuggingfaceConfig> config = quant::read_huggingface_config(path);
+    if (!config.ok()) return as_bad_input(config.status());
+    return outline_of(config->model);
   }
   RILL_ASSIGN(file, open_model_file(path));
   return outline_of(*file);
@@ -59,16 +60,15 @@ Status run_plan(const PlanArguments& arguments) {
   std::vector<ItemBeside> besides;
   if (arguments.has_voice) {
     RILL_ASSIGN(const VoicePartChoice choice, choose_voice_parts(arguments.voice));
-    RILL_TRY(share_budget(choice.memory, options));
     const auto items = choice.memory.items();
     besides.assign(items.begin(), items.end());
   }
   if (arguments.wyoming_sessions > 0) {
     options.sessions = arguments.wyoming_sessions;
     const auto items = WyomingServer::items(options.sessions);
-    RILL_TRY(share_budget(items, WyomingServer::kRemedy, options));
     besides.assign(items.begin(), items.end());
   }
+  options.beside_bytes = bytes_of(besides);
   RILL_ASSIGN(const EnginePlan plan, plan_engine(model, options));
   if (arguments.json) {
     std::cout << plan_json(plan, besides).dump(2) << '\n';
@@ -76,9 +76,8 @@ Status run_plan(const PlanArguments& arguments) {
     print_plan(stdout, plan, besides);
     if (!file) std::puts("Without the tokenizer's pool, which config.json says nothing of.");
   }
-  if (plan.fits()) return {};
-  if (!arguments.json) print_ways_to_fit(stdout, model, options, besides);
-  return over_budget_with(plan, besides);
+  if (!plan.fits() && !arguments.json) print_ways_to_fit(stdout, model, options);
+  return plan.check_budget();
 }
 
 }  // namespace

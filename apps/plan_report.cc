@@ -17,9 +17,9 @@ std::string human_bytes(std::uint64_t bytes) {
 }
 
 std::uint64_t bytes_of(std::span<const ItemBeside> items) {
-  std::uint64_t sum = 0;
-  for (const ItemBeside& item : items) sum += item.bytes;
-  return sum;
+  Size sum;
+  for (const ItemBeside& item : items) sum = sum + Size(item.bytes);
+  return sum.wrapped ? UINT64_MAX : sum.value;
 }
 
 void print_plan(std::FILE* out, const EnginePlan& plan, std::span<const ItemBeside> besides) {
@@ -40,21 +40,21 @@ void print_plan(std::FILE* out, const EnginePlan& plan, std::span<const ItemBesi
   line("arena, whole pages", plan.memory.arena_bytes(), "", "");
   line("mapped, whole pages", plan.memory.mapped_bytes(), "", "");
   for (const ItemBeside& item : besides) line(item.name, item.bytes, "beside", "whole run");
-  const std::uint64_t beside = bytes_of(besides);
-  line("total", plan.memory.total_bytes() + beside, "", "");
-  if (o.budget_bytes > 0) {
-    line(plan.fits() ? "budget (fits)" : "budget (DOES NOT FIT)", o.budget_bytes + beside, "", "");
-  }
+  line("total", plan.total_bytes(), "", "");
+  if (o.budget_bytes > 0) line(plan.fits() ? "budget (fits)" : "budget (DOES NOT FIT)", o.budget_bytes, "", "");
 }
 
-void print_ways_to_fit(std::FILE* out, const ModelOutline& model, const EngineOptions& options,
-                       std::span<const ItemBeside> besides) {
+void print_ways_to_fit(std::FILE* out, const ModelOutline& model, const EngineOptions& options) {
+  if (options.beside_bytes >= options.budget_bytes) {
+    std::fprintf(out, "what is beside the model alone takes %s\n", human_bytes(options.beside_bytes).c_str());
+    return;
+  }
   const WaysToFit found = ways_to_fit(model, options);
   std::fprintf(out, "the cheapest ways to fit:\n");
   for (std::size_t i = 0; i < found.ways; ++i) {
     const std::string_view change = found.list[i].change.view();
     std::fprintf(out, "  %-40.*s %10s in all\n", static_cast<int>(change.size()), change.data(),
-                 human_bytes(found.list[i].total_bytes + bytes_of(besides)).c_str());
+                 human_bytes(found.list[i].total_bytes).c_str());
   }
 }
 
@@ -66,13 +66,12 @@ nlohmann::ordered_json plan_json(const EnginePlan& plan, std::span<const ItemBes
                      {"region", name_of(item.region)},
                      {"lifetime", name_of(item.lifetime)}});
   }
-  const std::uint64_t beside = bytes_of(besides);
   nlohmann::ordered_json budget = nullptr;
-  if (plan.options.budget_bytes > 0) budget = plan.options.budget_bytes + beside;
+  if (plan.options.budget_bytes > 0) budget = plan.options.budget_bytes;
   nlohmann::ordered_json json = {{"items", items},
                                  {"arena_bytes", plan.memory.arena_bytes()},
                                  {"mapped_bytes", plan.memory.mapped_bytes()},
-                                 {"total_bytes", plan.memory.total_bytes() + beside},
+                                 {"total_bytes", plan.total_bytes()},
                                  {"budget_bytes", budget},
                                  {"fits", plan.fits()}};
   for (const ItemBeside& item : besides) json["besides"].push_back({{"name", item.name}, {"bytes", item.bytes}});

@@ -40,8 +40,20 @@ struct QuantizeArguments {
   bool json = false;
 };
 
-/// What the command line says of the model itself.
-void refine(const QuantizeArguments& arguments, ModelConfig& config) {
+/// What the command line says of the model itself. kUsage for what this model cannot have.
+Status refine(const QuantizeArguments& arguments, ModelConfig& config) {
+  if (arguments.sink_token >= config.vocabulary) {
+    return bad_usage({.where = text("--sink-token"),
+                      .what = text(arguments.sink_token),
+                      .expected = text("an id below the vocabulary's ", config.vocabulary),
+                      .remedy = {}});
+  }
+  if (arguments.softmax_plus_one && config.softmax != Softmax::kStandard) {
+    return bad_usage({.where = text("--softmax-plus-one"),
+                      .what = text("the model has sink logits of its own"),
+                      .expected = text("a model with the plain softmax"),
+                      .remedy = {}});
+  }
   if (arguments.temperature >= 0) config.temperature = arguments.temperature;
   if (arguments.top_p >= 0) config.top_p = arguments.top_p;
   if (arguments.top_k >= 0)
@@ -54,15 +66,14 @@ void refine(const QuantizeArguments& arguments, ModelConfig& config) {
     config.softmax = Softmax::kPlusOne;
     config.default_sinks = 0;
   }
+  return {};
 }
 
 /// The source with what the command line says and no published format has a place for.
 class WithOptions final : public quant::SourceModel {
  public:
-  WithOptions(std::unique_ptr<quant::SourceModel> source, const QuantizeArguments& arguments)
-      : source_(std::move(source)), config_(source_->config()) {
-    refine(arguments, config_);
-  }
+  WithOptions(std::unique_ptr<quant::SourceModel> source, const ModelConfig& config)
+      : source_(std::move(source)), config_(config) {}
   const ModelConfig& config() const override { return config_; }
   std::string_view family() const override { return source_->family(); }
   std::string_view format() const override { return source_->format(); }
@@ -91,22 +102,17 @@ void print_report(const quant::QuantizeReport& report) {
   }
 }
 
-/// A source that cannot be read is a bad input file like any other (exit 4).
 Result<std::unique_ptr<quant::SourceModel>> open_source(const QuantizeArguments& arguments) {
   auto opened = quant::open_source_model(arguments.source, arguments.tokenizer);
-  if (opened.ok() || opened.status().code() != Code::kFailed) return opened;
-  return bad_input({.where = {}, .what = text(opened.status().message()), .expected = {}, .remedy = {}});
+  if (!opened.ok()) return as_bad_input(opened.status());
+  return opened;
 }
 
 Result<quant::QuantizeReport> import(const QuantizeArguments& arguments, quant::Progress progress) {
   RILL_ASSIGN(auto opened, open_source(arguments));
-  if (arguments.softmax_plus_one && opened->config().softmax != Softmax::kStandard) {
-    return bad_usage({.where = text("--softmax-plus-one"),
-                      .what = text("the model has sink logits of its own"),
-                      .expected = text("a model with the plain softmax"),
-                      .remedy = {}});
-  }
-  const WithOptions source(std::move(opened), arguments);
+  ModelConfig config = opened->config();
+  RILL_TRY(refine(arguments, config));
+  const WithOptions source(std::move(opened), config);
   RILL_ASSIGN(const auto tokenizer, quant::write_tokenizer_section(source.tokenizer(), source.config().vocabulary));
   // A model without a tokenizer cannot chat, whatever its template says.
   RILL_ASSIGN(const auto chat, tokenizer.empty()
@@ -125,7 +131,7 @@ Result<quant::QuantizeReport> import(const QuantizeArguments& arguments, quant::
 Result<quant::QuantizeReport> invent(const QuantizeArguments& arguments, quant::Progress progress) {
   RILL_ASSIGN(const quant::PublishedShape* const shape, quant::find_published_shape(arguments.synthetic));
   ModelConfig config = shape->config();
-  refine(arguments, config);
+  RILL_TRY(refine(arguments, config));
   return quant::write_synthetic_model(
       *shape, config, arguments.output,
       {.group = arguments.group, .tokenizer_section = {}, .chat_section = {}, .progress = progress});
@@ -153,6 +159,10 @@ Status run_quantize(const QuantizeArguments& arguments) {
                       .what = text(arguments.source.empty() ? "no source" : "a source and --synthetic"),
                       .expected = text("SRC, or --synthetic NAME"),
                       .remedy = {}});
+  }
+  if (arguments.group % 16 != 0) {
+    return bad_usage(
+        {.where = text("--group"), .what = text(arguments.group), .expected = text("a multiple of 16"), .remedy = {}});
   }
   Progress progress("quantising", "bytes");
   const auto show = [&](std::uint64_t done, std::uint64_t total) { progress.update(done, total); };
@@ -205,15 +215,20 @@ void add_quantize(CLI::App& app, Action& action) {
       .add_option("--system", arguments->system,
                   "The default system prompt, kept in the file (default: the template's own)")
       ->excludes(synthetic);
-  command.add_option("--group", arguments->group, "Inputs that share a scale: a multiple of 16")->capture_default_str();
+  command.add_option("--group", arguments->group, "Inputs that share a scale: a multiple of 16")
+      ->check(CLI::Range(16U, 256U))
+      ->capture_default_str();
   command
       .add_flag("--rotate", arguments->rotate,
                 "Turn the network's coordinates so that no activation stands out, which buys wider groups at the same "
                 "fidelity: with --group 64 fewer bytes and more speed. For models with RMSNorm in front")
       ->excludes(synthetic);
-  command.add_option("--temperature", arguments->temperature, "The model's own sampling temperature, kept in the file");
-  command.add_option("--top-p", arguments->top_p, "The model's own top-p, kept in the file");
-  command.add_option("--top-k", arguments->top_k, "The model's own top-k, kept in the file");
+  command.add_option("--temperature", arguments->temperature, "The model's own sampling temperature, kept in the file")
+      ->check(CLI::Range(0.0, 100.0));
+  command.add_option("--top-p", arguments->top_p, "The model's own top-p, kept in the file")
+      ->check(CLI::Range(0.0, 1.0));
+  command.add_option("--top-k", arguments->top_k, "The model's own top-k, kept in the file; 0: no limit")
+      ->check(CLI::Range(0, 1 << 24));
   command
       .add_option("--sink-token", arguments->sink_token,
                   "The model was trained with this token in front of every text: feed it as a sink that never leaves")

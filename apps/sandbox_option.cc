@@ -25,7 +25,7 @@ Status close_sandbox(bool is_asked_for, const SandboxNeeds& needs) {
   // A buffer of its own, so that the first write neither asks for one nor looks at what kind of file it is.
   static std::vector<char> output(1U << 16U);
   std::setvbuf(stdout, output.data(), _IOFBF, output.size());
-  static_cast<void>(resident_bytes());  // opens what later calls read
+  static_cast<void>(peak_resident_bytes());  // opens what later calls read
   return enter_sandbox(needs);
 }
 

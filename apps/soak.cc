@@ -201,14 +201,16 @@ void add_soak(CLI::App& app, Action& action) {
   add_sandbox_argument(command, arguments->sandbox);
   command.add_option("--tokens", arguments->tokens, "Tokens to stream (default 20000, or as many as --hours lets)");
   command.add_option("--hours", arguments->limits.hours, "End after this time, whatever the tokens")
-      ->check(CLI::PositiveNumber);
+      ->check(above_zero());
   command.add_flag("--faults", arguments->faults,
                    "At random, by --seed: restores, resets, long and hostile prompts, changes of the system prompt");
   command.add_option("--report-every", arguments->limits.report_every_s, "Seconds between lines on standard error")
-      ->check(CLI::PositiveNumber)
+      ->check(above_zero())
       ->capture_default_str();
-  command.add_option("--longest-token", arguments->limits.longest_token_s, "Fail if a token takes more seconds")
-      ->check(CLI::PositiveNumber);
+  command
+      .add_option("--longest-token", arguments->limits.longest_token_s,
+                  "Fail if a token takes more seconds (default: 20 times the median, or 2 if that is more)")
+      ->check(above_zero());
   command
       .add_option("--drift", arguments->limits.drift_nats,
                   "Fail if the NLL of the model's own text differs by more nats between the first and the last quarter")

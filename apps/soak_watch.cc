@@ -96,6 +96,12 @@ double SoakWatch::median_s() const {
   return kShortest_s * std::pow(kBucketWidth, static_cast<double>(bucket) + 0.5);
 }
 
+double SoakWatch::longest_s() const {
+  constexpr double kMedians = 20;
+  constexpr double kLeast_s = 2;
+  return limits_.longest_token_s > 0 ? limits_.longest_token_s : std::max(kMedians * median_s(), kLeast_s);
+}
+
 Status SoakWatch::verdict() const {
   const auto bug = [](const Text& what, const Text& expected) {
     return failed({.where = text("soak"),
@@ -117,10 +123,10 @@ Status SoakWatch::verdict() const {
     return bug(text("RSS went from ", rss_start_, " to ", rss_most_, " bytes"), text("not a page more"));
   }
   if (allocations_ > 0) return bug(text(allocations_, " allocations after the start"), text("none"));
-  if (limits_.longest_token_s > 0 && worst_s_ > limits_.longest_token_s) {
+  if (worst_s_ > longest_s()) {
     return failed({.where = text("soak"),
                    .what = text("a token took ", worst_s_, " s"),
-                   .expected = text("at most ", limits_.longest_token_s, " (--longest-token)"),
+                   .expected = text("at most ", longest_s(), " (--longest-token)"),
                    .remedy = text("run it on an idle machine; if it is one, this is a bug in Rill")});
   }
   if (tokens_ < kFewestTokens) {

@@ -18,7 +18,7 @@ struct SoakLimits {
   std::uint64_t tokens = 0;  ///< 0: until `hours` are over
   double hours = 0;          ///< 0: until `tokens` are made
   double report_every_s = 60;
-  double longest_token_s = 0;  ///< 0: not bounded
+  double longest_token_s = 0;  ///< 0: 20 times the median, and 2 s, which a busy machine may take from any program
   double drift_nats = 0.25;    ///< of the mean NLL, beyond what chance does
   std::uint64_t most_rss_bytes = UINT64_MAX;
 };
@@ -62,6 +62,8 @@ class SoakWatch {
   double seconds() const { return seconds_; }
   double median_s() const;
   double worst_s() const { return worst_s_; }
+  /// The longest that a token may take.
+  double longest_s() const;
   std::uint64_t rss_start() const { return rss_start_; }
   std::uint64_t rss_end() const { return rss_end_; }
   std::uint64_t rss_most() const { return rss_most_; }

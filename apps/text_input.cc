@@ -51,10 +51,11 @@ Result<std::vector<Token>> read_ids(const std::string& path, std::uint32_t vocab
 
 Result<TextTokenizer> TextTokenizer::load(const ModelFile& model, std::size_t text_bytes) {
   if (model.tokenizer_section().empty()) {
-    return bad_usage({.where = text(model.name()),
-                      .what = text("the model has no tokenizer"),
-                      .expected = {},
-                      .remedy = text("give ids with --ids, or import it with one: `rill quantize --tokenizer FILE`")});
+    return bad_usage(
+        {.where = text(model.name()),
+         .what = text("the model has no tokenizer"),
+         .expected = {},
+         .remedy = text("import it with one: `rill quantize --tokenizer FILE`; what takes --ids does without")});
   }
   TextTokenizer tokenizer;
   const std::size_t piece = std::max(text_bytes * 3, kTextPieceBytes);  // bytes that are no UTF-8 grow to three each

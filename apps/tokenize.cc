@@ -4,6 +4,7 @@
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,7 @@ namespace {
 
 struct TokenizeArguments {
   std::string model;
-  std::string text;
+  std::optional<std::string> text;
   std::string file;
   std::vector<std::string> decode;
   bool special = false;
@@ -39,8 +40,14 @@ std::string decode_all(const Tokenizer& tokenizer, const std::vector<Token>& tok
 }
 
 Status run_tokenize(const TokenizeArguments& arguments) {
+  if (!arguments.text.has_value() && arguments.file.empty() && arguments.decode.empty()) {
+    return bad_usage({.where = text("rill tokenize"),
+                      .what = text("nothing to turn into ids"),
+                      .expected = text("TEXT, --file or --decode"),
+                      .remedy = {}});
+  }
   RILL_ASSIGN(const ModelFile model, open_model_file(arguments.model));
-  std::string text_in = arguments.text;
+  std::string text_in = arguments.text.value_or("");
   if (!arguments.file.empty()) {
     RILL_ASSIGN(text_in, read_text(arguments.file));
   }
@@ -85,7 +92,7 @@ void add_tokenize(CLI::App& app, Action& action) {
   command.add_flag("--json", arguments->json, "Print JSON on standard output");
   command.footer(
       "Example: rill tokenize smollm2.rill \"Once upon a time\"\n"
-      "         rill tokenize smollm2.rill --decode 6403 2959 253 655");
+      "         rill tokenize smollm2.rill --decode 6403 1980 253 655");
   command.callback([arguments, &action] { action = [arguments] { return run_tokenize(*arguments); }; });
 }
 

@@ -185,9 +185,7 @@ Status run_wyoming(const WyomingArguments& arguments) {
   RILL_ASSIGN(needs.system_tokens, system_sinks(arguments.model, model, *chat.form, system));
   RILL_ASSIGN(EngineOptions options, engine_options(arguments.model, model.config(), needs));
   options.sessions = arguments.sessions;
-  const auto items = WyomingServer::items(arguments.sessions);
-  RILL_TRY(share_budget(items, WyomingServer::kRemedy, options));
-  RILL_ASSIGN(Engine engine, start_engine(model, options, items));
+  RILL_ASSIGN(Engine engine, start_engine(model, options, WyomingServer::items(arguments.sessions)));
   catch_termination();
   Assistant assistant(engine, server, system, arguments.most_tokens);
   RILL_TRY(assistant.open(engine, *chat.form, sampling_options(arguments.model, model.config())));

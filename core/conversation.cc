@@ -152,6 +152,11 @@ Result<Reply> Conversation::say(std::string_view user, std::uint64_t most_tokens
   return reply;
 }
 
+Status Conversation::check_stop() const {
+  if (!is_stop_asked()) return {};
+  return failed({.where = {}, .what = text("stopped before the reply"), .expected = {}, .remedy = {}});
+}
+
 /// What a turn feeds before its reply.
 Status Conversation::feed_user(std::string_view user) {
   const std::string_view begin = turns_ > 0    ? form_->user_begin
@@ -200,13 +205,13 @@ Result<Reply> Conversation::reply_to(std::string_view user, std::uint64_t most_t
   reply.prompt_tokens = fed_;
   reply.prompt_left_window = fed_ > session_->policy().window;
 
-  const std::span<const Token> waiting = engine_->pending().first(pending_);
-  pending_ = 0;
+  const std::span<const Token> waiting = engine_->pending().first(std::exchange(pending_, 0));
+  RILL_TRY(check_stop());
   Token token = kNoToken;
   Utf8Stream characters;
   std::array<char, 1024> buffer{};
   owes_reply_end_ = true;
-  std::size_t unsaved = 0;
+  std::uint64_t unsaved = 0;
   std::uint64_t passes_before = session_->passes();
   if (most_tokens == 0) {
     reply.end = ReplyEnd::kLimit;
@@ -247,12 +252,14 @@ Result<Reply> Conversation::reply_to(std::string_view user, std::uint64_t most_t
 }
 
 /// A text that fails has left tokens, too. They are fed, which changes no bit: the session is all there is of the
-/// conversation, and the buffer that they waited in is every conversation's.
+/// conversation, and the buffer that they waited in is every conversation's. Whoever asked to stop does not wait for
+/// that.
 Status Conversation::feed_text(std::span<const TextPart> parts) {
   const Status status = engine_->tokenizer()->encode(parts, [&](std::span<const Token> tokens) -> Status {
     for (const Token token : tokens) RILL_TRY(feed_token(token));
     return {};
   });
+  if (!status.ok() && is_stop_asked()) pending_ = 0;
   if (!status.ok()) static_cast<void>(flush().ok());
   return status;
 }
@@ -260,9 +267,7 @@ Status Conversation::feed_text(std::span<const TextPart> parts) {
 Status Conversation::feed_token(Token token) {
   // A full buffer is fed only when one more comes, so that a turn's last tokens wait for say() to ask for logits.
   if (pending_ == engine_->pending().size()) {
-    if (is_stop_asked()) {
-      return failed({.where = {}, .what = text("stopped before the reply"), .expected = {}, .remedy = {}});
-    }
+    RILL_TRY(check_stop());
     RILL_TRY(flush());
   }
   engine_->pending()[pending_++] = token;

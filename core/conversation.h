@@ -41,8 +41,8 @@ static_assert(sizeof(ConversationNote) <= kStateNoteBytes);
 
 /// What one turn took.
 struct Reply {
-  std::size_t prompt_tokens = 0;
-  std::size_t reply_tokens = 0;
+  std::uint64_t prompt_tokens = 0;
+  std::uint64_t reply_tokens = 0;
   std::uint64_t passes = 0;     ///< over the weights, after the first token's: fewer than tokens if guesses were right
   double seconds_to_first = 0;  ///< from say() to the first token
   double seconds = 0;           ///< the whole turn
@@ -75,7 +75,7 @@ class Conversation {
   /// empty.
   Status resume(const std::string_view* system);
   /// Ends a turn as soon as it says true, even before the reply: say() then fails and nothing is saved.
-  /// Asked once for every chunk that is fed. @param context  passed on to it
+  /// Asked once for every chunk, which is then not fed. @param context  passed on to it
   void set_stop(bool (*is_asked_for)(void* context), void* context = nullptr) {
     is_stop_asked_ = is_asked_for;
     stop_context_ = context;
@@ -109,6 +109,7 @@ class Conversation {
   Conversation(Engine& engine, Session& session, const ChatForm& form);
 
   bool is_stop_asked() const { return is_stop_asked_ != nullptr && is_stop_asked_(stop_context_); }
+  Status check_stop() const;
   Status check_marks(std::string_view user) const;
   Status feed_user(std::string_view user);
   Result<Reply> reply_to(std::string_view user, std::uint64_t most_tokens, Listener listener);
@@ -125,7 +126,7 @@ class Conversation {
   bool has_system_ = false;
   bool owes_reply_end_ = false;  ///< the last reply's end has not been fed yet
   std::size_t pending_ = 0;      ///< tokens that wait in the engine's chunk buffer
-  std::size_t fed_ = 0;          ///< tokens of this turn
+  std::uint64_t fed_ = 0;        ///< tokens of this turn
   struct Mark {
     std::span<std::byte> state;
     std::uint64_t turns = 0;

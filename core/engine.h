@@ -41,6 +41,7 @@ struct EngineOptions {
   std::uint32_t draft = 0;         ///< most tokens that Session::advance() guesses at a time; 0: none
   bool keeps_state = false;        ///< room for a SessionKeeper: a copy of one session and a thread that writes it
   std::uint64_t budget_bytes = 0;  ///< arena and mapped file together; 0: no limit
+  std::uint64_t beside_bytes = 0;  ///< of the budget, what others take beside the engine
 };
 
 /// Bytes that whoever keeps a session's state may add to it: where a conversation or a measurement stands.
@@ -59,7 +60,14 @@ struct EnginePlan {
   ChunkItems chunk;
   SamplerItems sampler;
 
-  bool fits() const { return options.budget_bytes == 0 || memory.total_bytes() <= options.budget_bytes; }
+  /// With what others take beside the engine; 2^64 - 1 where the sum is more.
+  std::uint64_t total_bytes() const {
+    const Size total = Size(memory.total_bytes()) + Size(options.beside_bytes);
+    return total.wrapped ? UINT64_MAX : total.value;
+  }
+  bool fits() const { return options.budget_bytes == 0 || total_bytes() <= options.budget_bytes; }
+  /// kOverBudget with the sums if it does not fit.
+  Status check_budget() const;
 };
 
 /// What a plan has to know of a model: all of it follows from the configuration but the tokenizer's part.

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <optional>
 
 #include "core/engine.h"
 #include "core/engine_state.h"
@@ -32,11 +33,13 @@ Status check_options(const ModelConfig& config, const EngineOptions& o) {
     return bad_option("--window", o.policy.window, text("1 to ", kMostWindow));
   }
   if (o.policy.sinks > kMostWindow) return bad_option("--sinks", o.policy.sinks, text("0 to ", kMostWindow));
-  const std::uint64_t last_position = std::uint64_t{o.policy.sinks} + o.policy.window;
-  if (config.position == Position::kLearned && last_position >= config.context_length) {
+  // Past a window there is the token itself; a cache that only fills up ends with it.
+  const std::uint64_t self = o.policy.evicts || o.policy.recomputes ? 1 : 0;
+  const std::uint64_t positions = std::uint64_t{o.policy.sinks} + o.policy.window + self;
+  if (config.position == Position::kLearned && positions > config.context_length) {
     return bad_usage({.where = text("--sinks ", o.policy.sinks, " --window ", o.policy.window),
                       .what = text("the model has learned ", config.context_length, " positions only"),
-                      .expected = text("sinks and window of ", config.context_length - 1, " together at most"),
+                      .expected = text("sinks and window of ", config.context_length - self, " together at most"),
                       .remedy = {}});
   }
   if (o.chunk > 4096) return bad_option("--chunk", o.chunk, text("1 to 4096"));
@@ -131,6 +134,14 @@ Result<ModelOutline> outline_of(const ModelConfig& config) {
       .config = config, .file_bytes = file.value, .weights_bytes = weights.value, .tokenizer_section = {}};
 }
 
+Status EnginePlan::check_budget() const {
+  if (fits()) return {};
+  return over_budget({.where = text("--budget"),
+                      .what = text("the plan takes ", total_bytes(), " bytes"),
+                      .expected = text("at most ", options.budget_bytes),
+                      .remedy = text("`rill plan` shows what takes them")});
+}
+
 Result<EnginePlan> plan_engine(const ModelOutline& model, const EngineOptions& options) {
   EngineOptions chosen = options;
   chosen.policy = policy_for(model.config, options.policy);
@@ -152,68 +163,91 @@ Result<EnginePlan> plan_engine(const ModelOutline& model, const EngineOptions& o
   return plan_with_chunk(model, chosen, heap_bytes);
 }
 
+namespace {
+
+constexpr std::uint32_t kLeastWindow = 16;
+constexpr std::uint32_t kFewSinks = 4;
+
+struct Fitting {
+  EngineOptions options;  ///< as they would be given
+  std::uint64_t total_bytes = 0;
+};
+std::optional<Fitting> if_fitting(const ModelOutline& model, const EngineOptions& options) {
+  const Result<EnginePlan> plan = plan_engine(model, options);
+  if (!plan.ok() || !plan->fits()) return std::nullopt;
+  return Fitting{.options = options, .total_bytes = plan->total_bytes()};
+}
+
+/// Tries smaller values of one option, in steps that keep every bit of precision that a person cares for.
+/// @param set  writes a value into the options. @returns them with the largest value below `from` that fits
+template <typename Set>
+std::optional<Fitting> shrink(const ModelOutline& model, EngineOptions options, std::uint32_t from, std::uint32_t least,
+                              Set set) {
+  for (std::uint32_t value = from; value > least;) {
+    value = std::max(least, value - std::max(value / 8, 1U));
+    set(options, value);
+    if (const std::optional<Fitting> fitting = if_fitting(model, options)) return fitting;
+  }
+  return std::nullopt;
+}
+
+void set_chunk(EngineOptions& options, std::uint32_t value) { options.chunk = value; }
+void set_window(EngineOptions& options, std::uint32_t value) { options.policy.window = value; }
+void set_sinks(EngineOptions& options, std::uint32_t value) { options.policy.sinks = value; }
+
+/// What to write on the command line to come from these options to those.
+Text difference(const EngineOptions& from, const EngineOptions& to) {
+  Text flags;
+  const auto add = [&](std::string_view flag, std::uint64_t before, std::uint64_t after) {
+    if (before != after) flags.append(text(flags.empty() ? "" : " ", flag, after).view());
+  };
+  add("--sinks ", from.policy.sinks, to.policy.sinks);
+  add("--window ", from.policy.window, to.policy.window);
+  add("--chunk ", from.chunk, to.chunk);
+  add("--threads ", from.threads, to.threads);
+  add("--draft ", from.draft, to.draft);
+  return flags;
+}
+
+/// Everything at its least but for the window, which is as large as fits, or as small as can be where none does.
+WayToFit shrink_everything(const ModelOutline& model, const EngineOptions& options) {
+  EngineOptions least = options;
+  least.chunk = 1;
+  least.threads = 1;
+  least.draft = 0;
+  least.policy.sinks = std::min(options.policy.sinks, kFewSinks);
+  std::optional<Fitting> fitting = if_fitting(model, least);
+  if (!fitting) fitting = shrink(model, least, least.policy.window, kLeastWindow, set_window);
+  if (fitting) return {.change = difference(options, fitting->options), .total_bytes = fitting->total_bytes};
+  least.policy.window = std::min(least.policy.window, kLeastWindow);
+  const Result<EnginePlan> plan = plan_engine(model, least);
+  const Text flags = difference(options, least);
+  return {.change = text("a smaller model", flags.empty() ? "" : ": this one with ", flags),
+          .total_bytes = plan.ok() ? plan->total_bytes() : 0};
+}
+
+}  // namespace
+
 WaysToFit ways_to_fit(const ModelOutline& model, const EngineOptions& options) {
   WaysToFit found;
-  const auto try_change = [&](const EngineOptions& changed, const Text& change) {
-    const Result<EnginePlan> plan = plan_engine(model, changed);
-    if (!plan.ok() || !plan->fits()) return false;
-    if (found.ways < found.list.size())
-      found.list[found.ways++] = {.change = change, .total_bytes = plan->memory.total_bytes()};
-    return true;
+  const auto add = [&](const std::optional<Fitting>& fitting) {
+    if (!fitting || found.ways == found.list.size()) return;
+    const Text flags = difference(options, fitting->options);
+    found.list[found.ways++] = {.change = flags.empty() ? text("no --state") : flags,
+                                .total_bytes = fitting->total_bytes};
   };
-  /// The largest value below `from` that fits, in steps that keep every bit of precision that a person cares for.
-  const auto shrink = [&](std::uint32_t from, const auto& with, std::string_view flag) {
-    for (std::uint32_t value = from - from / 8; value >= 16; value -= std::max(value / 8, 1U)) {
-      if (try_change(with(value), text(flag, ' ', value))) return;
-    }
+  const auto add_changed = [&](auto change) {
+    EngineOptions changed = options;
+    change(changed);
+    add(if_fitting(model, changed));
   };
-  EngineOptions changed = options;
-  if (options.chunk > 1) {  // left to the plan, it is the smallest already
-    shrink(
-        options.chunk,
-        [&](std::uint32_t value) {
-          changed.chunk = value;
-          return changed;
-        },
-        "--chunk");
-  }
-  changed = options;
-  shrink(
-      options.policy.window,
-      [&](std::uint32_t value) {
-        changed.policy.window = value;
-        return changed;
-      },
-      "--window");
-  changed = options;
-  if (options.threads != 1) {
-    changed.threads = 1;
-    try_change(changed, text("--threads 1"));
-  }
-  changed = options;
-  if (options.draft > 0) {
-    changed.draft = 0;
-    try_change(changed, text("--draft 0"));
-  }
-  changed = options;
-  if (options.keeps_state) {
-    changed.keeps_state = false;
-    try_change(changed, text("no --state"));
-  }
-  if (found.ways == 0) {
-    changed = options;
-    changed.threads = 1;
-    changed.policy.window = 64;
-    changed.chunk = 1;
-    changed.draft = 0;
-    changed.policy.sinks = std::min(options.policy.sinks, 4U);
-    if (const Result<EnginePlan> least = plan_engine(model, changed); least.ok()) {
-      found.list[found.ways++] = {
-          .change = text(least->fits() ? "--window 64 --chunk 1 --threads 1"
-                                       : "a smaller model: this one at --window 64 --chunk 1 --threads 1"),
-          .total_bytes = least->memory.total_bytes()};
-    }
-  }
+  if (options.chunk > 1) add(shrink(model, options, options.chunk, 1, set_chunk));  // else the smallest already
+  add(shrink(model, options, options.policy.window, kLeastWindow, set_window));
+  add(shrink(model, options, options.policy.sinks, kFewSinks, set_sinks));
+  if (options.threads != 1) add_changed([](EngineOptions& o) { o.threads = 1; });
+  if (options.draft > 0) add_changed([](EngineOptions& o) { o.draft = 0; });
+  if (options.keeps_state) add_changed([](EngineOptions& o) { o.keeps_state = false; });
+  if (found.ways == 0) found.list[found.ways++] = shrink_everything(model, options);
   return found;
 }
 

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,21 +11,30 @@
 #include <cinttypes>
 #include <cstddef>
 #include <cstdio>
+#include <span>
 #include <string_view>
 
 namespace rill {
 
-std::uint64_t resident_bytes() {
-  static const int descriptor = ::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) return 0;
-  std::array<char, 128> line{};
+namespace {
+
+/// Reads a small file of /proc from its beginning. @returns what there is of it; empty if it cannot be read
+std::string_view read_anew(int descriptor, std::span<char> buffer) {
   ssize_t size = 0;
   do {
-    size = ::pread(descriptor, line.data(), line.size(), 0);
+    size = descriptor < 0 ? -1 : ::pread(descriptor, buffer.data(), buffer.size(), 0);
   } while (size < 0 && errno == EINTR);
-  if (size <= 0) return 0;
+  return {buffer.data(), size > 0 ? static_cast<std::size_t>(size) : 0};
+}
+
+}  // namespace
+
+std::uint64_t resident_bytes() {
+  static const int descriptor = ::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  std::array<char, 128> buffer{};
+  const std::string_view line = read_anew(descriptor, buffer);
   // "total resident shared ...", in pages.
-  const char* end = line.data() + size;
+  const char* const end = line.data() + line.size();
   std::uint64_t total = 0;
   std::uint64_t resident = 0;
   const auto first = std::from_chars(line.data(), end, total);
@@ -36,10 +44,18 @@ std::uint64_t resident_bytes() {
 }
 
 std::uint64_t peak_resident_bytes() {
-  struct rusage usage {};
-  if (::getrusage(RUSAGE_SELF, &usage) != 0) return 0;
+  // Not getrusage()'s: that one is inherited from whatever program started this one.
+  static const int descriptor = ::open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+  std::array<char, 4096> buffer{};
+  const std::string_view status = read_anew(descriptor, buffer);
+  constexpr std::string_view kLabel = "VmHWM:";
+  std::uint64_t peak_kib = 0;
+  if (const std::size_t at = status.find(kLabel); at != std::string_view::npos) {
+    const std::size_t number = std::min(status.find_first_not_of(" \t", at + kLabel.size()), status.size());
+    std::from_chars(status.data() + number, status.data() + status.size(), peak_kib);
+  }
   // The kernel notes the peak only now and then: it can lag behind what is resident.
-  return std::max(static_cast<std::uint64_t>(usage.ru_maxrss) * 1024, resident_bytes());
+  return std::max(peak_kib * 1024, resident_bytes());
 }
 
 void release_startup_code() {

@@ -5,15 +5,15 @@
 
 namespace rill {
 
-/// Resident memory now, in bytes; 0 where the system does not say. Reads a small file, which the first call opens and
-/// which stays open; allocates nothing.
+// Each reads a small file, which its first call opens and which stays open; allocates nothing.
+
+/// Resident memory now, in bytes; 0 where the system does not say.
 std::uint64_t resident_bytes();
-/// The most there ever was.
+/// The most there ever was of this program.
 std::uint64_t peak_resident_bytes();
 
 /// Lets go of the pages of the program's and its libraries' files that only the start needed (dynamic linking, reading
-/// the command line). They were never written to, and what is used again comes back from the page cache. To be called
-/// once, when everything is set up.
+/// the command line). They were never written to, and what is used again comes back from the page cache.
 void release_startup_code();
 
 }  // namespace rill

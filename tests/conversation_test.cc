@@ -91,6 +91,20 @@ TEST_F(ConversationTest, OfNoTokensIsATurnAllTheSame) {
   EXPECT_EQ(engine_->session(0).position(), before + reply->prompt_tokens);
 }
 
+/// On a small board a chunk takes most of the second that SIGTERM has.
+TEST_F(ConversationTest, FeedsNotOneMoreChunkOnceItIsAskedToStop) {
+  for (const std::size_t letters : {10U, 400U}) {
+    const std::string turn(letters, 'a');
+    Conversation conversation = begun(0);
+    const std::uint64_t passes = engine_->session(0).passes();
+    conversation.set_stop([](void*) { return true; });
+    EXPECT_EQ(said(conversation, turn), "failed: stopped before the reply");
+    EXPECT_EQ(engine_->session(0).passes(), passes);
+    conversation.set_stop(nullptr);
+    EXPECT_FALSE(said(conversation, "One day").starts_with("failed: "));
+  }
+}
+
 TEST_F(ConversationTest, SaysWhatItCannotBeAskedFor) {
   const ChatForm& form = *find_chat_form("llama2");
   EXPECT_EQ(Conversation::open(*engine_, 2, form).status().code(), Code::kUsage);

@@ -75,5 +75,19 @@ TEST_P(PublishedModels, CanBePlannedBeforeAnyoneDownloadsThem) {
   EXPECT_GT(plan->memory.total_bytes(), outline->weights_bytes);
 }
 
+/// Its standard evaluation runs over all 1,024 positions that it has learned.
+TEST(LearnedPositions, AreEnoughForADenseCacheOfAllOfThem) {
+  const auto config = quant::read_huggingface_config(RILL_TEST_DATA_DIR "/configs/gpt2.json");
+  ASSERT_TRUE(config.ok());
+  const auto outline = outline_of(config->model);
+  ASSERT_TRUE(outline.ok());
+  EXPECT_TRUE(plan_engine(*outline, {.policy = dense_policy(1024)}).ok());
+  EXPECT_FALSE(plan_engine(*outline, {.policy = dense_policy(1025)}).ok());
+  // Past a window there is the token itself.
+  EXPECT_TRUE(plan_engine(*outline, {.policy = stream_policy(4, 1019)}).ok());
+  EXPECT_FALSE(plan_engine(*outline, {.policy = stream_policy(4, 1020)}).ok());
+  EXPECT_FALSE(plan_engine(*outline, {.policy = recompute_policy(1024)}).ok());
+}
+
 }  // namespace
 }  // namespace rill
