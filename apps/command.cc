@@ -98,13 +98,14 @@ bool leads_to(const std::string& path, const std::string& place) {
 }
 
 Status check_values(const CLI::App& app) {
-  constexpr const char* kTexts[] = {"--prompt", "--system", "TEXT", "--plot-label"};
+  constexpr const char* kTexts[] = {"--prompt", "--system", "--wake", "TEXT", "--plot-label"};
   for (const CLI::App* const command : app.get_subcommands()) {
     for (const CLI::Option* const option : command->get_options()) {
       const bool is_text = std::ranges::any_of(kTexts, [&](const char* text) { return option->check_name(text); });
       const bool is_given = std::ranges::none_of(option->results(), &std::string::empty);
       if (is_text || is_given) continue;
-      return bad_usage({.where = text(option->get_name()), .what = text("nothing"), .expected = {}, .remedy = {}});
+      return bad_usage(
+          {.where = text(option->get_name()), .what = text("an empty value"), .expected = {}, .remedy = {}});
     }
   }
   return {};

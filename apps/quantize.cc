@@ -119,6 +119,12 @@ Result<quant::QuantizeReport> import(const QuantizeArguments& arguments, quant::
                                    ? Result<std::string>(std::string())
                                    : quant::write_chat_section(source.jinja_chat_template(), arguments.chat_form,
                                                                arguments.system ? &*arguments.system : nullptr));
+  if (arguments.system.has_value() && chat.empty()) {
+    return bad_usage({.where = text("--system"),
+                      .what = text("the model has no chat form that could hold it"),
+                      .expected = {},
+                      .remedy = text("name one with --chat-form")});
+  }
   return quant::quantize(source, arguments.output,
                          {.group = arguments.group,
                           .is_rotated = arguments.rotate,

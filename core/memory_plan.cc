@@ -43,7 +43,7 @@ Status MemoryPlan::check() const {
     return over_budget({.where = text("memory plan"),
                         .what = text("more bytes than this machine can address"),
                         .expected = text("at most ", PTRDIFF_MAX),
-                        .remedy = text("use a smaller --window or --chunk")});
+                        .remedy = text("use a smaller model, --window or --chunk")});
   }
   return {};
 }
@@ -75,7 +75,7 @@ Result<PageBlock> PageBlock::take(std::uint64_t bytes) {
     return over_budget({.where = text("arena"),
                         .what = text("the system does not grant ", bytes, " bytes (", reason.message(), ")"),
                         .expected = {},
-                        .remedy = text("use a smaller --window or --chunk, or free some memory")});
+                        .remedy = text("use a smaller model, --window or --chunk, or free some memory")});
   }
   PageBlock block;
   block.bytes_ = {static_cast<std::byte*>(address), static_cast<std::size_t>(bytes)};

@@ -224,7 +224,7 @@ def synced_turns(setting):
 
 def slow_disk(setting):
     """A disk that takes seconds for each save: the tokens come all the same, and only the reply's end waits for it."""
-    delay = 3
+    delay = 2
     process, log = on_watched_disk(setting, "--state-every", "4", "-n", "40", RILL_DISK_DELAY_MS=str(1000 * delay))
     with process:
         process.stdin.write("One day\n")
