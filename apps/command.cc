@@ -26,11 +26,15 @@ constexpr const char* kPaths[] = {"--output", "--out",  "--nll-out", "--plot",  
 Text replaced_by(const std::string& output, const std::string& value, bool is_output) {
   std::error_code error;
   const bool is_there = fs::is_regular_file(output, error);  // "-" and "alsa:default" may be given twice
-  if (output == "-" || value == "-") return {};              // a stream, or by its rare name a file of its own
   if (leads_to(output, value) && (is_there || is_output)) return text("the same file");
   const bool is_in_it = is_there && fs::is_directory(value, error) && fs::path(output).extension() != ".rill" &&
                         leads_to(fs::absolute(output, error).parent_path().string(), value);
   return is_in_it ? text("a file of the same directory") : Text();
+}
+
+/// `rill voice` takes and writes raw audio there; to the others it is a file of that name.
+bool is_stream(const CLI::App& command, const std::string& value) {
+  return command.get_name() == "voice" && value == "-";
 }
 
 Status check_output(const CLI::App& command, const CLI::Option& option) {
@@ -40,6 +44,7 @@ Status check_output(const CLI::App& command, const CLI::Option& option) {
     if (other == nullptr || other == &option) continue;
     const bool has_label = kPaths[i] == std::string_view("--plot-with");  // LABEL=FILE
     for (const std::string& value : other->results()) {
+      if (is_stream(command, output) || is_stream(command, value)) continue;
       const Text replaced = replaced_by(output, has_label ? value.substr(value.find('=') + 1) : value, i < kOutputs);
       if (replaced.view().empty()) continue;
       return bad_usage({.where = text(option.get_name(), " ", output),

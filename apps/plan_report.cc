@@ -46,7 +46,10 @@ void print_plan(std::FILE* out, const EnginePlan& plan, std::span<const ItemBesi
 
 void print_ways_to_fit(std::FILE* out, const ModelOutline& model, const EngineOptions& options) {
   if (options.beside_bytes >= options.budget_bytes) {
-    std::fprintf(out, "what is beside the model alone takes %s\n", human_bytes(options.beside_bytes).c_str());
+    std::fprintf(out,
+                 "what is beside the model alone takes %s: give it less (fewer --sessions; --recognizer-memory, "
+                 "--speaker-memory, --wake-memory)\n",
+                 human_bytes(options.beside_bytes).c_str());
     return;
   }
   const WaysToFit found = ways_to_fit(model, options);

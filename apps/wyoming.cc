@@ -145,7 +145,9 @@ class Assistant {
       if (!begun.ok()) places_.forget(lent.place);
       RILL_TRY(begun);
     }
-    return conversation.say(turn.text, most_tokens_, listener).status();
+    const Status said = conversation.say(turn.text, most_tokens_, listener).status();
+    if (conversation.is_torn()) places_.forget(lent.place);
+    return said;
   }
 
   WyomingServer* server_;

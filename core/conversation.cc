@@ -51,6 +51,7 @@ Status Conversation::begin(std::string_view system) {
   pending_ = 0;
   turns_ = 0;
   owes_reply_end_ = false;
+  is_torn_ = false;
   has_system_ = !system.empty();
   if (engine_->tokenizer()->adds_beginning_of_text()) RILL_TRY(feed_token(engine_->tokenizer()->beginning_of_text()));
   RILL_TRY(feed_text(system_parts(*form_, system)));
@@ -171,6 +172,23 @@ Status Conversation::feed_user(std::string_view user) {
   return feed_text(parts);
 }
 
+/// A turn that is stopped before any of it is in the session has not been said; what is there of a longer one can be
+/// neither taken back nor gone on with.
+Status Conversation::feed_or_forget(std::string_view user) {
+  const std::uint64_t before = session_->position();
+  const bool owed_reply_end = owes_reply_end_;
+  const Status fed = feed_user(user);
+  const Status stopped = check_stop();
+  if (stopped.ok()) return fed;
+  pending_ = 0;
+  is_torn_ = session_->position() != before;
+  if (!is_torn_) {
+    --turns_;
+    owes_reply_end_ = owed_reply_end;
+  }
+  return fed.ok() ? stopped : fed;
+}
+
 Status Conversation::mark(std::span<std::byte> state) {
   if (state.size() != session_->state_bytes()) {
     return bad_usage({.where = text("conversation"),
@@ -201,12 +219,11 @@ Result<Reply> Conversation::reply_to(std::string_view user, std::uint64_t most_t
   Tokenizer& tokenizer = *engine_->tokenizer();
   Reply reply;
   fed_ = 0;
-  RILL_TRY(feed_user(user));
+  RILL_TRY(feed_or_forget(user));
   reply.prompt_tokens = fed_;
   reply.prompt_left_window = fed_ > session_->policy().window;
 
   const std::span<const Token> waiting = engine_->pending().first(std::exchange(pending_, 0));
-  RILL_TRY(check_stop());
   Token token = kNoToken;
   Utf8Stream characters;
   std::array<char, 1024> buffer{};

@@ -74,8 +74,8 @@ class Conversation {
   /// kUsage if nothing keeps it. kBadInput if that differs, or the note is no conversation's; the session is then
   /// empty.
   Status resume(const std::string_view* system);
-  /// Ends a turn as soon as it says true, even before the reply: say() then fails and nothing is saved.
-  /// Asked once for every chunk, which is then not fed. @param context  passed on to it
+  /// Ends a turn as soon as it says true, even before the reply: say() then fails and nothing is saved. Asked before
+  /// every chunk of the turn, and before its reply. @param context  passed on to it
   void set_stop(bool (*is_asked_for)(void* context), void* context = nullptr) {
     is_stop_asked_ = is_asked_for;
     stop_context_ = context;
@@ -101,6 +101,8 @@ class Conversation {
   Status retell(std::string_view user, std::string_view said);
 
   std::uint64_t turns() const { return turns_; }
+  /// A turn was stopped when a part of it was fed already: only begin() gives a whole conversation again.
+  bool is_torn() const { return is_torn_; }
   const ChatForm& form() const { return *form_; }
   /// What a keeper has of it; nullptr without one.
   const ConversationNote* note() const { return note_; }
@@ -112,6 +114,7 @@ class Conversation {
   Status check_stop() const;
   Status check_marks(std::string_view user) const;
   Status feed_user(std::string_view user);
+  Status feed_or_forget(std::string_view user);
   Result<Reply> reply_to(std::string_view user, std::uint64_t most_tokens, Listener listener);
   void save(bool is_mid_reply);
   void note_text(std::string_view text);
@@ -125,8 +128,9 @@ class Conversation {
   std::uint64_t turns_ = 0;
   bool has_system_ = false;
   bool owes_reply_end_ = false;  ///< the last reply's end has not been fed yet
-  std::size_t pending_ = 0;      ///< tokens that wait in the engine's chunk buffer
-  std::uint64_t fed_ = 0;        ///< tokens of this turn
+  bool is_torn_ = false;
+  std::size_t pending_ = 0;  ///< tokens that wait in the engine's chunk buffer
+  std::uint64_t fed_ = 0;    ///< tokens of this turn
   struct Mark {
     std::span<std::byte> state;
     std::uint64_t turns = 0;

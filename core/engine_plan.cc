@@ -206,6 +206,7 @@ Text difference(const EngineOptions& from, const EngineOptions& to) {
   add("--chunk ", from.chunk, to.chunk);
   add("--threads ", from.threads, to.threads);
   add("--draft ", from.draft, to.draft);
+  if (from.keeps_state && !to.keeps_state) flags.append(flags.empty() ? "no --state" : " no --state");
   return flags;
 }
 
@@ -216,8 +217,15 @@ WayToFit shrink_everything(const ModelOutline& model, const EngineOptions& optio
   least.threads = 1;
   least.draft = 0;
   least.policy.sinks = std::min(options.policy.sinks, kFewSinks);
-  std::optional<Fitting> fitting = if_fitting(model, least);
-  if (!fitting) fitting = shrink(model, least, least.policy.window, kLeastWindow, set_window);
+  std::optional<Fitting> fitting;
+  const auto try_windows = [&] {
+    if (!fitting) fitting = if_fitting(model, least);
+    if (!fitting) fitting = shrink(model, least, least.policy.window, kLeastWindow, set_window);
+  };
+  try_windows();
+  // Where others take a part of the budget it is the voice loop, which cannot do without.
+  if (options.beside_bytes == 0) least.keeps_state = false;
+  try_windows();
   if (fitting) return {.change = difference(options, fitting->options), .total_bytes = fitting->total_bytes};
   least.policy.window = std::min(least.policy.window, kLeastWindow);
   const Result<EnginePlan> plan = plan_engine(model, least);
@@ -232,9 +240,7 @@ WaysToFit ways_to_fit(const ModelOutline& model, const EngineOptions& options) {
   WaysToFit found;
   const auto add = [&](const std::optional<Fitting>& fitting) {
     if (!fitting || found.ways == found.list.size()) return;
-    const Text flags = difference(options, fitting->options);
-    found.list[found.ways++] = {.change = flags.empty() ? text("no --state") : flags,
-                                .total_bytes = fitting->total_bytes};
+    found.list[found.ways++] = {.change = difference(options, fitting->options), .total_bytes = fitting->total_bytes};
   };
   const auto add_changed = [&](auto change) {
     EngineOptions changed = options;
@@ -246,7 +252,7 @@ WaysToFit ways_to_fit(const ModelOutline& model, const EngineOptions& options) {
   add(shrink(model, options, options.policy.sinks, kFewSinks, set_sinks));
   if (options.threads != 1) add_changed([](EngineOptions& o) { o.threads = 1; });
   if (options.draft > 0) add_changed([](EngineOptions& o) { o.draft = 0; });
-  if (options.keeps_state) add_changed([](EngineOptions& o) { o.keeps_state = false; });
+  if (options.keeps_state && options.beside_bytes == 0) add_changed([](EngineOptions& o) { o.keeps_state = false; });
   if (found.ways == 0) found.list[found.ways++] = shrink_everything(model, options);
   return found;
 }

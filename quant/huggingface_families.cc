@@ -156,7 +156,12 @@ Status refine_mpt(const Fields& fields, ModelConfig& c, PositionSource& position
   }
   RILL_ASSIGN(c.norm_epsilon, fields.number("norm_eps", 0.0, 1.0, c.norm_epsilon));
   RILL_ASSIGN(const auto mlp, fields.object("ffn_config"));
-  if (mlp) RILL_TRY(mlp->must_be_absent("ffn_act_fn", "gelu"));
+  if (mlp) {
+    const json* act = mlp->find("ffn_act_fn");
+    const bool is_gelu = act == nullptr || (act->is_object() && act->value("name", json()) == "gelu" &&
+                                            act->value("approximate", json("none")) == "none");
+    if (!is_gelu) return mlp->bad("ffn_act_fn", Fields::describe(act), text("gelu"));
+  }
   RILL_ASSIGN(const std::uint32_t ratio, fields.whole("expansion_ratio", 1.0, 64.0, 4));
   c.mlp_width = c.hidden * ratio;
   RILL_ASSIGN(const auto attention, fields.object("attn_config"));

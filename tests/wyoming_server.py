@@ -173,7 +173,7 @@ def test_client(arguments, model):
                     assert c.read(Info).handle[0].name == "rill"
                     c.write(Transcript(first, context={"conversation_id": "attic"}))
                     refused = c.read(NotHandled)
-                    assert "2 conversations are open" in refused.text, refused
+                    assert "All places for conversations are taken (2)" in refused.text, refused
                     assert refused.context == {"conversation_id": "attic"} and read_event(c.file) is None, refused
                 b.write(Ping())  # two replies at a time, and a ping in between
                 b.read(Pong)

@@ -196,7 +196,7 @@ class VoiceLoop {
   std::uint64_t turn_ = 0;                // counts speech that began, and guesses that were wrong
   std::array<bool, kRemembered> sure_{};  // of the last turns, by number: whether the question is over
   bool is_guessed_ = false;               // that it is over
-  std::uint64_t given_up_turn_ = 0;       // the last one whose recogniser failed, maybe before its end
+  std::uint64_t given_up_turn_ = 0;       // the last one with nothing to answer, maybe known before its end
   std::uint64_t speech_begin_ = 0;        // in the capture ring
   std::uint64_t speech_end_ = 0;          // there, once speech_is_over_
   bool speech_is_over_ = true;            // or guessed to be
@@ -222,8 +222,8 @@ class VoiceLoop {
   Clock::time_point first_sample_at_;
   double answered_pause_ = 0;            // pause_ and ended_at_ of the question that it answers
   Clock::time_point answered_ended_at_;  // by the time it is told there may be another
-  bool is_cut_ = false;       // the reply was interrupted
-  std::uint64_t cut_at_ = 0;  // where, in the playback ring, if it was
+  bool is_cut_ = false;                  // the reply was interrupted
+  std::uint64_t cut_at_ = 0;             // where, in the playback ring, if it was
 
   // Of the caller's thread alone.
   std::vector<Change> telling_;  // as changes_

@@ -76,7 +76,7 @@ void VoiceLoop::wait_for_others(std::unique_lock<std::mutex>& lock) {
         if (is_asleep_ && captured_.end() - sleep_heard_ >= kWakeChunk) return false;
         return !input_is_over_;  // the end is the caller's to see
       case VoiceState::kHearing:
-        return captured_.end() - heard_up_to_ < kCaptureSamples / 2;
+        return given_up_turn_ == turn_ || captured_.end() - heard_up_to_ < kCaptureSamples / 2;
       case VoiceState::kThinking:
         return (ready > 0 && may_be_played) || nothing_left();
       case VoiceState::kSpeaking:

@@ -81,25 +81,39 @@ Status PartSpeaker::say(std::string_view words, Listener listener) {
                                           event.number("channels", 0), " channels"));
     }
     if (!resampler_.has_value() || resampler_->rate() != rate) resampler_.emplace(rate);
-    take_bytes(event.payload);
-    made_.resize(resampler_->most_output(given_.size()));
-    const std::size_t count = resampler_->run(given_, made_);
-    made += count;
-    if (count > 0) deadline = Part::Clock::now() + kTimeToAnswer;
+    const std::size_t before = made;
+    const bool goes_on = give(event.payload, listener, made);
+    if (made > before) deadline = Part::Clock::now() + kTimeToAnswer;
     if (made > kMostSeconds * kSampleRate) {
       return part_->lose(failed({.where = {},
                                  .what = text("it spoke for ", kMostSeconds, " s about one sentence"),
                                  .expected = text("audio-stop"),
                                  .remedy = {}}));
     }
-    if (!listener(std::span(made_).first(count))) {
+    if (!goes_on) {
       part_->stop();  // the rest of what it says is not wanted; a new process is there before it is needed
-      return part_->start();
+      return part_->is_own_process() ? part_->start() : Status();
     }
   }
   part_->praise();
   part_->rest();
   return {};
+}
+
+/// In pieces, so that a service's long chunks take no more memory than short ones. @param made  samples, added to.
+/// @returns false if the listener wants no more
+bool PartSpeaker::give(std::span<const char> bytes, Listener listener, std::size_t& made) {
+  constexpr std::size_t kPiece = std::size_t{32} << 10U;
+  while (!bytes.empty()) {
+    const std::span<const char> piece = bytes.first(std::min(kPiece, bytes.size()));
+    take_bytes(piece);
+    made_.resize(resampler_->most_output(given_.size()));
+    const std::size_t count = resampler_->run(given_, made_);
+    made += count;
+    if (!listener(std::span(made_).first(count))) return false;
+    bytes = bytes.subspan(piece.size());
+  }
+  return true;
 }
 
 /// A chunk may end in the middle of a sample, whose second half begins the next one.

@@ -64,6 +64,7 @@ class PartSpeaker final : public Speaker {
   Status say(std::string_view text, Listener listener) override;
 
  private:
+  bool give(std::span<const char> bytes, Listener listener, std::size_t& made);
   void take_bytes(std::span<const char> bytes);
 
   Part* part_;

@@ -101,7 +101,21 @@ bool WyomingServer::wants_input(const Connection& connection) const {
   return connection.is_refused || (!connection.turn.has_value() && connection.unsent.size() < kMostUnsent / 2);
 }
 
+/// Who had no place gets the one that has become free.
+void WyomingServer::admit_crowd() {
+  for (Connection& waiting : std::span(connections_).subspan(setting_.connections)) {
+    if (waiting.file < 0 || waiting.is_refused) continue;
+    Connection* const place = free_place(/*is_crowd=*/false);
+    if (place == nullptr) return;
+    const std::uint64_t generation = place->generation + 1;
+    *place = std::exchange(waiting, {});
+    place->generation = generation;
+    place->is_crowd = false;
+  }
+}
+
 void WyomingServer::serve(int wait_ms) {
+  admit_crowd();
   const bool accepts = std::chrono::steady_clock::now() >= accepts_from_;
   if (!accepts && (wait_ms < 0 || wait_ms > kTimeUntilRoom.count())) wait_ms = kTimeUntilRoom.count();
   std::vector<pollfd> files = {{.fd = accepts ? file_ : -1, .events = POLLIN, .revents = 0},
@@ -187,9 +201,10 @@ void WyomingServer::refuse(Connection& connection, std::string_view sentence) {
 
 /// As an answer, which clients that know no `error` here show as well: Home Assistant, for one.
 void WyomingServer::turn_away(Connection& connection, nlohmann::json context) {
-  nlohmann::json answer = {{"text", std::to_string(setting_.connections) +
-                                        " conversations are open already, and there is memory for no more; end one, "
-                                        "or start the server with more --sessions"}};
+  nlohmann::json answer = {{"text", "All places for conversations are taken (" + std::to_string(setting_.connections) +
+                                        "), and there is memory for no more; end one, or start the server with more "
+                                        "--sessions"}};
+  if (context.is_null()) context = std::move(connection.streamed_context);
   if (!context.is_null()) answer["context"] = std::move(context);
   end_with(connection, to_bytes("not-handled", answer));
 }
@@ -254,6 +269,7 @@ void WyomingServer::take(std::size_t index, const WyomingEvent& event) {
   } else if (event.type == "ping") {
     queue(connection, to_bytes("pong", {{"text", event.data.value("text", nlohmann::json())}}));
   } else if (connection.is_crowd) {
+    if (event.type == "transcript-start") connection.streamed_context = context_of(event);
     if (event.type == "transcript" || event.type == "transcript-stop") turn_away(connection, context_of(event));
   } else if (event.type == "transcript") {
     connection.streamed.reset();

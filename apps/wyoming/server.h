@@ -104,6 +104,7 @@ class WyomingServer {
   WyomingServer(int file, std::string address, Setting setting);
 
   void accept_one();
+  void admit_crowd();
   Connection* free_place(bool is_crowd);
   Connection* longest_idle();
   void refuse(Connection& connection, std::string_view sentence);

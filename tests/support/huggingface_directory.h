@@ -29,6 +29,7 @@ struct TensorToWrite {
   std::string name;
   std::vector<std::uint64_t> shape;
   std::string dtype = "F32";
+  float first = 0;
 };
 
 inline std::vector<TensorToWrite> small_tensors() {
@@ -47,7 +48,7 @@ inline std::vector<TensorToWrite> small_tensors() {
           {layer + "mlp.down_proj.weight", {8, 12}}};
 }
 
-/// A file whose elements count up from 0 in each tensor: F32 and BF16 as numbers, other types as zero bytes.
+/// A file whose elements count up in each tensor: F32 and BF16 as numbers, other types as zero bytes.
 inline std::string weights(const std::vector<TensorToWrite>& tensors) {
   SafetensorsBuilder builder;
   for (const TensorToWrite& tensor : tensors) {
@@ -55,7 +56,7 @@ inline std::string weights(const std::vector<TensorToWrite>& tensors) {
     for (const std::uint64_t extent : tensor.shape) elements *= extent;
     std::string data;
     for (std::uint64_t i = 0; i < elements; ++i) {
-      const std::string number = bytes_of(static_cast<float>(i));
+      const std::string number = bytes_of(tensor.first + static_cast<float>(i));
       data += tensor.dtype == "F32" ? number : tensor.dtype == "BF16" ? number.substr(2) : std::string(1, '\0');
     }
     builder.add(tensor.name, tensor.dtype, tensor.shape, data);
