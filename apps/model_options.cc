@@ -56,7 +56,7 @@ Result<CachePolicy> parse_policy(const ModelArguments& a, const ModelConfig& con
                       .expected = text("stream, dense, window or recompute"),
                       .remedy = {}});
   }
-  RILL_ASSIGN(const std::uint32_t sinks, parse_sinks(a.sinks, 0, 1));
+  RILL_ASSIGN(const std::uint32_t sinks, parse_sinks(a.sinks, 0, 1));  // `system` is some, of which there may be none
   if (sinks != 0) {
     return bad_usage({.where = text("--sinks ", a.sinks),
                       .what = text("policy ", a.policy, " has no sinks"),
@@ -96,7 +96,7 @@ void add_model_arguments(CLI::App& command, ModelArguments& a) {
   command
       .add_option("--window", a.window,
                   "Slots of the ring: the tokens before it that a token sees (default: 1020; with\n--policy dense all "
-                  "that the model was trained for)")
+                  "that there is to feed, in a chat what the model was trained for)")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{UINT32_MAX}));
   command
       .add_option("--chunk", a.chunk, "Prefill chunk; never changes a bit of the result (default: chosen by the plan)")

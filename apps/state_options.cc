@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "apps/command.h"
 #include "apps/shown_text.h"
 
 namespace rill::apps {
@@ -9,9 +10,7 @@ namespace rill::apps {
 void add_state_arguments(CLI::App& command, StateArguments& a, const std::string& every_help) {
   auto* file = command.add_option(
       "--state", a.file, "Keep the session in this file, and go on from it: it survives kill -9 and power cuts");
-  command.add_option("--state-every", a.every, every_help)
-      ->needs(file)
-      ->check(CLI::Range(std::uint64_t{1}, UINT64_MAX));
+  command.add_option("--state-every", a.every, every_help)->needs(file)->check(above_zero());
   command
       .add_flag("--state-required", a.required,
                 "Stop where the state cannot be kept (full disk, read-only or locked file) instead of going on without")

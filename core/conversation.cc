@@ -181,8 +181,9 @@ Status Conversation::feed_or_forget(std::string_view user) {
   const Status stopped = check_stop();
   if (stopped.ok()) return fed;
   pending_ = 0;
-  is_torn_ = session_->position() != before;
-  if (!is_torn_) {
+  const bool is_part_fed = session_->position() != before;
+  is_torn_ = is_torn_ || is_part_fed;
+  if (!is_part_fed) {
     --turns_;
     owes_reply_end_ = owed_reply_end;
   }

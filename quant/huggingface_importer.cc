@@ -59,6 +59,7 @@ class HuggingfaceModel final : public SourceModel {
 
   bool is_ignored(std::string_view name) const;
   Status refuse_strangers(const std::vector<NeededTensor>& needed) const;
+  const SafetensorsShards::Place* locate(const std::string& name) const;
   Status untie_other_head();
   Status place_tensor(const NeededTensor& needed);
   Status check_tensor(const SafetensorsShards::Place& place, const NeededTensor& needed, bool transposed) const;
@@ -94,18 +95,24 @@ Status HuggingfaceModel::refuse_strangers(const std::vector<NeededTensor>& neede
   return {};
 }
 
+/// A tensor of the file, with the family's prefix or without; nullptr if there is none.
+const SafetensorsShards::Place* HuggingfaceModel::locate(const std::string& name) const {
+  for (const std::string& written : {name, std::string(config_.family->optional_prefix) + name}) {
+    const auto found = shards_.tensors().find(written);
+    if (found != shards_.tensors().end()) return &found->second;
+  }
+  return nullptr;
+}
+
 Status HuggingfaceModel::place_tensor(const NeededTensor& needed) {
   for (std::size_t i = 0; i < needed.names.size(); ++i) {
-    auto found = shards_.tensors().find(needed.names[i]);
-    if (found == shards_.tensors().end()) {
-      found = shards_.tensors().find(std::string(config_.family->optional_prefix) + needed.names[i]);
-    }
-    if (found == shards_.tensors().end()) continue;
+    const SafetensorsShards::Place* const found = locate(needed.names[i]);
+    if (found == nullptr) continue;
     const bool transposed = needed.rows[i]->transposed && !needed.is_bias;
-    RILL_TRY(check_tensor(found->second, needed, transposed));
+    RILL_TRY(check_tensor(*found, needed, transposed));
     tensors_[needed.names[i]] = {
         .tensor = {.name = needed.names[i], .rows = needed.shape.rows, .columns = needed.shape.columns},
-        .place = found->second,
+        .place = *found,
         .transposed = transposed};
     return {};
   }
@@ -116,15 +123,8 @@ Status HuggingfaceModel::place_tensor(const NeededTensor& needed) {
 /// A tied model's file may have a head that is not the embedding: transformers 5 takes it then.
 Status HuggingfaceModel::untie_other_head() {
   const auto find = [&](Part part) -> const SafetensorsShards::Place* {
-    for (const TensorName& row : names()) {
-      if (row.part != part) continue;
-      const std::string name(row.pattern);
-      for (const std::string& written : {name, std::string(config_.family->optional_prefix) + name}) {
-        const auto found = shards_.tensors().find(written);
-        if (found != shards_.tensors().end()) return &found->second;
-      }
-    }
-    return nullptr;
+    const auto row = std::ranges::find(names(), part, &TensorName::part);
+    return row == names().end() ? nullptr : locate(std::string(row->pattern));
   };
   const SafetensorsShards::Place* const head = find(Part::kHead);
   const SafetensorsShards::Place* const embedding = find(Part::kEmbedding);
