@@ -162,7 +162,6 @@ void add_chat(CLI::App& app, Action& action) {
   CLI::App& command = *app.add_subcommand("chat", "Talk with the assistant: on a terminal, from a pipe, or one answer");
   add_model_arguments(command, arguments->model);
   add_draft_argument(command, arguments->model);
-  add_sampling_arguments(command, arguments->model);
   command.add_option("-p,--prompt", arguments->prompt, "One turn, then exit");
   command.add_option("--system", arguments->system, "The system prompt (default: the model's own); \"\" for none");
   command.add_option("-n", arguments->most_tokens, "Most tokens of a reply")->capture_default_str();

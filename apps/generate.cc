@@ -93,7 +93,6 @@ void add_generate(CLI::App& app, Action& action) {
   CLI::App& command = *app.add_subcommand("generate", "Continue a text as it is, without a chat form");
   add_model_arguments(command, arguments->model);
   add_draft_argument(command, arguments->model);
-  add_sampling_arguments(command, arguments->model);
   add_sandbox_argument(command, arguments->sandbox);
   auto* prompt = command.add_option("-p,--prompt", arguments->prompt, "The text to continue");
   command.add_option("--ids", arguments->ids, "A file with the prompt's ids instead")->excludes(prompt);

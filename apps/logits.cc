@@ -68,7 +68,8 @@ void add_logits(CLI::App& app, Action& action) {
   command.add_option("--ids", arguments->ids, "A file with ids, separated by white space")->required();
   command.add_option("--out", arguments->output, "The safetensors file to write: tensor `logits`, F32, [n, vocab]")
       ->required();
-  command.footer("Example: rill logits smollm2.rill --ids ids.txt --out logits.safetensors --policy dense");
+  command.footer(std::string(kSamplesNothing) +
+                 "Example: rill logits smollm2.rill --ids ids.txt --out logits.safetensors --policy dense");
   command.callback([arguments, &action] { action = [arguments] { return run_logits(*arguments); }; });
 }
 

@@ -75,6 +75,26 @@ Result<std::uint64_t> budget_of(const ModelArguments& a) {
   return a.budget.empty() ? Result<std::uint64_t>(std::uint64_t{0}) : parse_size(a.budget);
 }
 
+void add_sampling_arguments(CLI::App& command, ModelArguments& a) {
+  command.add_option("--seed", a.seed, "Seed: the same seed gives the same text")->capture_default_str();
+  command.add_option("--temp", a.temperature, "Temperature; 0 is greedy (default: the model's own, else 0.7)")
+      ->check(CLI::NonNegativeNumber);
+  command.add_option("--top-k", a.top_k, "Sample from the k most probable tokens only; 0: all")
+      ->check(CLI::NonNegativeNumber);
+  command
+      .add_option("--top-p", a.top_p,
+                  "Sample from the most probable tokens that together reach p, of what --top-k left")
+      ->check(CLI::Range(0.0, 1.0));
+  command
+      .add_option("--min-p", a.min_p,
+                  "Drop tokens less probable than this share of the most probable (default: the model's own, else 0)")
+      ->check(CLI::Range(0.0, 1.0));
+  command
+      .add_option("--repeat-penalty", a.repeat_penalty,
+                  "Makes the last 64 tokens less likely; 1 is off (default: the model's own, else 1)")
+      ->check(CLI::Range(0.01, 100.0));
+}
+
 }  // namespace
 
 Result<std::optional<std::uint32_t>> system_sinks(const ModelArguments& a, const ModelFile& model, const ChatForm& form,
@@ -106,6 +126,7 @@ void add_model_arguments(CLI::App& command, ModelArguments& a) {
       ->check(above_zero());
   command.add_option("--kernels", a.kernels, "Force a kernel set; `rill kernels` lists them");
   command.add_flag("--in-ram", a.in_ram, "Copy the weights into the arena instead of mapping the file");
+  add_sampling_arguments(command, a);
   command.add_flag("--json", a.json, "Print JSON on standard output");
 }
 
@@ -117,26 +138,6 @@ void add_draft_argument(CLI::App& command, ModelArguments& a) {
           "Most tokens to guess from what was said before and to compute in the same pass; the text is the same "
           "with any number, only faster where it repeats itself. 0: none")
       ->capture_default_str();
-}
-
-void add_sampling_arguments(CLI::App& command, ModelArguments& a) {
-  command.add_option("--seed", a.seed, "Seed: the same seed gives the same text")->capture_default_str();
-  command.add_option("--temp", a.temperature, "Temperature; 0 is greedy (default: the model's own, else 0.7)")
-      ->check(CLI::NonNegativeNumber);
-  command.add_option("--top-k", a.top_k, "Sample from the k most probable tokens only; 0: all")
-      ->check(CLI::NonNegativeNumber);
-  command
-      .add_option("--top-p", a.top_p,
-                  "Sample from the most probable tokens that together reach p, of what --top-k left")
-      ->check(CLI::Range(0.0, 1.0));
-  command
-      .add_option("--min-p", a.min_p,
-                  "Drop tokens less probable than this share of the most probable (default: the model's own, else 0)")
-      ->check(CLI::Range(0.0, 1.0));
-  command
-      .add_option("--repeat-penalty", a.repeat_penalty,
-                  "Makes the last 64 tokens less likely; 1 is off (default: the model's own, else 1)")
-      ->check(CLI::Range(0.01, 100.0));
 }
 
 Result<EngineOptions> engine_options(const ModelArguments& a, const ModelConfig& config, const StreamNeeds& needs) {

@@ -40,12 +40,13 @@ struct ModelArguments {
   float repeat_penalty = -1;
 };
 
-/// Adds MODEL, the engine's options and --json.
+/// Adds MODEL, the options of engine and sampling, and --json: what CLI.md promises of every command running a model.
 void add_model_arguments(CLI::App& command, ModelArguments& arguments);
 /// Adds --draft, on by default: for commands that make text.
 void add_draft_argument(CLI::App& command, ModelArguments& arguments);
-/// Adds --seed, --temp and the filters.
-void add_sampling_arguments(CLI::App& command, ModelArguments& arguments);
+/// In the help of commands that only feed what is given.
+inline constexpr const char kSamplesNothing[] =
+    "Nothing is sampled here: --seed, --temp and the other options of sampling are taken and change nothing.\n";
 
 /// What the caller knows about the stream, for defaults that depend on it.
 struct StreamNeeds {

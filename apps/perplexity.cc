@@ -345,6 +345,7 @@ void add_perplexity(CLI::App& app, Action& action) {
   add_state_arguments(command, arguments->state,
                       "Tokens between two saves (default: 4096; with --policy recompute 64)");
   command.footer(
+      std::string(kSamplesNothing) +
       "With --state FILE the same command, typed again after Ctrl-C or a crash, goes on and ends with the same bits;\n"
       "FILE.nll beside it holds what has been scored.\n"
       "Example: rill perplexity smollm2.rill --file book.txt --sinks 4 --window 252 --max-tokens 20000\n"

@@ -102,11 +102,11 @@ void add_plan(CLI::App& app, Action& action) {
   command.add_option("--system", arguments->system,
                      "The system prompt that `--sinks system` pins (default: that of `rill chat` or `rill voice`)");
   add_voice_part_arguments(command, arguments->voice);
-  command.footer(
-      "Example: rill plan smollm2.rill --window 508 --budget 160MiB\n"
-      "         rill plan smollm2.rill --state talk.state\n"
-      "         rill plan smollm2.rill --voice --budget 700MiB\n"
-      "         rill plan smollm2.rill --wyoming 4");
+  command.footer(std::string(kSamplesNothing) +
+                 "Example: rill plan smollm2.rill --window 508 --budget 160MiB\n"
+                 "         rill plan smollm2.rill --state talk.state\n"
+                 "         rill plan smollm2.rill --voice --budget 700MiB\n"
+                 "         rill plan smollm2.rill --wyoming 4");
   command.callback([arguments, &action] { action = [arguments] { return run_plan(*arguments); }; });
 }
 

@@ -197,7 +197,6 @@ void add_soak(CLI::App& app, Action& action) {
   auto arguments = std::make_shared<SoakArguments>();
   CLI::App& command = *app.add_subcommand("soak", "Run an endless stream and watch that nothing grows");
   add_model_arguments(command, arguments->model);
-  add_sampling_arguments(command, arguments->model);
   add_sandbox_argument(command, arguments->sandbox);
   command.add_option("--tokens", arguments->tokens, "Tokens to stream (default 20000, or as many as --hours lets)");
   command.add_option("--hours", arguments->limits.hours, "End after this time, whatever the tokens")

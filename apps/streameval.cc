@@ -252,7 +252,8 @@ Status run_streameval(const StreamEvalArguments& arguments) {
       const EngineOptions options,
       engine_options(arguments.model, model.config(), {.dense_capacity = capacity_for(lines, longest_query.size())}));
   RILL_ASSIGN(Engine engine, start_engine(model, options));
-  engine.session(0).set_sampling({.temperature = 0});
+  // A measurement asks what the model can do: greedy, and without what its file names, unless the command line says.
+  engine.session(0).set_sampling(sampling_options(arguments.model, ModelConfig{}));
 
   std::vector<Outcome> outcomes;
   {
@@ -287,6 +288,7 @@ void add_streameval(CLI::App& app, Action& action) {
   auto arguments = std::make_shared<StreamEvalArguments>();
   CLI::App& command =
       *app.add_subcommand("streameval", "Measure whether the model still finds lines a fixed distance back");
+  arguments->model.temperature = 0;
   add_model_arguments(command, arguments->model);
   command.add_option("--lines", arguments->lines, "Lines of the stream")->required();
   command
@@ -296,7 +298,8 @@ void add_streameval(CLI::App& app, Action& action) {
       ->delimiter(',')
       ->allow_extra_args(false)
       ->capture_default_str();
-  command.add_option("--seed", arguments->model.seed, "Seed of the numbers in the lines")->capture_default_str();
+  command.get_option("--seed")->description("Seed of the numbers in the lines, and of sampling");
+  command.get_option("--temp")->description("Temperature; 0 is greedy (default: 0)");
   auto* plot = command.add_option("--plot", arguments->plot, "Draw accuracy along the stream, and by distance, as SVG");
   command.add_option("--plot-label", arguments->plot_label, "This run's name in the picture (default: its policy)")
       ->needs(plot);
@@ -309,9 +312,10 @@ void add_streameval(CLI::App& app, Action& action) {
   command.footer(
       "What it measures: lines \"The REGISTER_CONTENT in line 7 is <52341>\" with random numbers stream in, and every\n"
       "ten lines the model is asked for the number in the line --distance lines before the last one. Decoding is "
-      "greedy,\n"
-      "and the answers stay in the stream. An answer is right if all five digits are; `digits` is the share that is\n"
-      "right in its place, a tenth by chance. This is the StreamEval task of the StreamingLLM paper (section 4.5), as\n"
+      "greedy\n"
+      "unless --temp says otherwise, and the answers stay in the stream. An answer is right if all five digits\n"
+      "are; `digits` is the share that is right in its place, a tenth by chance. This is the StreamEval task of the "
+      "StreamingLLM paper (section 4.5), as\n"
       "plain text without a chat form. It tests copying from what the cache still holds: beyond the window no method\n"
       "can answer but by chance, and small models miss most lines even with all of them in sight.\n"
       "Example: rill streameval smollm2.rill --lines 300 --distance 20,5,10,40 --json > stream.json\n"

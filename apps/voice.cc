@@ -217,7 +217,6 @@ void add_voice(CLI::App& app, Action& action) {
   auto arguments = std::make_shared<VoiceArguments>();
   CLI::App& command = *app.add_subcommand("voice", "Talk with the assistant: speak, be answered, interrupt");
   add_model_arguments(command, arguments->model);
-  add_sampling_arguments(command, arguments->model);
   add_audio_arguments(command, *arguments);
   add_voice_part_arguments(command, arguments->parts);
   for (const char* const word : {"--wake", "--wake-part"}) {  // who presses a key need not be called by name

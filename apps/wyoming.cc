@@ -211,7 +211,6 @@ void add_wyoming(CLI::App& app, Action& action) {
   auto arguments = std::make_shared<WyomingArguments>();
   CLI::App& command = *app.add_subcommand("wyoming", "Serve the model to voice assistants over the Wyoming protocol");
   add_model_arguments(command, arguments->model);
-  add_sampling_arguments(command, arguments->model);
   command.add_option("--host", arguments->host, "Address to listen on; 0.0.0.0 for every network (no passwords there)")
       ->capture_default_str();
   command.add_option("--port", arguments->port, "Port; 0 lets the system choose")->capture_default_str();

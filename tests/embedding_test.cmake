@@ -1,12 +1,32 @@
-# Configures a project that has Rill in it, and compiles what it includes of Rill.
+# Another project uses Rill. Its headers are compiled with Rill's source in it (SOURCE); or, if INSTALLED names a build of
+# Rill, the library of that build is installed, and the project's program is built with it and started.
 file(REMOVE_RECURSE ${BUILD})
-execute_process(COMMAND ${CMAKE_COMMAND} -G Ninja -S ${SOURCE}/tests/embedding -B ${BUILD} -DRILL=${SOURCE}
-                RESULT_VARIABLE code OUTPUT_VARIABLE said ERROR_VARIABLE said)
-if(NOT code EQUAL 0)
-  message(FATAL_ERROR "configuring: ${said}")
+function(run what)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE code OUTPUT_VARIABLE said ERROR_VARIABLE said)
+  if(NOT code EQUAL 0)
+    message(FATAL_ERROR "${what}: ${said}")
+  endif()
+endfunction()
+
+set(configure ${CMAKE_COMMAND} -G Ninja -S ${SOURCE}/tests/embedding -B ${BUILD} -DCMAKE_CXX_COMPILER=${COMPILER})
+if(NOT INSTALLED)
+  run("configuring" ${configure} -DRILL=${SOURCE})
+  run("compiling" ${CMAKE_COMMAND} --build ${BUILD} --target headers)
+  return()
 endif()
-execute_process(COMMAND ${CMAKE_COMMAND} --build ${BUILD} --target headers RESULT_VARIABLE code OUTPUT_VARIABLE said
-                ERROR_VARIABLE said)
-if(NOT code EQUAL 0)
-  message(FATAL_ERROR "compiling: ${said}")
+
+run("installing" ${CMAKE_COMMAND} --install ${INSTALLED} --component library --prefix ${BUILD}/made)
+file(RENAME ${BUILD}/made ${BUILD}/prefix)  # it may lie elsewhere than it was made for
+file(GLOB_RECURSE scripts ${BUILD}/prefix/*.cmake)
+foreach(script IN LISTS scripts)
+  file(STRINGS ${script} named REGEX "${SOURCE}|${BUILD}")
+  if(named)
+    message(FATAL_ERROR "${script} names a folder of the machine that built it: ${named}")
+  endif()
+endforeach()
+run("configuring" ${configure} -DCMAKE_PREFIX_PATH=${BUILD}/prefix)
+run("building" ${CMAKE_COMMAND} --build ${BUILD} --target assistant)
+execute_process(COMMAND ${BUILD}/assistant nowhere.rill "Who are you?" RESULT_VARIABLE code ERROR_VARIABLE said)
+if(NOT code EQUAL 1 OR NOT said MATCHES "nowhere.rill")
+  message(FATAL_ERROR "the program ended with ${code}: ${said}")
 endif()

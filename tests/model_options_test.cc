@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "apps/command.h"
+
 namespace rill::apps {
 namespace {
 
@@ -16,11 +18,25 @@ ModelArguments parsed(const std::vector<std::string>& words) {
   ModelArguments model;
   CLI::App app;
   add_model_arguments(app, model);
-  add_sampling_arguments(app, model);
   std::vector<const char*> arguments = {"rill", "m.rill"};
   for (const std::string& word : words) arguments.push_back(word.c_str());
   app.parse(static_cast<int>(arguments.size()), arguments.data());
   return model;
+}
+
+TEST(ModelOptions, EveryCommandThatRunsAModelTakesWhatTheContractLists) {
+  CLI::App app;
+  Action action;
+  add_all_commands(app, action);
+  for (const char* const name :
+       {"chat", "generate", "logits", "perplexity", "streameval", "bench", "soak", "voice", "wyoming", "plan"}) {
+    const CLI::App& command = *app.get_subcommand(name);
+    for (const char* const option :
+         {"--budget", "--policy", "--sinks", "--window", "--chunk", "--threads", "--kernels", "--in-ram", "--seed",
+          "--temp", "--top-k", "--top-p", "--min-p", "--repeat-penalty"}) {
+      EXPECT_NE(command.get_option_no_throw(option), nullptr) << name << " " << option;
+    }
+  }
 }
 
 TEST(ModelOptions, ATopKBeyond32BitsIsNoLimitAndNotOne) {

@@ -34,21 +34,23 @@ endif()
 
 add_library(rill_flags INTERFACE)
 target_compile_features(rill_flags INTERFACE cxx_std_20)  # of a project that has Rill in it as well
-target_include_directories(rill_flags INTERFACE ${PROJECT_SOURCE_DIR})
-target_compile_options(rill_flags INTERFACE
+target_include_directories(rill_flags INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>
+                                                $<INSTALL_INTERFACE:include/rill>)
+# Who uses an installed library compiles with flags of their own, but for those of the sanitizers that it was built with.
+set(own_options
   # A multiply-add is fused only where the source says so: otherwise bits would depend on the compiler (DESIGN 5).
   -ffp-contract=off
   # 32-bit ARM: GCC 7 changed how some arguments are passed, which matters to nobody who compiles all of it.
   $<$<AND:$<CXX_COMPILER_ID:GNU>,$<EQUAL:${CMAKE_SIZEOF_VOID_P},4>>:-Wno-psabi>)
 if(RILL_WARNINGS)
-  target_compile_options(rill_flags INTERFACE -Wall -Wextra -Wconversion -Wshadow -Wnon-virtual-dtor -Wold-style-cast)
+  list(APPEND own_options -Wall -Wextra -Wconversion -Wshadow -Wnon-virtual-dtor -Wold-style-cast)
 endif()
 if(RILL_WARNINGS_AS_ERRORS)
-  target_compile_options(rill_flags INTERFACE -Werror)
+  list(APPEND own_options -Werror)
 endif()
 
 # Model files come from strangers: should a bug let one write where it must not, these make it hard to go on from there.
-target_link_options(rill_flags INTERFACE -Wl,-z,relro,-z,now)
+target_link_options(rill_flags INTERFACE $<BUILD_INTERFACE:-Wl,-z,relro,-z,now>)
 if(RILL_SANITIZE)
   # -Og -g1: more would more than double the time that sanitized files take to compile, for tests that run in seconds; -O1
   # alone adds a third, and a minute for the unrolled tiles of AVX-512.
@@ -57,9 +59,10 @@ if(RILL_SANITIZE)
   target_link_options(rill_flags INTERFACE ${sanitize})
 else()
   # Not together with the sanitizers, which check the same calls better.
-  target_compile_options(rill_flags INTERFACE -fstack-protector-strong)
-  target_compile_definitions(rill_flags INTERFACE $<$<NOT:$<CONFIG:Debug>>:_FORTIFY_SOURCE=2>)
+  list(APPEND own_options -fstack-protector-strong)
+  target_compile_definitions(rill_flags INTERFACE $<BUILD_INTERFACE:$<$<NOT:$<CONFIG:Debug>>:_FORTIFY_SOURCE=2>>)
 endif()
+target_compile_options(rill_flags INTERFACE "$<BUILD_INTERFACE:${own_options}>")
 # The standard library's own checks, such as a span's index: no sanitizer sees one that stays inside the arena.
 if(RILL_SANITIZE OR CMAKE_BUILD_TYPE STREQUAL "Debug")
   target_compile_definitions(rill_flags INTERFACE _GLIBCXX_ASSERTIONS)

@@ -1,11 +1,15 @@
 # What a board gets: a Debian package and an archive with the one program, its licence, README and the service.
 include_guard()
 
-install(TARGETS rill RUNTIME DESTINATION bin)
-install(FILES LICENSE README.md DESTINATION share/doc/rill)
-install(FILES toolchains/rill.service toolchains/rill.socket DESTINATION share/doc/rill)
+install(TARGETS rill RUNTIME DESTINATION bin COMPONENT program)
+if(NOT CMAKE_CROSSCOMPILING)  # a cross build has no recogniser and no voice: RillLibraries.cmake
+  install(TARGETS rill-speech RUNTIME DESTINATION bin COMPONENT program)
+endif()
+install(FILES LICENSE README.md toolchains/rill.service toolchains/rill.socket DESTINATION share/doc/rill
+        COMPONENT program)
 
 set(CPACK_GENERATOR DEB TGZ)
+set(CPACK_INSTALL_CMAKE_PROJECTS ${PROJECT_BINARY_DIR} rill program /)  # not the library
 set(CPACK_PACKAGE_NAME rill)
 set(CPACK_PACKAGE_CONTACT "the Rill maintainers")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "language models in a fixed amount of RAM, for ever")

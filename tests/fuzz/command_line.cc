@@ -36,7 +36,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   rill::apps::ModelArguments model;
   CLI::App command{"model"};
   rill::apps::add_model_arguments(command, model);
-  rill::apps::add_sampling_arguments(command, model);
   try {
     command.parse(static_cast<int>(arguments.size()), arguments.data());
   } catch (const CLI::ParseError&) {
