@@ -60,6 +60,7 @@ class ByteLevelBpe final : public Tokenizer {
  private:
   Status encode_word(std::string_view word, TokenSink sink);
   std::uint32_t find_merge(Token left, Token right) const;
+  Token find_whole_word(std::string_view word) const;
 
   pcre2_general_context* general_ = nullptr;
   pcre2_match_context* match_context_ = nullptr;
@@ -152,9 +153,19 @@ std::uint32_t ByteLevelBpe::find_merge(Token left, Token right) const {
   return found != merges.end() && found->key() == key ? static_cast<std::uint32_t>(found - merges.begin()) : kNone;
 }
 
+/// kNoToken if there is none.
+Token ByteLevelBpe::find_whole_word(std::string_view word) const {
+  const auto words = section().numbers(TokenizerTable::kWholeWords);
+  const auto found = std::lower_bound(words.begin(), words.end(), word, [&](Token token, std::string_view wanted) {
+    return section().token_bytes(token) < wanted;
+  });
+  return found != words.end() && section().token_bytes(*found) == word ? *found : kNoToken;
+}
+
 /// Merges the pair of lowest rank, the leftmost of equals, until none is left. Source: Sennrich et al.,
 /// arXiv 1508.07909, algorithm 1; the queue makes it O(n log n) for a word of n bytes.
 Status ByteLevelBpe::encode_word(std::string_view word, TokenSink sink) {
+  if (const Token whole = find_whole_word(word); whole != kNoToken) return sink({&whole, 1});
   struct Release {
     FixedHeap* heap;
     void operator()(void* memory) const { heap->release(memory); }

@@ -9,8 +9,8 @@ namespace rill {
 namespace {
 
 constexpr std::array<std::string_view, static_cast<std::size_t>(TokenizerTable::kCount)> kTableNames = {
-    "token offsets", "token bytes", "special tokens", "added tokens", "end tokens",
-    "merges",        "byte tokens", "pattern",        "proto"};
+    "token offsets", "token bytes", "special tokens", "added tokens",        "end tokens",
+    "merges",        "byte tokens", "pattern",        "proto or whole words"};
 // What libsentencepiece takes: about 14 bytes for one of a model, and 300 for one of a text.
 constexpr std::uint64_t kMostLoadBytes = 4ULL << 20U;
 constexpr std::uint64_t kMostLoadBytesPerByte = 68;
@@ -131,6 +131,14 @@ Status TokenizerSection::check() const {
     }
     previous = merge.key();
     is_first = false;
+  }
+  const auto is_out_of_order = [&](Token a, Token b) { return token_bytes(a) >= token_bytes(b); };
+  const auto words = numbers(Table::kWholeWords);
+  if (table(Table::kWholeWords).size() % 4 != 0 ||
+      std::any_of(words.begin(), words.end(), [&](Token id) { return id >= h.vocabulary || is_special(id); }) ||
+      std::adjacent_find(words.begin(), words.end(), is_out_of_order) != words.end()) {
+    return bad_table(Table::kWholeWords, text(table(Table::kWholeWords).size(), " bytes"),
+                     text("ids below ", h.vocabulary, ", none special, strictly ascending by their bytes"));
   }
   if (table(Table::kMerges).size() % sizeof(Merge) != 0) {
     return bad_table(Table::kMerges, text(table(Table::kMerges).size(), " bytes"), text("a multiple of 16"));

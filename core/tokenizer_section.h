@@ -26,7 +26,10 @@ enum class TokenizerTable : std::uint32_t {
   kByteTokens,    ///< BPE: uint32 [256], the token of each byte or kNoToken
   kPattern,       ///< BPE: the pre-tokenizer, a PCRE2 pattern
   kProto,         ///< SentencePiece: the serialised model
-  kCount
+  kCount,
+  /// BPE: uint32, ascending by the bytes that they stand for: pieces of text that become this token whatever the merges
+  /// say. Where SentencePiece has its model.
+  kWholeWords = kProto
 };
 
 /// Flags of the header.

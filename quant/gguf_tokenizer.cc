@@ -20,7 +20,7 @@ constexpr std::string_view kPretokenizerKey = "tokenizer.ggml.pre";
 
 /// Control tokens that end a reply, whatever the file names as its end of sequence: chat models are often converted
 /// with the base model's.
-constexpr std::string_view kEndSpellings[] = {"<|im_end|>", "<|endoftext|>", "</s>", "<|eot_id|>"};
+constexpr std::string_view kEndSpellings[] = {"<|im_end|>", "<|endoftext|>", "</s>", "<|eot_id|>", "<end_of_turn>"};
 
 /// normalizer_spec { add_dummy_prefix: false }, to stand behind a ModelProto: a reader of protocol buffers merges a
 /// second occurrence of a message into the first.
@@ -242,6 +242,7 @@ Status Reader::read_pattern() {
                       .remedy = text("import the model's Hugging Face directory, which spells its pattern out")});
   }
   out_.pattern = pattern;
+  out_.whole_words_first = name == "llama-bpe";
   RILL_ASSIGN(const auto architecture, file_.find_string("general.architecture"));
   out_.composes_characters = composes_characters(architecture.value_or(""), name.value_or(""));
   return {};

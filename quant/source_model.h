@@ -78,6 +78,7 @@ struct SourceTokenizer {
   std::vector<Token> added;                     ///< tokens found in any text before everything else
   std::string pattern;                          ///< BPE: the pre-tokenizer as a PCRE2 pattern
   bool composes_characters = false;             ///< BPE: it brings a text into Unicode's form NFC first
+  bool whole_words_first = false;               ///< BPE: a piece that is a token is that one, whatever the merges say
   Token beginning_of_text = kNoToken;
   bool adds_beginning_of_text = false;
   std::vector<Token> end_tokens;

@@ -59,6 +59,8 @@ class Reader {
     RILL_TRY(read_vocabulary(member(model, "vocab"), member(root, "added_tokens")));
     RILL_TRY(read_added(member(root, "added_tokens")));
     RILL_TRY(read_merges(member(model, "merges")));
+    source_.beginning_of_text = beginning_of(member(root, "post_processor"));
+    source_.adds_beginning_of_text = source_.beginning_of_text != kNoToken;
     if (falls_back_to_bytes_) return read_sentencepiece(root, model);
     source_.kind = SourceTokenizer::Kind::kByteLevelBpe;
     return std::move(source_);
@@ -83,13 +85,16 @@ class Reader {
       const Json& value = member(model, name);
       if (!value.is_null() && !is(value, "")) return bad(text("model.", name), text("it is set"), text("null"));
     }
-    if (is_true(member(model, "ignore_merges"))) return bad(text("model.ignore_merges"), text("true"), text("false"));
+    if (falls_back_to_bytes_ && is_true(member(model, "ignore_merges"))) {
+      return bad(text("model.ignore_merges"), text("true"), text("false beside byte_fallback"));
+    }
     return {};
   }
 
   Status read_byte_level_parts(const Json& root, const Json& model) {
     const Json& unknown = member(model, "unk_token");
     if (!unknown.is_null() && !is(unknown, "")) return bad(text("model.unk_token"), text("it is set"), text("null"));
+    source_.whole_words_first = is_true(member(model, "ignore_merges"));
     const Json& normalizer = member(root, "normalizer");
     source_.composes_characters = is(member(normalizer, "type"), "NFC");
     if (normalizer.is_null() || source_.composes_characters) return {};
@@ -273,12 +278,22 @@ class Reader {
     return types;
   }
 
-  // The special token that is put in front of every text; an empty name if there is none.
-  static std::string beginning_of(const Json& post_processor) {
+  // The special token that is put in front of every text; kNoToken if there is none.
+  Token beginning_of(const Json& post_processor) const {
+    if (is(member(post_processor, "type"), "Sequence")) {
+      const Json& parts = member(post_processor, "processors");
+      const auto found = std::find_if(parts.begin(), parts.end(),
+                                      [](const Json& part) { return is(member(part, "type"), "TemplateProcessing"); });
+      return parts.is_array() && found != parts.end() ? beginning_of(*found) : kNoToken;
+    }
     const Json& single = member(post_processor, "single");
-    if (!is(member(post_processor, "type"), "TemplateProcessing") || !single.is_array() || single.empty()) return {};
+    if (!is(member(post_processor, "type"), "TemplateProcessing") || !single.is_array() || single.empty()) {
+      return kNoToken;
+    }
     const Json& id = member(member(single[0], "SpecialToken"), "id");
-    return id.is_string() ? id.get<std::string>() : std::string();
+    const auto found =
+        std::ranges::find_if(source_.special, [&](Token token) { return is(id, source_.tokens[token]); });
+    return found != source_.special.end() ? *found : kNoToken;
   }
 
   Result<SourceTokenizer> read_sentencepiece(const Json& root, const Json& model) {
@@ -291,10 +306,8 @@ class Reader {
             where_));
     RILL_ASSIGN(SourceTokenizer tokenizer, sentencepiece_from_proto(std::move(proto)));
     tokenizer.added = std::move(source_.added);
-    const std::string beginning = beginning_of(member(root, "post_processor"));
-    const auto found = ids_.find(beginning);
-    tokenizer.adds_beginning_of_text = found != ids_.end();
-    if (found != ids_.end()) tokenizer.beginning_of_text = found->second;
+    tokenizer.adds_beginning_of_text = source_.adds_beginning_of_text;
+    if (tokenizer.adds_beginning_of_text) tokenizer.beginning_of_text = source_.beginning_of_text;
     return tokenizer;
   }
 

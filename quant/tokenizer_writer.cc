@@ -160,6 +160,14 @@ Result<std::vector<std::byte>> write_bpe(const SourceTokenizer& source, std::uin
   section.add(TokenizerTable::kMerges, merges);
   section.add(TokenizerTable::kByteTokens, byte_tokens);
   section.add(TokenizerTable::kPattern, std::string_view(source.pattern));
+  if (source.whole_words_first) {
+    const std::vector<Token> added = sorted(source.added);  // they are found in a text before everything else
+    std::vector<Token> words;
+    for (const auto& [bytes, id] : ids) {  // in the order of their bytes
+      if (!bytes.empty() && !std::binary_search(added.begin(), added.end(), id)) words.push_back(id);
+    }
+    section.add(TokenizerTable::kWholeWords, words);
+  }
   return std::move(section).finish();
 }
 

@@ -92,6 +92,13 @@ TEST(GgufTokenizer, NormalTokensOutsideTheAlphabetAreAddedTokens) {
   EXPECT_EQ(t->tokens[9], "\xc3");
 }
 
+TEST(GgufTokenizer, Llama3sTakesAPieceThatIsATokenForThatWhateverTheMergesSay) {
+  Bpe bpe;
+  EXPECT_FALSE(read(bpe.builder())->whole_words_first);
+  bpe.pre = "llama-bpe";
+  EXPECT_TRUE(read(bpe.builder())->whole_words_first);
+}
+
 TEST(GgufTokenizer, AConvertersFillerIsNotFoundInText) {
   Bpe bpe;
   for (const char* const spelling : {"[PAD8]", "[PAD8]", "[PAD]", "[PAD011]"}) {

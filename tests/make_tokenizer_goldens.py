@@ -125,11 +125,13 @@ def modern_splits(digits):
                                     pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
 
 
-def gguf_encoder(name, splits, normalizer=None, as_text=True):
+def gguf_encoder(name, splits, normalizer=None, as_text=True, merges_left=None):
     tables = gguf_vocabulary.read(GGUF_VOCABULARIES / f"ggml-vocab-{name}.gguf")
     tokens, types = tables["tokenizer.ggml.tokens"], tables["tokenizer.ggml.token_type"]
     merges = [tuple(merge.split(" ")) for merge in tables["tokenizer.ggml.merges"]]
-    hf = tokenizers.Tokenizer(models.BPE(vocab={token: id for id, token in enumerate(tokens)}, merges=merges))
+    # Llama 3's own merges do not lead to every token; that its vocabulary comes first shows where most merges are missing.
+    hf = tokenizers.Tokenizer(models.BPE(vocab={token: id for id, token in enumerate(tokens)}, merges=merges[:merges_left],
+                                         ignore_merges=merges_left is not None))
     hf.pre_tokenizer = splits
     if normalizer:
         hf.normalizer = normalizer
@@ -149,6 +151,7 @@ def gguf_encoders():
     yield "gpt-neox", gguf_encoder("gpt-neox", byte_level(), normalizers.NFC())
     yield "gpt-2:qwen2", gguf_encoder("gpt-2", modern_splits(r"\p{N}"), normalizers.NFC())
     yield "gpt-2:llama-bpe", gguf_encoder("gpt-2", modern_splits(r"\p{N}{1,3}"))
+    yield "gpt-2:llama-bpe-whole-words", gguf_encoder("gpt-2", modern_splits(r"\p{N}{1,3}"), merges_left=5000)
     yield "falcon", gguf_encoder("falcon", falcon_splits())
     yield "falcon_control", gguf_encoder("falcon", falcon_splits(), as_text=False)
 

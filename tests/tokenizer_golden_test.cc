@@ -153,6 +153,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Reference{"llama2", "llama2"}, Reference{"tok512", "tok512"}, Reference{"smollm2", "smollm2"},
                     Reference{"smollm2", "smollm2_control", SpecialTokens::kControl}, Reference{"gpt-2", "gpt-2"},
                     Reference{"gpt-2:qwen2", "gpt-2:qwen2"}, Reference{"gpt-2:llama-bpe", "gpt-2:llama-bpe"},
+                    Reference{"gpt-2:llama-bpe-whole-words", "gpt-2:llama-bpe-whole-words"},
                     Reference{"gpt-neox", "gpt-neox"}, Reference{"mpt", "gpt-neox"},  // the same tables
                     Reference{"falcon", "falcon"}, Reference{"falcon", "falcon_control", SpecialTokens::kControl},
                     Reference{"llama-spm", "llama2"}, Reference{"llama2-json", "llama2"}),

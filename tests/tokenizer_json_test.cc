@@ -149,6 +149,28 @@ TEST(TokenizerJson, Qwen2sAndLlama3sSplitsAreKnownByTheirRegex) {
   expect_refused(inverted, "pre_tokenizer: an unknown arrangement");
 }
 
+TEST(TokenizerJson, Llama3sWholeWordsAndBeginningOfTextAreTaken) {
+  json llama3 = byte_level({{"type", "ByteLevel"}, {"add_prefix_space", false}});
+  llama3["model"]["ignore_merges"] = true;
+  llama3["added_tokens"] = {{{"id", 3}, {"content", "<|begin_of_text|>"}, {"special", true}}};
+  llama3["post_processor"] = json::parse(R"({"type": "Sequence", "processors": [
+    {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": false, "use_regex": true},
+    {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<|begin_of_text|>", "type_id": 0}},
+                                              {"Sequence": {"id": "A", "type_id": 0}}]}]})");
+  auto read = parse_tokenizer_json(llama3.dump(), text("t.json"));
+  ASSERT_TRUE(read.ok()) << read.status().message();
+  EXPECT_TRUE(read->whole_words_first);
+  EXPECT_TRUE(read->adds_beginning_of_text);
+  EXPECT_EQ(read->beginning_of_text, 3U);
+
+  llama3["model"]["ignore_merges"] = false;
+  llama3["post_processor"] = json::parse(R"({"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}]})");
+  read = parse_tokenizer_json(llama3.dump(), text("t.json"));
+  ASSERT_TRUE(read.ok()) << read.status().message();
+  EXPECT_FALSE(read->whole_words_first);
+  EXPECT_FALSE(read->adds_beginning_of_text);
+}
+
 TEST(TokenizerJson, AModelWithoutATypeIsBpeIfItHasMerges) {
   json unnamed = byte_level({{"type", "ByteLevel"}, {"add_prefix_space", false}});
   unnamed["model"].erase("type");

@@ -227,6 +227,25 @@ TEST(HostileTokenizer, WhatTextCanBecomeIsRefusedAmongTheSpecialTokens) {
       << "added tokens are found in any text";
 }
 
+TEST(HostileTokenizer, WholeWordsOutOfOrderOrSpecialAreRefused) {
+  quant::SourceTokenizer source = small_bpe();
+  source.whole_words_first = true;
+  const auto good = written(source, 258);
+  EXPECT_TRUE(try_out(good, 256, "ab").ok());
+  const auto with_word = [&](std::size_t place, Token token) {
+    auto section = good;
+    const auto words = header_of(section).tables[static_cast<std::size_t>(TokenizerTable::kWholeWords)];
+    EXPECT_EQ(words.bytes, 257 * sizeof(Token)) << "every token but the special one";
+    reinterpret_cast<Token*>(section.data() + words.offset)[place] = token;
+    return try_out(section, 256, "ab").code();
+  };
+  EXPECT_EQ(with_word(2, 2), Code::kOk) << "as it was";
+  EXPECT_EQ(with_word(2, 1), Code::kBadInput) << "twice the same";
+  EXPECT_EQ(with_word(2, 9), Code::kBadInput) << "out of order";
+  EXPECT_EQ(with_word(256, 257), Code::kBadInput) << "special";
+  EXPECT_EQ(with_word(256, 258), Code::kBadInput) << "not in the vocabulary";
+}
+
 /// Each of them took hours, or gigabytes, of a file of a few kilobytes.
 TEST(HostileTokenizer, WhatCostsMoreThanItsBytesIsASentence) {
   quant::SourceTokenizer slow = small_bpe();
