@@ -13,6 +13,7 @@
 #include "apps/command.h"
 #include "apps/plan_report.h"
 #include "apps/progress.h"
+#include "core/chat_template.h"
 #include "quant/published_shapes.h"
 #include "quant/quantizer.h"
 #include "quant/source_model.h"
@@ -214,8 +215,9 @@ void add_quantize(CLI::App& app, Action& action) {
   command.add_option("--tokenizer", arguments->tokenizer, "A SentencePiece model, for a source without a tokenizer")
       ->excludes(synthetic);
   command
-      .add_option("--chat-form", arguments->chat_form,
-                  "chatml, llama2, zephyr, or none (default: recognised by the source's own template)")
+      .add_option(
+          "--chat-form", arguments->chat_form,
+          std::string(chat_form_names().view()) + ", or none (default: recognised by the source's own template)")
       ->excludes(synthetic);
   command
       .add_option("--system", arguments->system,

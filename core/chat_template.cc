@@ -8,17 +8,24 @@
 namespace rill {
 namespace {
 
+constexpr ChatForm chatml(std::string_view name, std::string_view recognised_by, std::string_view user_end) {
+  return {.name = name,
+          .recognised_by = recognised_by,
+          .system_begin = "<|im_start|>system\n",
+          .system_end = "<|im_end|>\n",
+          .first_user_begin = "<|im_start|>user\n",
+          .user_begin_after_system = "<|im_start|>user\n",
+          .user_begin = "<|im_start|>user\n",
+          .user_end = user_end,
+          .reply_end = "<|im_end|>\n",
+          .marks = {"<|im_start|>", "<|im_end|>"}};
+}
+
 constexpr ChatForm kForms[] = {
-    {.name = "chatml",
-     .recognised_by = "<|im_start|>",
-     .system_begin = "<|im_start|>system\n",
-     .system_end = "<|im_end|>\n",
-     .first_user_begin = "<|im_start|>user\n",
-     .user_begin_after_system = "<|im_start|>user\n",
-     .user_begin = "<|im_start|>user\n",
-     .user_end = "<|im_end|>\n<|im_start|>assistant\n",
-     .reply_end = "<|im_end|>\n",
-     .marks = {"<|im_start|>", "<|im_end|>"}},
+    // Qwen3 and SmolLM3: a reply begins behind an empty thought, as in their templates where they shall not think. A
+    // thought would be read out and push the conversation out of the window.
+    chatml("chatml-no-think", "enable_thinking", "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"),
+    chatml("chatml", "<|im_start|>", "<|im_end|>\n<|im_start|>assistant\n"),
     {.name = "llama2",
      .recognised_by = "[INST]",
      .system_begin = "[INST] <<SYS>>\n",
@@ -39,6 +46,26 @@ constexpr ChatForm kForms[] = {
      .user_end = "</s>\n<|assistant|>\n",
      .reply_end = "</s>\n",
      .marks = {"<|system|>", "<|user|>", "<|assistant|>", "</s>"}},
+    {.name = "llama3",
+     .recognised_by = "<|start_header_id|>",
+     .system_begin = "<|start_header_id|>system<|end_header_id|>\n\n",
+     .system_end = "<|eot_id|>",
+     .first_user_begin = "<|start_header_id|>user<|end_header_id|>\n\n",
+     .user_begin_after_system = "<|start_header_id|>user<|end_header_id|>\n\n",
+     .user_begin = "<|start_header_id|>user<|end_header_id|>\n\n",
+     .user_end = "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
+     .reply_end = "<|eot_id|>",
+     .marks = {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"}},
+    {.name = "gemma",  // there is no system turn: its text begins the first user's
+     .recognised_by = "<start_of_turn>",
+     .system_begin = "<start_of_turn>user\n",
+     .system_end = "\n\n",
+     .first_user_begin = "<start_of_turn>user\n",
+     .user_begin_after_system = "",
+     .user_begin = "<start_of_turn>user\n",
+     .user_end = "<end_of_turn>\n<start_of_turn>model\n",
+     .reply_end = "<end_of_turn>\n",
+     .marks = {"<start_of_turn>", "<end_of_turn>"}},
 };
 
 }  // namespace

@@ -1,6 +1,5 @@
 #pragma once
-// How a conversation is laid out in tokens. Forms are data: ChatML, Llama-2 chat, Zephyr. The model file names its
-// form.
+// How a conversation is laid out in tokens. Forms are data; the model file names its own.
 
 #include <array>
 #include <cstddef>
@@ -15,7 +14,7 @@ namespace rill {
 /// One way to write turns. Texts here may spell special tokens, which count as such; what people say goes between them
 /// as plain text.
 struct ChatForm {
-  std::string_view name;           ///< "chatml", "llama2", "zephyr"
+  std::string_view name;           ///< "chatml", "llama2"
   std::string_view recognised_by;  ///< a part of a Jinja template that only this form has
   std::string_view system_begin;
   std::string_view system_end;
@@ -32,10 +31,10 @@ struct ChatForm {
 std::span<const ChatForm> chat_forms();
 /// By name; nullptr if there is none.
 const ChatForm* find_chat_form(std::string_view name);
-/// The form whose mark a Jinja chat template carries; nullptr if none does.
+/// The first form whose mark a Jinja chat template carries; nullptr if none does.
 const ChatForm* recognise_chat_form(std::string_view jinja);
 
-/// The names of all forms, for messages: "chatml, llama2, zephyr".
+/// The names of all forms, for messages: "chatml, llama2".
 Text chat_form_names();
 
 /// The "chat" section as stored: "form: NAME\nsystem: TEXT" (the text to the section's end, may hold newlines).

@@ -32,6 +32,18 @@ TEST(ChatForms, AreRecognisedByTheMarksOfTheirJinjaTemplates) {
       recognised("{% for m in messages %}{% if m['role'] == 'user' %}{{ '<|user|>\n' + m['content'] + eos_token }}"
                  "{% elif m['role'] == 'system' %}{{ '<|system|>\n' + m['content'] + eos_token }}{% endif %}"),
       "zephyr");
+  EXPECT_EQ(recognised("{{ bos_token }}{% for m in messages %}{{ '<|start_header_id|>' + m['role'] + "
+                       "'<|end_header_id|>\n\n' + m['content'] | trim + '<|eot_id|>' }}{% endfor %}"),
+            "llama3");
+  EXPECT_EQ(
+      recognised("{{ bos_token }}{% for m in messages %}{{ '<start_of_turn>' + role + '\n' + m['content'] | trim + "
+                 "'<end_of_turn>\n' }}{% endfor %}"),
+      "gemma");
+  EXPECT_EQ(
+      recognised("{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}"
+                 "{% endfor %}{{ '<|im_start|>assistant\n' }}{% if enable_thinking is defined and enable_thinking "
+                 "is false %}{{ '<think>\n\n</think>\n\n' }}{% endif %}"),
+      "chatml-no-think");
 }
 
 TEST(ChatForms, AreNotRecognisedInTextsWithoutAMark) {
@@ -50,7 +62,7 @@ TEST(ChatForms, AreFoundByTheirWholeNameOnly) {
     EXPECT_EQ(recognise_chat_form(form.recognised_by), &form);
     listed += (listed.empty() ? "" : ", ") + std::string(form.name);
   }
-  EXPECT_EQ(names, (std::set<std::string_view>{"chatml", "llama2", "zephyr"}));
+  EXPECT_EQ(names, (std::set<std::string_view>{"chatml-no-think", "chatml", "llama2", "zephyr", "llama3", "gemma"}));
   EXPECT_EQ(chat_form_names().view(), listed);
   for (const std::string_view name : {""sv, "chatm"sv, "chatml "sv, "ChatML"sv, "chatml\0"sv, "llama"sv}) {
     EXPECT_EQ(find_chat_form(name), nullptr) << name;
@@ -74,6 +86,16 @@ TEST(ChatForms, LayOutTurnsAsTheirModelsCardsDo) {
   EXPECT_EQ(two_turns(*find_chat_form("llama2")), "[INST] <<SYS>>\nS\n<</SYS>>\n\nA [/INST]B</s><s>[INST] C [/INST]");
   EXPECT_EQ(two_turns(*find_chat_form("zephyr")),
             "<|system|>\nS</s>\n<|user|>\nA</s>\n<|assistant|>\nB</s>\n<|user|>\nC</s>\n<|assistant|>\n");
+  EXPECT_EQ(two_turns(*find_chat_form("llama3")),
+            "<|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|><|start_header_id|>user<|end_header_id|>\n\n"
+            "A<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nB<|eot_id|><|start_header_id|>user"
+            "<|end_header_id|>\n\nC<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n");
+  EXPECT_EQ(two_turns(*find_chat_form("gemma")),
+            "<start_of_turn>user\nS\n\nA<end_of_turn>\n<start_of_turn>model\nB<end_of_turn>\n"
+            "<start_of_turn>user\nC<end_of_turn>\n<start_of_turn>model\n");
+  EXPECT_EQ(two_turns(*find_chat_form("chatml-no-think")),
+            "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nA<|im_end|>\n<|im_start|>assistant\n<think>\n\n"
+            "</think>\n\nB<|im_end|>\n<|im_start|>user\nC<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n");
 }
 
 TEST(ChatSection, GivesTheFormAndTheSystemTextToItsEnd) {
@@ -106,7 +128,7 @@ TEST(ChatSection, OfAFormThatIsNotKnownListsThoseThatAre) {
     const Result<ChatSection> chat = parse_chat_section("form: " + std::string(name) + "\nsystem: x", text("m.rill"));
     ASSERT_FALSE(chat.ok()) << name;
     EXPECT_EQ(chat.status().code(), Code::kBadInput);
-    EXPECT_NE(chat.status().message().find("chatml, llama2, zephyr"), std::string_view::npos)
+    EXPECT_NE(chat.status().message().find("chatml, llama2, zephyr, llama3, gemma"), std::string_view::npos)
         << chat.status().message();
   }
 }
