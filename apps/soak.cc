@@ -130,6 +130,7 @@ void print_json(const SoakWatch& watch, const SoakFaults* faults, const EnginePl
       {"rss_most_bytes", watch.rss_most()},
       {"plan_bytes", plan.memory.total_bytes()},
       {"passed", watch.verdict().ok()}};
+  if (faults != nullptr) report["faults_bytes"] = faults->bytes();
   for (std::size_t kind = 0; faults != nullptr && kind < SoakFaults::kKinds; ++kind) {
     report["faults"][std::string(SoakFaults::name_of(kind))] = faults->count(kind);
   }
@@ -181,6 +182,7 @@ Status run_soak(const SoakArguments& arguments) {
   catch_interrupts();
   catch_termination();
   limits.most_rss_bytes = engine.plan().memory.total_bytes() + kMostBesidePlan;
+  if (faults.has_value()) limits.most_rss_bytes += faults->bytes();
   SoakWatch watch(limits);
   RILL_TRY(soak(engine, arguments, its_faults, watch));
   if (arguments.model.json) {
@@ -216,8 +218,9 @@ void add_soak(CLI::App& app, Action& action) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command.footer(
-      "Fails (exit 1) if RSS grows by a page or is 8 MiB above the plan, anything is allocated, a token takes too long "
-      "or the NLL drifts.\n"
+      "Fails (exit 1) if RSS grows by a page or is 8 MiB above the plan (and what --faults holds for itself), "
+      "anything\n"
+      "is allocated, a token takes too long or the NLL drifts.\n"
       "Ctrl-C and SIGTERM end it early, with its report.\n"
       "Example: rill soak smollm2.rill --hours 24 --faults --window 256 --json");
   command.callback([arguments, &action] { action = [arguments] { return run_soak(*arguments); }; });

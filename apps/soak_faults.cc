@@ -44,6 +44,11 @@ SoakFaults::SoakFaults(Engine& engine, std::uint64_t seed)
   random_.seed(seed);
 }
 
+std::uint64_t SoakFaults::bytes() const {
+  const std::size_t tokens = prompt_.size() + first_time_.size() + second_time_.size();
+  return state_.size() + tokens * sizeof(Token) + endless_word_.size();
+}
+
 Token SoakFaults::beginning() const {
   const Tokenizer* const tokenizer = engine_.tokenizer();
   const Token first =

@@ -29,6 +29,8 @@ class SoakFaults {
   /// kFailed if the session was not then as it must be.
   Status maybe(Token& token);
 
+  /// What it holds for itself, beside the plan.
+  std::uint64_t bytes() const;
   std::uint64_t count(std::size_t kind) const { return counts_[kind]; }
 
  private:

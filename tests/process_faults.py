@@ -127,6 +127,15 @@ def soak(setting):
         expect(process.returncode == 0 and json.loads(output)["tokens"] > 0, f"exit {process.returncode}: {errors}")
 
 
+def soak_of_a_large_session(setting):
+    """What the faults hold for themselves, a copy of the session most of all, is no memory that nobody asked for."""
+    said = subprocess.run([setting.rill, "soak", setting.model, "--window", "6000", "--threads", "1", "--faults", "--json",
+                           "--tokens", "300"], capture_output=True, text=True)
+    expect(said.returncode == 0, f"exit {said.returncode}: {said.stdout} {said.stderr}")
+    report = json.loads(said.stdout)
+    expect(report["passed"] and report["faults_bytes"] > 4 << 20, said.stdout)
+
+
 def reader_that_stops(setting):
     """A consumer that does not read: the reply waits in the pipe, no memory grows and no CPU is burnt; when it reads
     again, the reply goes on."""
@@ -318,7 +327,7 @@ def soak_that_measures_nothing(setting):
     expect(over[1] < over[0] + (1 << 20), f"beside the plan, mapped and in RAM: {over}")
 
 
-CASES = [sandbox, terminal, soak, reader_that_stops, reader_that_goes, terminated, terminated_perplexity,
+CASES = [sandbox, terminal, soak, soak_of_a_large_session, reader_that_stops, reader_that_goes, terminated, terminated_perplexity,
          little, soak_that_measures_nothing, stopped_and_continued]
 
 
