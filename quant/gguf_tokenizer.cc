@@ -242,7 +242,7 @@ Status Reader::read_pattern() {
                       .remedy = text("import the model's Hugging Face directory, which spells its pattern out")});
   }
   out_.pattern = pattern;
-  out_.whole_words_first = name == "llama-bpe";
+  out_.whole_words_first = pattern == pattern_for_pretokenizer("llama-bpe");
   RILL_ASSIGN(const auto architecture, file_.find_string("general.architecture"));
   out_.composes_characters = composes_characters(architecture.value_or(""), name.value_or(""));
   return {};

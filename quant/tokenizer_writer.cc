@@ -240,13 +240,14 @@ const char* pattern_for_pretokenizer(std::string_view name) {
     std::string_view name;
     const char* pattern;
   };
-  constexpr std::array<Known, 8> kKnown = {{{"default", kGpt2Pattern},
+  constexpr std::array<Known, 9> kKnown = {{{"default", kGpt2Pattern},
                                             {"gpt-2", kGpt2Pattern},
                                             {"smollm", kSingleDigitsPattern},
                                             {"mpt", kGpt2Pattern},
                                             {"olmo", kGpt2Pattern},
                                             {"qwen2", kQwen2Pattern},
                                             {"llama-bpe", kLlama3Pattern},
+                                            {"smaug-bpe", kLlama3Pattern},
                                             {"falcon", kFalconPattern}}};
   const auto* const found =
       std::find_if(kKnown.begin(), kKnown.end(), [&](const Known& known) { return known.name == name; });

@@ -95,8 +95,10 @@ TEST(GgufTokenizer, NormalTokensOutsideTheAlphabetAreAddedTokens) {
 TEST(GgufTokenizer, Llama3sTakesAPieceThatIsATokenForThatWhateverTheMergesSay) {
   Bpe bpe;
   EXPECT_FALSE(read(bpe.builder())->whole_words_first);
-  bpe.pre = "llama-bpe";
-  EXPECT_TRUE(read(bpe.builder())->whole_words_first);
+  for (const char* const name : {"llama-bpe", "smaug-bpe"}) {  // the latter is written for SmolLM3, which has Llama 3's
+    bpe.pre = name;
+    EXPECT_TRUE(read(bpe.builder())->whole_words_first) << name;
+  }
 }
 
 TEST(GgufTokenizer, AConvertersFillerIsNotFoundInText) {
