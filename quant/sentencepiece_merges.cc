@@ -22,9 +22,10 @@ Status inexact(const Text& where, const Text& what, const Text& expected) {
                     .remedy = text("put the model's tokenizer.model beside it, which is used instead")});
 }
 
-bool is_normal(const RankedMerges& merges, Token token) {
-  return merges.types[token] == static_cast<std::int32_t>(PieceType::kNormal);
+bool has_type(const RankedMerges& merges, Token token, PieceType type) {
+  return merges.types[token] == static_cast<std::int32_t>(type);
 }
+bool is_normal(const RankedMerges& merges, Token token) { return has_type(merges, token, PieceType::kNormal); }
 
 class Scores {
  public:
@@ -36,7 +37,9 @@ class Scores {
         return inexact(text(where_, ", token ", id), text(merges_.pieces[id].size(), " bytes"),
                        text("at most ", kMostPieceBytes));
       }
-      if (is_normal(merges_, static_cast<Token>(id))) ids_.emplace(merges_.pieces[id], static_cast<Token>(id));
+      const auto token = static_cast<Token>(id);
+      if (is_normal(merges_, token)) ids_.emplace(merges_.pieces[id], token);
+      if (has_type(merges_, token, PieceType::kUserDefined)) found_whole_.insert(merges_.pieces[id]);
     }
     scores_.assign(merges_.pieces.size(), kNeverFirst);
     RILL_TRY(read_ranks());
@@ -50,6 +53,12 @@ class Scores {
     float score = 0.0F;
     for (std::size_t rank = 0; rank < merges_.pairs.size(); ++rank) {
       const auto [left, right] = merges_.pairs[rank];
+      // What is found whole before any merge never meets one.
+      const auto is_found_whole = [&](const std::string& piece) { return found_whole_.contains(piece); };
+      if (is_found_whole(merges_.pieces[left]) || is_found_whole(merges_.pieces[right]) ||
+          is_found_whole(merges_.pieces[left] + merges_.pieces[right])) {
+        continue;
+      }
       const auto found = ids_.find(merges_.pieces[left] + merges_.pieces[right]);
       const Text at = text(where_, ", merge ", rank);
       if (!is_normal(merges_, left) || !is_normal(merges_, right) || found == ids_.end()) {
@@ -85,6 +94,7 @@ class Scores {
   const RankedMerges& merges_;
   const Text& where_;
   std::map<std::string, Token> ids_;  ///< the ordinary pieces
+  std::set<std::string> found_whole_;
   std::set<std::pair<Token, Token>> pairs_;
   std::vector<float> scores_;
 };

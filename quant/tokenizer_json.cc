@@ -238,7 +238,9 @@ class Reader {
   // (Metaspace instead leaves the first space out where the text has one already, which SentencePiece does not.)
   Result<bool> read_space_in_front(const Json& root) const {
     const Json& pre = member(root, "pre_tokenizer");
-    if (!pre.is_null()) {
+    // Gemma's cuts at spaces, of which the normalizer has left none.
+    const bool cuts_nothing = is(member(pre, "type"), "Split") && is(member(member(pre, "pattern"), "String"), " ");
+    if (!pre.is_null() && !cuts_nothing) {
       return bad(text("pre_tokenizer"), text("there is one"),
                  text("null: Llama-2's spaces are put in by normalizers, Prepend and Replace"));
     }
@@ -259,7 +261,7 @@ class Reader {
   }
 
   // What each token is to SentencePiece.
-  Result<std::vector<std::int32_t>> piece_types(const Json& unknown) const {
+  Result<std::vector<std::int32_t>> piece_types(const Json& unknown, PieceType added) const {
     std::vector<std::int32_t> types(source_.tokens.size(), static_cast<std::int32_t>(PieceType::kNormal));
     const auto mark = [&](Token token, PieceType type) { types[token] = static_cast<std::int32_t>(type); };
     for (std::uint32_t byte = 0; byte < 256; ++byte) {
@@ -270,8 +272,7 @@ class Reader {
       mark(found->second, PieceType::kByte);
     }
     for (const Token token : source_.special) mark(token, PieceType::kControl);
-    // They are cut out of a text before SentencePiece sees it, and it must not make them of other tokens.
-    for (const Token token : source_.added) mark(token, PieceType::kUnused);
+    for (const Token token : source_.added) mark(token, added);
     const auto found = unknown.is_string() ? ids_.find(unknown.get<std::string>()) : ids_.end();
     if (found == ids_.end()) return bad(text("model.unk_token"), text("no token"), text("a token of model.vocab"));
     mark(found->second, PieceType::kUnknown);
@@ -298,14 +299,17 @@ class Reader {
 
   Result<SourceTokenizer> read_sentencepiece(const Json& root, const Json& model) {
     RILL_ASSIGN(const bool space_in_front, read_space_in_front(root));
-    RILL_ASSIGN(const std::vector<std::int32_t> types, piece_types(member(model, "unk_token")));
+    // Cut out of a text before SentencePiece sees it, where each piece of it gets a space in front, and it must not
+    // make them of other tokens. Else SentencePiece finds them, as in Gemma's own model, which has thousands.
+    const PieceType added = space_in_front ? PieceType::kUnused : PieceType::kUserDefined;
+    RILL_ASSIGN(const std::vector<std::int32_t> types, piece_types(member(model, "unk_token"), added));
     RILL_ASSIGN(
         std::string proto,
         sentencepiece_from_merges(
             {.pieces = source_.tokens, .types = types, .pairs = source_.merges, .space_in_front = space_in_front},
             where_));
     RILL_ASSIGN(SourceTokenizer tokenizer, sentencepiece_from_proto(std::move(proto)));
-    tokenizer.added = std::move(source_.added);
+    if (space_in_front) tokenizer.added = std::move(source_.added);
     tokenizer.adds_beginning_of_text = source_.adds_beginning_of_text;
     if (tokenizer.adds_beginning_of_text) tokenizer.beginning_of_text = source_.beginning_of_text;
     return tokenizer;

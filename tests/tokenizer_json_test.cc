@@ -92,6 +92,21 @@ TEST(TokenizerJsonWithByteFallback, AddedTokensAreCutOutOfTextFirst) {
   expect_refused(document, "added_tokens, id 266, normalized: true");
 }
 
+// As in Gemma's, where tokens that are found whole stand among the merges and a pre-tokenizer cuts at spaces, of which
+// the normalizer has left none.
+TEST(TokenizerJsonWithByteFallback, WithoutASpaceInFrontAddedTokensAreFoundByTheModel) {
+  json document = byte_fallback();
+  document["normalizer"] = json(document["normalizer"]["normalizers"][1]);
+  document["pre_tokenizer"] = {{"type", "Split"}, {"pattern", {{"String", " "}}}, {"behavior", "MergedWithPrevious"}};
+  document["added_tokens"].push_back({{"id", 266}, {"content", "bca"}});
+  document["model"]["vocab"]["bca"] = 266;
+  document["model"]["merges"] = {"bc a", "b c", "a b", "a bc", "ab c"};
+  EXPECT_EQ(tokens(document, "abcab bca"), (std::vector<Token>{259, 266, 260, 262, 266}));
+  EXPECT_EQ(tokens(document, "bc a"), (std::vector<Token>{265, 262, 259}));
+  document["pre_tokenizer"]["pattern"]["String"] = "-";
+  expect_refused(document, "pre_tokenizer: there is one");
+}
+
 TEST(TokenizerJsonWithByteFallback, MergesThatScoresCannotSayAreRefusedWithAWayOut) {
   json document = byte_fallback();
   document["model"]["merges"] = {"b c", "a b", "a bc"};  // but ab and c are left alone, which SentencePiece would join
