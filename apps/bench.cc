@@ -156,6 +156,7 @@ constexpr const char* kFooter =
     "Prefill: 512 tokens, logits for the last. Multiply-adds of a token: all projections, the head for one row only, "
     "scores and mixing (query x key, weight x value) for each key seen. Its share is of the dot products on as many "
     "threads.\n"
+    "The options of sampling are those of the stream whose tokens are timed one by one.\n"
     "While it measures, bench ties each thread to a CPU; no other command does.\n"
     "Example: rill bench smollm2.rill --threads 1,4 --depth 0,1024,4096 --plot roofline.svg";
 

@@ -45,7 +45,7 @@ void add_model_arguments(CLI::App& command, ModelArguments& arguments);
 /// Adds --draft, on by default: for commands that make text.
 void add_draft_argument(CLI::App& command, ModelArguments& arguments);
 /// In the help of commands that only feed what is given.
-inline constexpr const char kSamplesNothing[] =
+inline constexpr char kSamplesNothing[] =
     "Nothing is sampled here: --seed, --temp and the other options of sampling are taken and change nothing.\n";
 
 /// What the caller knows about the stream, for defaults that depend on it.

@@ -218,8 +218,7 @@ void add_soak(CLI::App& app, Action& action) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command.footer(
-      "Fails (exit 1) if RSS grows by a page or is 8 MiB above the plan (and what --faults holds for itself), "
-      "anything\n"
+      "Fails (exit 1) if RSS grows by a page or is 8 MiB above the plan and what --faults holds for itself, anything\n"
       "is allocated, a token takes too long or the NLL drifts.\n"
       "Ctrl-C and SIGTERM end it early, with its report.\n"
       "Example: rill soak smollm2.rill --hours 24 --faults --window 256 --json");

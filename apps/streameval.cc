@@ -300,6 +300,8 @@ void add_streameval(CLI::App& app, Action& action) {
       ->capture_default_str();
   command.get_option("--seed")->description("Seed of the numbers in the lines, and of sampling");
   command.get_option("--temp")->description("Temperature; 0 is greedy (default: 0)");
+  command.get_option("--min-p")->description("Drop tokens less probable than this share of the most probable");
+  command.get_option("--repeat-penalty")->description("Makes the last 64 tokens less likely; 1 is off");
   auto* plot = command.add_option("--plot", arguments->plot, "Draw accuracy along the stream, and by distance, as SVG");
   command.add_option("--plot-label", arguments->plot_label, "This run's name in the picture (default: its policy)")
       ->needs(plot);
@@ -311,13 +313,11 @@ void add_streameval(CLI::App& app, Action& action) {
       ->allow_extra_args(false);
   command.footer(
       "What it measures: lines \"The REGISTER_CONTENT in line 7 is <52341>\" with random numbers stream in, and every\n"
-      "ten lines the model is asked for the number in the line --distance lines before the last one. Decoding is "
-      "greedy\n"
-      "unless --temp says otherwise, and the answers stay in the stream. An answer is right if all five digits\n"
-      "are; `digits` is the share that is right in its place, a tenth by chance. This is the StreamEval task of the "
-      "StreamingLLM paper (section 4.5), as\n"
-      "plain text without a chat form. It tests copying from what the cache still holds: beyond the window no method\n"
-      "can answer but by chance, and small models miss most lines even with all of them in sight.\n"
+      "ten lines the model is asked for the number in the line --distance lines before the last one. The answers, "
+      "greedy\nunless --temp says otherwise, stay in the stream. One is right if all five digits are; `digits` is the "
+      "share that\nis right in its place, a tenth by chance. This is the StreamEval task of the StreamingLLM paper "
+      "(section 4.5), as\nplain text without a chat form. It tests copying from what the cache still holds: beyond the "
+      "window no method can\nanswer but by chance, and small models miss most lines even with all of them in sight.\n"
       "Example: rill streameval smollm2.rill --lines 300 --distance 20,5,10,40 --json > stream.json\n"
       "         ... --policy dense --plot both.svg --plot-with \"4+1020=stream.json\"");
   command.callback([arguments, &action] { action = [arguments] { return run_streameval(*arguments); }; });

@@ -8,9 +8,9 @@
 namespace rill {
 namespace {
 
-constexpr ChatForm chatml(std::string_view name, std::string_view recognised_by, std::string_view user_end) {
+constexpr ChatForm chatml(std::string_view name, std::string_view also_recognised_by, std::string_view user_end) {
   return {.name = name,
-          .recognised_by = recognised_by,
+          .recognised_by = {"<|im_start|>", also_recognised_by},
           .system_begin = "<|im_start|>system\n",
           .system_end = "<|im_end|>\n",
           .first_user_begin = "<|im_start|>user\n",
@@ -22,12 +22,12 @@ constexpr ChatForm chatml(std::string_view name, std::string_view recognised_by,
 }
 
 constexpr ChatForm kForms[] = {
-    // Qwen3 and SmolLM3: a reply begins behind an empty thought, as in their templates where they shall not think. A
-    // thought would be read out and push the conversation out of the window.
+    // A reply begins behind an empty thought, as in Qwen3's template where it shall not think (SmolLM3's has one line's
+    // end fewer). A thought would be read out and push the conversation out of the window.
     chatml("chatml-no-think", "enable_thinking", "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"),
-    chatml("chatml", "<|im_start|>", "<|im_end|>\n<|im_start|>assistant\n"),
+    chatml("chatml", "", "<|im_end|>\n<|im_start|>assistant\n"),
     {.name = "llama2",
-     .recognised_by = "[INST]",
+     .recognised_by = {"[INST]"},
      .system_begin = "[INST] <<SYS>>\n",
      .system_end = "\n<</SYS>>\n\n",
      .first_user_begin = "[INST] ",
@@ -37,7 +37,7 @@ constexpr ChatForm kForms[] = {
      .reply_end = "</s>",
      .marks = {"[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "</s>"}},
     {.name = "zephyr",
-     .recognised_by = "<|user|>",
+     .recognised_by = {"<|user|>"},
      .system_begin = "<|system|>\n",
      .system_end = "</s>\n",
      .first_user_begin = "<|user|>\n",
@@ -47,7 +47,7 @@ constexpr ChatForm kForms[] = {
      .reply_end = "</s>\n",
      .marks = {"<|system|>", "<|user|>", "<|assistant|>", "</s>"}},
     {.name = "llama3",
-     .recognised_by = "<|start_header_id|>",
+     .recognised_by = {"<|start_header_id|>"},
      .system_begin = "<|start_header_id|>system<|end_header_id|>\n\n",
      .system_end = "<|eot_id|>",
      .first_user_begin = "<|start_header_id|>user<|end_header_id|>\n\n",
@@ -57,7 +57,7 @@ constexpr ChatForm kForms[] = {
      .reply_end = "<|eot_id|>",
      .marks = {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"}},
     {.name = "gemma",  // there is no system turn: its text begins the first user's
-     .recognised_by = "<start_of_turn>",
+     .recognised_by = {"<start_of_turn>"},
      .system_begin = "<start_of_turn>user\n",
      .system_end = "\n\n",
      .first_user_begin = "<start_of_turn>user\n",
@@ -80,7 +80,8 @@ const ChatForm* find_chat_form(std::string_view name) {
 
 const ChatForm* recognise_chat_form(std::string_view jinja) {
   const auto* const found = std::find_if(std::begin(kForms), std::end(kForms), [&](const ChatForm& form) {
-    return jinja.find(form.recognised_by) != std::string_view::npos;
+    return std::ranges::all_of(form.recognised_by,
+                               [&](std::string_view part) { return jinja.find(part) != jinja.npos; });
   });
   return found == std::end(kForms) ? nullptr : found;
 }

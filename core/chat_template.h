@@ -14,8 +14,9 @@ namespace rill {
 /// One way to write turns. Texts here may spell special tokens, which count as such; what people say goes between them
 /// as plain text.
 struct ChatForm {
-  std::string_view name;           ///< "chatml", "llama2"
-  std::string_view recognised_by;  ///< a part of a Jinja template that only this form has
+  std::string_view name;  ///< "chatml", "llama2"
+  /// Parts of a Jinja template that, together, only this form has. An empty one is none.
+  std::array<std::string_view, 2> recognised_by;
   std::string_view system_begin;
   std::string_view system_end;
   std::string_view first_user_begin;         ///< before a user's turn that begins the stream
@@ -31,7 +32,7 @@ struct ChatForm {
 std::span<const ChatForm> chat_forms();
 /// By name; nullptr if there is none.
 const ChatForm* find_chat_form(std::string_view name);
-/// The first form whose mark a Jinja chat template carries; nullptr if none does.
+/// The first form that a Jinja chat template is recognised by; nullptr if there is none.
 const ChatForm* recognise_chat_form(std::string_view jinja);
 
 /// The names of all forms, for messages: "chatml, llama2".

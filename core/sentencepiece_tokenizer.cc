@@ -9,6 +9,7 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/sentencepiece_proto.h"
@@ -85,6 +86,21 @@ Status call_library(FixedHeap& heap, Code full, const Work& work) {
                        .what = text("libsentencepiece needs more than ", heap.capacity(), " bytes"),
                        .expected = {},
                        .remedy = text("make the model file anew with this version of `rill quantize`")}};
+}
+
+/// libsentencepiece has room for so many pieces that begin at one place of a text, and does not count them.
+constexpr std::size_t kMostPrefixes = 64;
+
+/// True if more pieces than that are all one another's beginnings.
+bool has_long_prefix_chain(std::vector<std::string_view> pieces) {
+  std::sort(pieces.begin(), pieces.end());
+  std::vector<std::string_view> chain;  // each the beginning of the next
+  for (const std::string_view piece : pieces) {
+    while (!chain.empty() && !piece.starts_with(chain.back())) chain.pop_back();
+    chain.push_back(piece);
+    if (chain.size() > kMostPrefixes) return true;
+  }
+  return false;
 }
 
 class SentencePieceTokenizer final : public Tokenizer {
@@ -168,6 +184,7 @@ Result<SentencePieceTraits> check_sentencepiece(std::string_view proto, std::spa
   Token special_unknown = kNoToken;
   bool crosses = false;
   bool knows_space = false;
+  std::vector<std::string_view> user_defined;
   RILL_ASSIGN(const SentencePieceSettings settings,
               read_sentencepiece_proto(proto, [&](std::uint32_t id, const SentencePiece& piece) -> Status {
                 const bool is_control =
@@ -180,10 +197,15 @@ Result<SentencePieceTraits> check_sentencepiece(std::string_view proto, std::spa
                   if (!is_control) return is_text(id);
                   if (piece.type == SentencePiece::Type::kUnknown) special_unknown = id;
                 }
+                if (piece.type == SentencePiece::Type::kUserDefined) user_defined.push_back(piece.text);
                 crosses = crosses || (!is_control && reaches_across_space(piece.text));
                 knows_space = knows_space || (!is_control && piece.text == kSpaceSymbol);
                 return {};
               }));
+  if (has_long_prefix_chain(std::move(user_defined))) {
+    return bad_model(text("more than ", kMostPrefixes, " user-defined pieces that begin alike"),
+                     text("so many at most, each the beginning of the next"));
+  }
   constexpr std::uint64_t kBpe = 2;
   if (settings.model_type != kBpe) return bad_model(text("model type ", settings.model_type), text("2, BPE"));
   if (settings.has_rules)

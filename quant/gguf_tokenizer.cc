@@ -18,10 +18,6 @@ constexpr std::string_view kScoresKey = "tokenizer.ggml.scores";
 constexpr std::string_view kMergesKey = "tokenizer.ggml.merges";
 constexpr std::string_view kPretokenizerKey = "tokenizer.ggml.pre";
 
-/// Control tokens that end a reply, whatever the file names as its end of sequence: chat models are often converted
-/// with the base model's.
-constexpr std::string_view kEndSpellings[] = {"<|im_end|>", "<|endoftext|>", "</s>", "<|eot_id|>", "<end_of_turn>"};
-
 /// normalizer_spec { add_dummy_prefix: false }, to stand behind a ModelProto: a reader of protocol buffers merges a
 /// second occurrence of a message into the first.
 constexpr std::string_view kNoDummyPrefix("\x1a\x02\x18\x00", 4);
@@ -171,8 +167,7 @@ Status Reader::read_special_tokens() {
     if (token != kNoToken) out_.end_tokens.push_back(token);
   }
   for (const Token token : out_.special) {
-    if (std::ranges::find(kEndSpellings, spellings_[token]) != std::end(kEndSpellings))
-      out_.end_tokens.push_back(token);
+    if (is_end_spelling(spellings_[token])) out_.end_tokens.push_back(token);
   }
   std::ranges::sort(out_.end_tokens);
   out_.end_tokens.erase(std::unique(out_.end_tokens.begin(), out_.end_tokens.end()), out_.end_tokens.end());
@@ -242,7 +237,7 @@ Status Reader::read_pattern() {
                       .remedy = text("import the model's Hugging Face directory, which spells its pattern out")});
   }
   out_.pattern = pattern;
-  out_.whole_words_first = pattern == pattern_for_pretokenizer("llama-bpe");
+  out_.whole_words_first = name == "llama-bpe" || name == "smaug-bpe";
   RILL_ASSIGN(const auto architecture, file_.find_string("general.architecture"));
   out_.composes_characters = composes_characters(architecture.value_or(""), name.value_or(""));
   return {};

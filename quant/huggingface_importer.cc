@@ -186,6 +186,11 @@ Status HuggingfaceModel::check_tensor(const SafetensorsShards::Place& place, con
 Status HuggingfaceModel::read_text(const std::string& tokenizer_path) {
   RILL_ASSIGN(tokenizer_, read_huggingface_tokenizer(directory_, tokenizer_path, config_));
   RILL_ASSIGN(chat_template_, read_huggingface_chat_template(directory_));
+  // Llama 3's template begins with the token that its tokenizer.json, as it was first published, leaves to it.
+  if (tokenizer_.kind == SourceTokenizer::Kind::kByteLevelBpe &&
+      chat_template_.find("bos_token") != std::string::npos) {
+    tokenizer_.adds_beginning_of_text = tokenizer_.beginning_of_text != kNoToken;
+  }
   return {};
 }
 

@@ -10,6 +10,7 @@
 #include "quant/json_document.h"
 #include "quant/sentencepiece_model.h"
 #include "quant/tokenizer_json.h"
+#include "quant/tokenizer_writer.h"
 
 namespace rill::quant {
 namespace {
@@ -60,6 +61,11 @@ Result<SourceTokenizer> read_huggingface_tokenizer(const std::string& directory,
   for (const Token token : config.end_tokens) {
     auto& ends = tokenizer->end_tokens;
     if (std::ranges::find(ends, token) == ends.end()) ends.push_back(token);
+  }
+  for (const Token token : tokenizer->special) {
+    if (token < tokenizer->tokens.size() && is_end_spelling(tokenizer->tokens[token])) {
+      tokenizer->end_tokens.push_back(token);
+    }
   }
   return tokenizer;
 }

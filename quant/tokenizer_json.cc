@@ -4,6 +4,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 
 #include "platform/mapped_file.h"
 #include "quant/byte_level_alphabet.h"
@@ -239,7 +240,8 @@ class Reader {
   Result<bool> read_space_in_front(const Json& root) const {
     const Json& pre = member(root, "pre_tokenizer");
     // Gemma's cuts at spaces, of which the normalizer has left none.
-    const bool cuts_nothing = is(member(pre, "type"), "Split") && is(member(member(pre, "pattern"), "String"), " ");
+    const bool cuts_nothing = is(member(pre, "type"), "Split") && is(member(member(pre, "pattern"), "String"), " ") &&
+                              is(member(pre, "behavior"), "MergedWithPrevious") && !is_true(member(pre, "invert"));
     if (!pre.is_null() && !cuts_nothing) {
       return bad(text("pre_tokenizer"), text("there is one"),
                  text("null: Llama-2's spaces are put in by normalizers, Prepend and Replace"));
@@ -258,6 +260,21 @@ class Reader {
     }
     return bad(text("normalizer"), text("an unknown arrangement"),
                text("Prepend of U+2581 and Replace of spaces by it, or Replace alone"));
+  }
+
+  // SentencePiece finds them where the spaces of a text have become U+2581 already, the tokenizers library where they
+  // have not: the same only for runs of that sign, which merges make of spaces as well.
+  Status check_spaces_in_added() const {
+    std::set<std::string> made;
+    for (const auto& [left, right] : source_.merges) made.insert(source_.tokens[left] + source_.tokens[right]);
+    for (const Token token : source_.added) {
+      const std::string& content = source_.tokens[token];
+      const bool has_space = content.find(' ') != std::string::npos;
+      if (has_space || (content.find(kSpaceSymbol) != std::string::npos && !made.contains(content))) {
+        return bad(text("added_tokens, id ", token), text("there is a space in it"), text("none"));
+      }
+    }
+    return {};
   }
 
   // What each token is to SentencePiece.
@@ -302,6 +319,7 @@ class Reader {
     // Cut out of a text before SentencePiece sees it, where each piece of it gets a space in front, and it must not
     // make them of other tokens. Else SentencePiece finds them, as in Gemma's own model, which has thousands.
     const PieceType added = space_in_front ? PieceType::kUnused : PieceType::kUserDefined;
+    if (!space_in_front) RILL_TRY(check_spaces_in_added());
     RILL_ASSIGN(const std::vector<std::int32_t> types, piece_types(member(model, "unk_token"), added));
     RILL_ASSIGN(
         std::string proto,

@@ -193,13 +193,11 @@ Result<std::vector<std::byte>> write_sentencepiece(const SourceTokenizer& source
 /// "system\n" and the end mark.
 std::string_view default_system_of(std::string_view jinja) {
   for (const std::string_view mark : {"<|im_start|>system\\n", "<|im_start|>system\n"}) {
-    const std::size_t at = jinja.find(mark);
-    if (at == std::string_view::npos) continue;
-    const std::string_view rest = jinja.substr(at + mark.size());
-    const std::size_t end = rest.find("<|im_end|>");
-    // A literal has neither quotes nor braces: those would be Jinja's own.
-    if (end != std::string_view::npos && rest.substr(0, end).find_first_of("'\"{}") == std::string_view::npos) {
-      return rest.substr(0, end);
+    for (std::string_view rest = jinja; rest.find(mark) != std::string_view::npos;) {
+      rest.remove_prefix(rest.find(mark) + mark.size());
+      const std::string_view literal = rest.substr(0, rest.find("<|im_end|>"));
+      // A literal has neither quotes nor braces: those would be Jinja's own.
+      if (literal.size() < rest.size() && literal.find_first_of("'\"{}") == std::string_view::npos) return literal;
     }
   }
   return {};
@@ -233,6 +231,12 @@ Result<std::string> write_chat_section(std::string_view jinja, std::string_view 
   }
   return "form: " + std::string(form->name) +
          "\nsystem: " + (system != nullptr ? *system : std::string(default_system_of(jinja)));
+}
+
+bool is_end_spelling(std::string_view spelling) {
+  constexpr std::string_view kEnds[] = {"<|im_end|>",      "<|endoftext|>", "</s>",         "<|eot_id|>",
+                                        "<|end_of_text|>", "<|eom_id|>",    "<end_of_turn>"};
+  return std::ranges::find(kEnds, spelling) != std::end(kEnds);
 }
 
 const char* pattern_for_pretokenizer(std::string_view name) {

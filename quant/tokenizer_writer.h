@@ -26,6 +26,10 @@ Result<std::vector<std::byte>> write_tokenizer_section(const SourceTokenizer& so
 Result<std::string> write_chat_section(std::string_view jinja, std::string_view form,
                                        const std::string* system = nullptr);
 
+/// True for the special tokens that end a reply, whatever a file names as its end of sequence: chat models are often
+/// converted with the base model's.
+bool is_end_spelling(std::string_view spelling);
+
 /// The pre-tokenizer pattern of a GGUF file's tokenizer.ggml.pre, for PCRE2; nullptr if it is not known.
 const char* pattern_for_pretokenizer(std::string_view name);
 

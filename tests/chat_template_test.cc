@@ -44,6 +44,8 @@ TEST(ChatForms, AreRecognisedByTheMarksOfTheirJinjaTemplates) {
                  "{% endfor %}{{ '<|im_start|>assistant\n' }}{% if enable_thinking is defined and enable_thinking "
                  "is false %}{{ '<think>\n\n</think>\n\n' }}{% endif %}"),
       "chatml-no-think");
+  EXPECT_EQ(recognised("{% if enable_thinking %}{{ '<|start_header_id|>' }}{% endif %}"), "llama3");
+  EXPECT_EQ(recognised("{% if enable_thinking %}{{ '[|assistant|]' }}{% endif %}"), "none");
 }
 
 TEST(ChatForms, AreNotRecognisedInTextsWithoutAMark) {
@@ -59,7 +61,7 @@ TEST(ChatForms, AreFoundByTheirWholeNameOnly) {
   for (const ChatForm& form : chat_forms()) {
     EXPECT_TRUE(names.insert(form.name).second) << form.name << " stands twice";
     EXPECT_EQ(find_chat_form(form.name), &form);
-    EXPECT_EQ(recognise_chat_form(form.recognised_by), &form);
+    EXPECT_EQ(recognise_chat_form(std::string(form.recognised_by[0]).append(form.recognised_by[1])), &form);
     listed += (listed.empty() ? "" : ", ") + std::string(form.name);
   }
   EXPECT_EQ(names, (std::set<std::string_view>{"chatml-no-think", "chatml", "llama2", "zephyr", "llama3", "gemma"}));

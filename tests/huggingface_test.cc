@@ -160,24 +160,6 @@ TEST(HuggingfaceImporter, ReadsHowTheMakersSampleAndEveryEndToken) {
   directory.expect_refused("key eos_token_id: 5, expected ids below vocab_size, 5");
 }
 
-TEST(HuggingfaceImporter, FindsTheChatTemplateInEveryPlaceItMayHave) {
-  const HuggingfaceDirectory directory;
-  directory.write("tokenizer_config.json", R"({"chat_template": "one"})");
-  EXPECT_EQ(opened(directory)->jinja_chat_template(), "one");
-  directory.write("tokenizer_config.json",
-                  R"({"chat_template": [{"name": "tool", "template": "x"}, {"name": "default", "template": "two"}]})");
-  EXPECT_EQ(opened(directory)->jinja_chat_template(), "two");
-  directory.write("chat_template.jinja", "three");
-  EXPECT_EQ(opened(directory)->jinja_chat_template(), "three");
-  directory.remove("chat_template.jinja");
-  directory.write("tokenizer_config.json", R"({"chat_template": 7})");
-  directory.expect_refused("tokenizer_config.json, key chat_template: a JSON number");
-  directory.write("tokenizer_config.json", R"({"chat_template": [1, {"name": 2}, {"name": "default"}]})");
-  directory.expect_refused("key chat_template");
-  directory.write("tokenizer_config.json", R"({"chat_template": null})");
-  EXPECT_EQ(opened(directory)->jinja_chat_template(), "");
-}
-
 TEST(HuggingfaceImporter, RefusesAConfigurationThatIsNoJsonObject) {
   const HuggingfaceDirectory directory;
   for (const auto& [bytes, says] : {std::pair("", "config.json: not JSON at byte 1"),
@@ -263,35 +245,6 @@ TEST(HuggingfaceImporter, RefusesAVectorInThePlaceOfATransposedMatrix) {
   for (TensorToWrite& each : tensors) each.name = "transformer." + each.name;  // as transformers itself writes them
   directory.write("model.safetensors", weights(tensors));
   EXPECT_NE(opened(directory), nullptr);
-}
-
-TEST(HuggingfaceImporter, TakesASentencePieceModelAndAddsTheConfigurationsEndTokens) {
-  RILL_NEED_SHARED("models/stories260K/tok512.model");
-  const std::string model_file = shared_path("models/stories260K/tok512.model");
-  const HuggingfaceDirectory directory;
-  directory.configure({{"eos_token_id", {4, 2}}});
-  for (const bool beside : {true, false}) {
-    std::filesystem::remove(directory.path() + "/tokenizer.model");
-    if (beside) std::filesystem::copy_file(model_file, directory.path() + "/tokenizer.model");
-    const auto model = open_huggingface_model(directory.path(), beside ? "" : model_file);
-    ASSERT_TRUE(model.ok()) << model.status().message();
-    const SourceTokenizer& tokenizer = (*model)->tokenizer();
-    EXPECT_EQ(tokenizer.kind, SourceTokenizer::Kind::kSentencePiece);
-    EXPECT_EQ(tokenizer.sentencepiece_proto.size(), std::filesystem::file_size(model_file));
-    EXPECT_EQ(tokenizer.beginning_of_text, 1U);
-    EXPECT_EQ(tokenizer.end_tokens, (std::vector<Token>{2, 4}));
-  }
-}
-
-TEST(HuggingfaceImporter, RefusesATokenizerThatItCannotReadRatherThanDropIt) {
-  const HuggingfaceDirectory directory;
-  directory.write("tokenizer.json", "{}");
-  directory.expect_refused("tokenizer.json: ");
-  directory.write("tokenizer.model", "no proto at all");
-  directory.expect_refused("tokenizer.model: ");
-  const auto model = open_huggingface_model(directory.path(), "/nonexistent/tokenizer.model");
-  ASSERT_FALSE(model.ok());
-  EXPECT_EQ(model.status().code(), Code::kFailed);
 }
 
 /// The small model in two shards, and its index.

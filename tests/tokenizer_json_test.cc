@@ -103,8 +103,14 @@ TEST(TokenizerJsonWithByteFallback, WithoutASpaceInFrontAddedTokensAreFoundByThe
   document["model"]["merges"] = {"bc a", "b c", "a b", "a bc", "ab c"};
   EXPECT_EQ(tokens(document, "abcab bca"), (std::vector<Token>{259, 266, 260, 262, 266}));
   EXPECT_EQ(tokens(document, "bc a"), (std::vector<Token>{265, 262, 259}));
-  document["pre_tokenizer"]["pattern"]["String"] = "-";
-  expect_refused(document, "pre_tokenizer: there is one");
+  json other = document;
+  other["pre_tokenizer"]["invert"] = true;
+  expect_refused(other, "pre_tokenizer: there is one");
+  for (const char* const content : {"b a", "b\u2581"}) {
+    other = document;
+    other["added_tokens"].push_back({{"id", 267}, {"content", content}});
+    expect_refused(other, "added_tokens, id 267: there is a space in it");
+  }
 }
 
 TEST(TokenizerJsonWithByteFallback, MergesThatScoresCannotSayAreRefusedWithAWayOut) {

@@ -227,6 +227,21 @@ TEST(HostileTokenizer, WhatTextCanBecomeIsRefusedAmongTheSpecialTokens) {
       << "added tokens are found in any text";
 }
 
+/// The library has an array of 64 for what begins at one place of a text, and read behind its end.
+TEST(HostileTokenizer, MoreUserDefinedPiecesThatBeginAlikeThanTheLibraryHasRoomForAreRefused) {
+  const auto with_chain_of = [](std::size_t length) {
+    std::vector<Piece> chain = {{"r", 4}, {"qr", 4}};
+    for (std::size_t i = 1; i <= length; ++i) chain.push_back({std::string(i, 'q'), 4});
+    return quant::sentencepiece_from_proto(small_proto(chain));
+  };
+  EXPECT_EQ(with_chain_of(65).status().code(), Code::kBadInput);
+  const auto longest = with_chain_of(64);
+  ASSERT_TRUE(longest.ok()) << longest.status().message();
+  std::vector<Token> tokens;
+  ASSERT_TRUE(try_out(written(*longest, 263 + 66), 256, std::string(64, 'q'), SpecialTokens::kText, &tokens).ok());
+  EXPECT_EQ(tokens, (std::vector<Token>{259, 263 + 65})) << "a space in front, and the longest";
+}
+
 TEST(HostileTokenizer, WholeWordsOutOfOrderOrSpecialAreRefused) {
   quant::SourceTokenizer source = small_bpe();
   source.whole_words_first = true;

@@ -16,3 +16,4 @@ write_basic_package_version_file(generated/RillConfigVersion.cmake COMPATIBILITY
 install(FILES ${PROJECT_BINARY_DIR}/generated/RillConfig.cmake ${PROJECT_BINARY_DIR}/generated/RillConfigVersion.cmake
               toolchains/RillCoreLibraries.cmake toolchains/packages.txt
         DESTINATION ${package} COMPONENT library)
+install(FILES LICENSE DESTINATION share/doc/rill COMPONENT library)

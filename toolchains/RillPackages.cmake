@@ -20,8 +20,9 @@ set(CPACK_PACKAGE_FILE_NAME rill-${PROJECT_VERSION}-${CMAKE_SYSTEM_PROCESSOR})
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
 find_program(RILL_SHLIBDEPS dpkg-shlibdeps)
-mark_as_advanced(RILL_SHLIBDEPS)
-if(RILL_SHLIBDEPS AND NOT RILL_STATIC)
+find_program(RILL_FILE file)  # CPack asks it what is a program
+mark_as_advanced(RILL_SHLIBDEPS RILL_FILE)
+if(RILL_SHLIBDEPS AND RILL_FILE AND NOT RILL_STATIC)
   set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)  # the package says which libraries the programs are linked with
 endif()
 if(CMAKE_SYSTEM_PROCESSOR STREQUAL "aarch64")

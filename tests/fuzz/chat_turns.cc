@@ -77,7 +77,7 @@ void talk(Setting& setting, std::string_view system, std::string_view user) {
 
   // Of a long text the model need not see all: its passes would take nearly all of the fuzzer's time.
   constexpr std::size_t kMostSaid = 512;
-  auto conversation = rill::Conversation::open(*setting.engine, 0, rill::chat_forms().front());
+  auto conversation = rill::Conversation::open(*setting.engine, 0, *rill::find_chat_form("chatml"));
   require(conversation.ok(), "a conversation can be opened");
   if (!conversation->begin(system.substr(0, kMostSaid)).ok()) return;
   for (int turn = 0; turn < 2; ++turn) {

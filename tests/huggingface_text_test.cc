@@ -1,0 +1,106 @@
+// The tokenizer and the chat template of a Hugging Face directory, wherever they are and whatever they leave out.
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "quant/huggingface_importer.h"
+#include "quant/tokenizer_writer.h"
+#include "tests/support/huggingface_directory.h"
+#include "tests/support/shared_data.h"
+
+namespace rill::quant {
+namespace {
+
+using nlohmann::json;
+
+TEST(HuggingfaceText, FindsTheChatTemplateInEveryPlaceItMayHave) {
+  const HuggingfaceDirectory directory;
+  directory.write("tokenizer_config.json", R"({"chat_template": "one"})");
+  EXPECT_EQ(opened(directory)->jinja_chat_template(), "one");
+  directory.write("tokenizer_config.json",
+                  R"({"chat_template": [{"name": "tool", "template": "x"}, {"name": "default", "template": "two"}]})");
+  EXPECT_EQ(opened(directory)->jinja_chat_template(), "two");
+  directory.write("chat_template.jinja", "three");
+  EXPECT_EQ(opened(directory)->jinja_chat_template(), "three");
+  directory.remove("chat_template.jinja");
+  directory.write("tokenizer_config.json", R"({"chat_template": 7})");
+  directory.expect_refused("tokenizer_config.json, key chat_template: a JSON number");
+  directory.write("tokenizer_config.json", R"({"chat_template": [1, {"name": 2}, {"name": "default"}]})");
+  directory.expect_refused("key chat_template");
+  directory.write("tokenizer_config.json", R"({"chat_template": null})");
+  EXPECT_EQ(opened(directory)->jinja_chat_template(), "");
+}
+
+TEST(HuggingfaceText, TakesASentencePieceModelAndAddsTheConfigurationsEndTokens) {
+  RILL_NEED_SHARED("models/stories260K/tok512.model");
+  const std::string model_file = shared_path("models/stories260K/tok512.model");
+  const HuggingfaceDirectory directory;
+  directory.configure({{"eos_token_id", {4, 2}}});
+  for (const bool beside : {true, false}) {
+    std::filesystem::remove(directory.path() + "/tokenizer.model");
+    if (beside) std::filesystem::copy_file(model_file, directory.path() + "/tokenizer.model");
+    const auto model = open_huggingface_model(directory.path(), beside ? "" : model_file);
+    ASSERT_TRUE(model.ok()) << model.status().message();
+    const SourceTokenizer& tokenizer = (*model)->tokenizer();
+    EXPECT_EQ(tokenizer.kind, SourceTokenizer::Kind::kSentencePiece);
+    EXPECT_EQ(tokenizer.sentencepiece_proto.size(), std::filesystem::file_size(model_file));
+    EXPECT_EQ(tokenizer.beginning_of_text, 1U);
+    EXPECT_EQ(tokenizer.end_tokens, (std::vector<Token>{2, 4}));
+  }
+}
+
+TEST(HuggingfaceText, RefusesATokenizerThatItCannotReadRatherThanDropIt) {
+  const HuggingfaceDirectory directory;
+  directory.write("tokenizer.json", "{}");
+  directory.expect_refused("tokenizer.json: ");
+  directory.write("tokenizer.model", "no proto at all");
+  directory.expect_refused("tokenizer.model: ");
+  const auto model = open_huggingface_model(directory.path(), "/nonexistent/tokenizer.model");
+  ASSERT_FALSE(model.ok());
+  EXPECT_EQ(model.status().code(), Code::kFailed);
+}
+
+/// Five byte-level tokens: a, ab, b and two special ones.
+json small_tokenizer() {
+  return json::parse(R"({
+    "added_tokens": [{"id": 3, "content": "<|begin_of_text|>", "special": true},
+                     {"id": 4, "content": "<|eot_id|>", "special": true}],
+    "normalizer": null, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true},
+    "post_processor": {"type": "ByteLevel"},
+    "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"], "ignore_merges": true}})");
+}
+
+// Llama 3's files, as they were first published: the template alone names the first token, the configuration the base
+// model's end.
+TEST(HuggingfaceText, BeginsAsTheTemplateDoesAndEndsWhereATurnEnds) {
+  const HuggingfaceDirectory directory;
+  directory.configure({{"bos_token_id", 3}, {"eos_token_id", 2}});
+  directory.write("tokenizer.json", small_tokenizer().dump());
+  const auto base = opened(directory);
+  ASSERT_NE(base, nullptr);
+  EXPECT_FALSE(base->tokenizer().adds_beginning_of_text);
+  directory.write("tokenizer_config.json", R"({"chat_template": "{{ bos_token }}{{ '<|start_header_id|>' }}"})");
+  const auto model = opened(directory);
+  ASSERT_NE(model, nullptr);
+  EXPECT_TRUE(model->tokenizer().adds_beginning_of_text);
+  EXPECT_EQ(model->tokenizer().beginning_of_text, 3U);
+  EXPECT_EQ(model->tokenizer().end_tokens, (std::vector<Token>{2, 4}));
+}
+
+// Qwen2.5's begins a system turn for tools first.
+TEST(HuggingfaceText, TheMakersSystemTextIsFoundBehindOthersOfJinjasOwn) {
+  const auto section = write_chat_section(
+      "{% if tools %}{{ '<|im_start|>system\\n' }}{{ messages[0]['content'] }}{{ '<|im_end|>' }}{% else %}"
+      "{{ '<|im_start|>system\\nYou are Qwen. You are helpful.<|im_end|>\\n' }}{% endif %}",
+      "");
+  ASSERT_TRUE(section.ok()) << section.status().message();
+  EXPECT_EQ(*section, "form: chatml\nsystem: You are Qwen. You are helpful.");
+}
+
+}  // namespace
+}  // namespace rill::quant
