@@ -11,7 +11,7 @@ namespace rill::apps {
 namespace {
 
 constexpr std::chrono::milliseconds kLongestLook{100};  // between two looks whether the program was asked to end
-constexpr std::size_t kChunk = kFrameSamples * 10;  // what the recogniser is given at a time
+constexpr std::size_t kChunk = kFrameSamples * 10;      // what the recogniser is given at a time
 
 double seconds(std::chrono::steady_clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
