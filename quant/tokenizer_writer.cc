@@ -192,12 +192,16 @@ Result<std::vector<std::byte>> write_sentencepiece(const SourceTokenizer& source
 /// The system text that SmolLM2's and similar templates begin with when a conversation brings none: the literal between
 /// "system\n" and the end mark.
 std::string_view default_system_of(std::string_view jinja) {
+  constexpr std::size_t kLongestSystem = 16384;  // with this, a template full of marks takes no square of its time
   for (const std::string_view mark : {"<|im_start|>system\\n", "<|im_start|>system\n"}) {
     for (std::string_view rest = jinja; rest.find(mark) != std::string_view::npos;) {
       rest.remove_prefix(rest.find(mark) + mark.size());
-      const std::string_view literal = rest.substr(0, rest.find("<|im_end|>"));
+      const std::string_view near = rest.substr(0, kLongestSystem);
+      const std::size_t end = near.find("<|im_end|>");
       // A literal has neither quotes nor braces: those would be Jinja's own.
-      if (literal.size() < rest.size() && literal.find_first_of("'\"{}") == std::string_view::npos) return literal;
+      if (end != std::string_view::npos && near.substr(0, end).find_first_of("'\"{}") == std::string_view::npos) {
+        return near.substr(0, end);
+      }
     }
   }
   return {};
