@@ -1,4 +1,5 @@
-# What a board gets: a Debian package and an archive with the one program, its licence, README and the service.
+# A Debian package and an archive with the program, its licence, README and the service: for a board `rill` alone, for the
+# desk what hears and speaks for it as well.
 include_guard()
 
 install(TARGETS rill RUNTIME DESTINATION bin COMPONENT program)
