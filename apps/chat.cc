@@ -3,11 +3,11 @@
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 
+#include <array>
 #include <cstdio>
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "apps/chat_output.h"
 #include "apps/chat_terminal.h"
@@ -113,7 +113,7 @@ Status talk(const ChatArguments& arguments, ChatSetting& setting, SessionKeeper&
   catch_termination();
   setting.conversation->set_stop([](void*) { return termination_pending(); });
   // So that the first reply does not allocate one, and ReplyPrinter alone says when something is written.
-  static std::vector<char> output(1U << 16U);
+  static std::array<char, 1U << 16U> output;
   std::setvbuf(stdout, output.data(), _IOFBF, output.size());
   LineReader reader(STDIN_FILENO);
   if (const Status status = begin_or_resume(arguments, setting, keeper); !status.ok()) {

@@ -3,8 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <string_view>
-#include <vector>
 
 namespace rill::apps {
 
@@ -14,7 +15,10 @@ class LineReader {
 
   /// @param descriptor  borrowed
   /// @param longest     bytes of the longest line that is taken, its end included
-  explicit LineReader(int descriptor, std::size_t longest = kLongestLine) : descriptor_(descriptor), buffer_(longest) {}
+  explicit LineReader(int descriptor, std::size_t longest = kLongestLine)
+      : descriptor_(descriptor),
+        memory_(std::make_unique_for_overwrite<char[]>(longest)),
+        buffer_(memory_.get(), longest) {}
 
   enum class Outcome : std::uint8_t { kLine, kTooLong, kEnd, kFailed };
   /// The next line without its end (a newline, or the two characters of other systems); borrowed until the next call.
@@ -26,7 +30,8 @@ class LineReader {
 
  private:
   int descriptor_;
-  std::vector<char> buffer_;
+  std::unique_ptr<char[]> memory_;  // not filled: its pages are taken when a line needs them
+  std::span<char> buffer_;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
 };

@@ -11,6 +11,7 @@
 #include <exception>
 #include <iostream>
 #include <new>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -38,8 +39,11 @@ int exit_code(const rill::Status& status) {
   return static_cast<int>(status.code());
 }
 
-/// Reads the command line and runs the command that it names. @returns the exit code
-int run(int argc, char** argv) {
+/// Reads the command line. What describes the commands and their options goes when it is read: it is a third of a
+/// megabyte, and the command that is named may run for years.
+/// @param action  set to what the command line asks for
+/// @returns the exit code, if there is nothing to run
+std::optional<int> read_command_line(int argc, char** argv, rill::apps::Action& action) {
   CLI::App app{"Rill: a language model that lives in a fixed amount of RAM, for ever.", "rill"};
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string("rill ") + RILL_VERSION);
@@ -47,7 +51,6 @@ int run(int argc, char** argv) {
       "Exit codes: 0 done, 1 failed while running, 2 wrong usage, 3 over budget, 4 bad input file.\n"
       "Example: rill chat smollm2.rill -p \"What is the capital of France?\"\n"
       "`rill COMMAND --help` says more.");
-  rill::apps::Action action;
   rill::apps::add_all_commands(app, action);
   try {
     app.parse(argc, argv);
@@ -57,7 +60,14 @@ int run(int argc, char** argv) {
   }
   rill::Status status = rill::apps::check_values(app);
   if (status.ok()) status = rill::apps::check_paths(app);
-  return exit_code(status.ok() ? action() : status);
+  if (!status.ok()) return exit_code(status);
+  return std::nullopt;
+}
+
+int run(int argc, char** argv) {
+  rill::apps::Action action;
+  const std::optional<int> code = read_command_line(argc, argv, action);
+  return code.has_value() ? *code : exit_code(action());
 }
 
 /// Where standard input, output or error are closed, the next file that is opened takes their number, and is written

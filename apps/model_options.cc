@@ -225,9 +225,9 @@ Result<Engine> start_engine(const ModelFile& model, EngineOptions options, std::
     print_ways_to_fit(stderr, outline_of(model), options);
     return plan.check_budget();
   }
-  release_startup_code();  // what came before and the arena are never in memory together
+  release_startup_memory();  // what came before and the arena are never in memory together
   Result<Engine> engine = Engine::start(model, options);
-  release_startup_code();
+  release_startup_memory();
   return engine;
 }
 

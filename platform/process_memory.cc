@@ -1,6 +1,7 @@
 #include "platform/process_memory.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -58,7 +59,10 @@ std::uint64_t peak_resident_bytes() {
   return std::max(peak_kib * 1024, resident_bytes());
 }
 
-void release_startup_code() {
+void release_startup_memory() {
+#ifdef __GLIBC__
+  ::malloc_trim(0);
+#endif
   std::FILE* const maps = std::fopen("/proc/self/smaps", "re");
   if (maps == nullptr) return;
   std::array<char, 512> line{};

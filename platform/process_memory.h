@@ -12,8 +12,9 @@ std::uint64_t resident_bytes();
 /// The most there ever was of this program.
 std::uint64_t peak_resident_bytes();
 
-/// Lets go of the pages of the program's and its libraries' files that only the start needed (dynamic linking, reading
-/// the command line). They were never written to, and what is used again comes back from the page cache.
-void release_startup_code();
+/// Lets go of what only the start needed: what was freed on the heap, where the C library can tell (glibc), and the
+/// pages of the program's and its libraries' files (dynamic linking, reading the command line). The latter were never
+/// written to, and what is used again comes back from the page cache.
+void release_startup_memory();
 
 }  // namespace rill
