@@ -54,20 +54,22 @@ Result<bool> SessionKeeper::open(Engine& engine, std::size_t session, std::strin
   Session& kept = engine.session(session);
   const std::size_t session_bytes = kept.state_bytes();
   RILL_ASSIGN(file_, StateFile::open(path, identity_of(engine, purpose), session_bytes + kStateNoteBytes, slot));
-  if (file_.found()) {
-    const std::span<const std::byte> payload = StateFile::payload_of(slot);
-    if (const Status status = kept.restore(payload.first(session_bytes)); !status.ok()) {
-      return bad_input({.where = text(path), .what = text(status.message()), .expected = {}, .remedy = {}});
-    }
-    std::ranges::copy(payload.subspan(session_bytes, kStateNoteBytes), engine.state_note().begin());
-  }
   engine_ = &engine;
   session_ = &kept;
-  if (const Status status = start_thread(); !status.ok()) {
+  if (const Status status = start_thread();
+      !status.ok()) {  // before the session is touched: what cannot be kept is new
     engine_ = nullptr;
+    file_ = StateFile();
     return status;
   }
-  return file_.found();
+  if (!file_.found()) return false;
+  const std::span<const std::byte> payload = StateFile::payload_of(slot);
+  if (const Status status = kept.restore(payload.first(session_bytes)); !status.ok()) {
+    close();
+    return bad_input({.where = text(path), .what = text(status.message()), .expected = {}, .remedy = {}});
+  }
+  std::ranges::copy(payload.subspan(session_bytes, kStateNoteBytes), engine.state_note().begin());
+  return true;
 }
 
 Status SessionKeeper::start_thread() {
@@ -92,11 +94,15 @@ Status SessionKeeper::start_thread() {
   return system_failure(text("the thread that saves the state"), "starting it");
 }
 
-SessionKeeper::~SessionKeeper() {
+SessionKeeper::~SessionKeeper() { close(); }
+
+void SessionKeeper::close() {
   if (!is_open()) return;
   wait_while(kWriting);
   enter(kEnding);
   pthread_join(thread_, nullptr);
+  engine_ = nullptr;
+  file_ = StateFile();
 }
 
 void SessionKeeper::wait_while(Phase phase) const {
@@ -104,7 +110,8 @@ void SessionKeeper::wait_while(Phase phase) const {
 }
 
 void SessionKeeper::enter(Phase phase) {
-  phase_.store(phase, std::memory_order_release);
+  // In this order for all to see, or who begins to wait in between is neither seen by notify_all() nor sees the phase.
+  phase_.store(phase, std::memory_order_seq_cst);
   phase_.notify_all();
 }
 

@@ -56,6 +56,7 @@ class SessionKeeper {
   static void* thread_main(void* keeper);
   void serve();
   Status start_thread();
+  void close();
   void wait_while(Phase phase) const;
   void enter(Phase phase);
 

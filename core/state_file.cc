@@ -136,6 +136,8 @@ Result<StateFile> StateFile::open(std::string_view path, const StateIdentity& id
     }
   }
   RILL_TRY(state.choose(slots, slot));
+  // Whoever wrote it may have been killed before the disk had it, and the next save takes the other slot's place.
+  if (state.found_) RILL_TRY(state.file_.sync());
   RILL_TRY(state.file_.reserve(2 * slot.size()));
   RILL_TRY(state.mark_as_ours(slots, slot.size()));
   return state;

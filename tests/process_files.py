@@ -196,12 +196,13 @@ def input_that_fails(setting):
     expect(done.returncode == 1 and "standard input: reading a turn failed: Is a directory" in done.stderr, f"{done}")
 
 
-def on_watched_disk(setting, *more, **variables):
-    """A chat whose writes and syncs are noted (tests/support/watched_disk.c). @returns the process and the note's path"""
+def on_watched_disk(setting, *more, keeps=False, **variables):
+    """A chat whose writes and syncs are noted (tests/support/watched_disk.c). @returns the process and the note's path
+    @param keeps  go on with the state of the last one"""
     if "RILL_WATCHED_DISK" not in os.environ:
         raise NotPossible("RILL_WATCHED_DISK names no library")
     log = os.path.join(setting.folder, "disk.log")
-    for path in (log, os.path.join(setting.folder, "disk.state")):
+    for path in () if keeps else (log, os.path.join(setting.folder, "disk.state")):
         if os.path.exists(path):
             os.remove(path)
     environment = {**os.environ, "LD_PRELOAD": os.environ["RILL_WATCHED_DISK"], "RILL_DISK_LOG": log, **variables}
@@ -219,6 +220,15 @@ def synced_turns(setting):
                 noted = file.read()
             expect(noted.endswith("s") and noted.count("s") >= number + 2 and noted.count("w") >= number + 2,
                    f"turn {number}: {noted}")
+        expect(end(process)[0] == 0, "exit code")
+    # What is found may have been written by a process that was killed before the disk had it.
+    os.remove(log)
+    process, log = on_watched_disk(setting, "--json", keeps=True)
+    with process:
+        expect(json.loads(process.stdout.readline())["restored"], "there is a state")
+        with open(log) as file:
+            noted = file.read()
+        expect(noted.startswith("s"), f"a state that was found: {noted}")
         expect(end(process)[0] == 0, "exit code")
 
 

@@ -229,6 +229,34 @@ TEST_F(KeptConversation, GoesOnWithoutAStateWhenTheDiskRefusesIt) {
   EXPECT_FALSE(talk.keeper().settle().ok()) << "a state that has a gap is not kept on";
 }
 
+/// It went on with the old stream under the new one: a measurement had another result, with no word.
+TEST_F(KeptConversation, IsNotRestoredWhereItCannotBeKept) {
+  {
+    Talk talk(model(), stream_policy(4, 60), path_);
+    ASSERT_TRUE(talk.enter("").ok());
+    talk.say("One");
+    ASSERT_TRUE(talk.keeper().settle().ok());
+  }
+  Result<Engine> engine =
+      start(model(), {.policy = stream_policy(4, 60), .chunk = 16, .threads = 1, .keeps_state = true});
+  ASSERT_TRUE(engine.ok());
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NPROC, &limit);
+  const rlimit none = {.rlim_cur = 1, .rlim_max = limit.rlim_max};
+  ::setrlimit(RLIMIT_NPROC, &none);
+  SessionKeeper refused;
+  const Result<bool> restored = refused.open(*engine, 0, path_, "chat");
+  ::setrlimit(RLIMIT_NPROC, &limit);
+  if (restored.ok()) GTEST_SKIP() << "this user may have as many threads as it wants";
+  EXPECT_EQ(restored.status().code(), Code::kFailed);
+  EXPECT_FALSE(refused.is_open());
+  EXPECT_EQ(engine->session(0).position(), 0U);
+  SessionKeeper keeper;
+  const Result<bool> found = keeper.open(*engine, 0, path_, "chat");  // nobody holds the file
+  ASSERT_TRUE(found.ok() && *found);
+  EXPECT_GT(engine->session(0).position(), 0U);
+}
+
 TEST_F(KeptConversation, NeedsAnEngineWithRoomForIt) {
   Result<Engine> engine = start(model(), {.policy = stream_policy(4, 60)});
   ASSERT_TRUE(engine.ok());
