@@ -72,7 +72,7 @@ Status WorkerPool::start(std::size_t threads, std::span<std::byte> stacks) {
 
 WorkerPool::~WorkerPool() {
   stopping_.store(true, std::memory_order_relaxed);
-  round_.fetch_add(1, std::memory_order_release);
+  round_.fetch_add(1, std::memory_order_seq_cst);
   round_.notify_all();
   for (std::size_t i = 1; i <= started_; ++i) pthread_join(workers_[i].thread, nullptr);
 }
@@ -86,7 +86,8 @@ void WorkerPool::run(std::size_t count, FunctionRef<void(const Part&)> work) {
   count_ = count;
   work_ = &work;
   unfinished_.store(static_cast<std::uint32_t>(threads_ - 1), std::memory_order_relaxed);
-  round_.fetch_add(1, std::memory_order_release);
+  // In this order for all to see, here and in serve(): or who begins to sleep in between is not seen by notify_all().
+  round_.fetch_add(1, std::memory_order_seq_cst);
   round_.notify_all();
   take_part(0);
   for (std::uint32_t left = unfinished_.load(std::memory_order_acquire); left != 0;
@@ -115,7 +116,7 @@ void WorkerPool::serve(std::size_t thread) {
     seen = now;
     if (stopping_.load(std::memory_order_relaxed)) return;
     take_part(thread);
-    unfinished_.fetch_sub(1, std::memory_order_release);
+    unfinished_.fetch_sub(1, std::memory_order_seq_cst);
     unfinished_.notify_one();
   }
 }
