@@ -28,6 +28,22 @@ std::string_view read_anew(int descriptor, std::span<char> buffer) {
   return {buffer.data(), size > 0 ? static_cast<std::size_t>(size) : 0};
 }
 
+/// A mapping, as /proc/self/smaps tells of it.
+struct FileMapping {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+  bool is_read_only_file = false;
+  std::uint64_t own_kib = 0;  ///< what was written there (by the dynamic linker, before it made it read-only)
+
+  /// Lets its pages go if the file has them all. One that is written and swapped out is no dirty page any more.
+  void release() const {
+    if (!is_read_only_file || own_kib > 0) return;
+    auto* const address =
+        reinterpret_cast<void*>(static_cast<std::uintptr_t>(begin));  // NOLINT(performance-no-int-to-ptr)
+    ::madvise(address, static_cast<std::size_t>(end - begin), MADV_DONTNEED);
+  }
+};
+
 }  // namespace
 
 std::uint64_t resident_bytes() {
@@ -66,25 +82,26 @@ void release_startup_memory() {
   std::FILE* const maps = std::fopen("/proc/self/smaps", "re");
   if (maps == nullptr) return;
   std::array<char, 512> line{};
-  std::uint64_t begin = 0;
-  std::uint64_t end = 0;
-  bool is_file = false;
+  FileMapping mapping;
   while (std::fgets(line.data(), line.size(), maps) != nullptr) {
     // "begin-end r-xp offset device inode /path", then a line a figure.
+    FileMapping next;
     std::array<char, 5> permissions{};
     unsigned long inode = 0;
-    unsigned long dirty_kib = 0;
-    if (std::sscanf(line.data(), "%" SCNx64 "-%" SCNx64 " %4s %*s %*s %lu", &begin, &end, permissions.data(), &inode) ==
-        4) {
+    unsigned long kib = 0;
+    if (std::sscanf(line.data(), "%" SCNx64 "-%" SCNx64 " %4s %*s %*s %lu", &next.begin, &next.end, permissions.data(),
+                    &inode) == 4) {
+      mapping.release();
+      mapping = next;
       const std::string_view seen(permissions.data());
-      is_file = inode != 0 && (seen == "r-xp" || seen == "r--p");
-    } else if (is_file && std::sscanf(line.data(), "Private_Dirty: %lu", &dirty_kib) == 1 && dirty_kib == 0) {
-      // Nothing in it was written, by the dynamic linker for one: the file has it all.
-      auto* const address =
-          reinterpret_cast<void*>(static_cast<std::uintptr_t>(begin));  // NOLINT(performance-no-int-to-ptr)
-      ::madvise(address, static_cast<std::size_t>(end - begin), MADV_DONTNEED);
+      mapping.is_read_only_file = inode != 0 && (seen == "r-xp" || seen == "r--p");
+    } else if (std::sscanf(line.data(), "Private_Dirty: %lu", &kib) == 1 ||
+               std::sscanf(line.data(), "Anonymous: %lu", &kib) == 1 ||
+               std::sscanf(line.data(), "Swap: %lu", &kib) == 1) {
+      mapping.own_kib += kib;
     }
   }
+  mapping.release();
   std::fclose(maps);
 }
 
