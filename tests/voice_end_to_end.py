@@ -255,7 +255,7 @@ def test_wyoming_parts(stage):
         print("wyoming parts: skipped, the Python package `wyoming` is not here")
         return
 
-    seen = {"audio": 0, "heard": 0, "said": [], "closes": False}
+    seen = {"audio": 0, "heard": 0, "said": [], "closes": False, "delay": 0}
 
     class Service(AsyncEventHandler):
         async def handle_event(self, event):
@@ -265,6 +265,7 @@ def test_wyoming_parts(stage):
                 seen["audio"] += AudioChunk.from_event(event).samples
             elif AudioStop.is_type(event.type):
                 seen["heard"] += 1
+                await asyncio.sleep(seen["delay"])
                 if seen["heard"] > 1:  # a streaming service, whose first answer to a question leaves the whole out
                     await self.write_event(TranscriptStart().event())
                     await self.write_event(TranscriptChunk("Say hello ").event())
@@ -305,6 +306,12 @@ def test_wyoming_parts(stage):
         assert max(samples) < 6000 and min(samples) > -1000, "the samples were taken apart"
         assert all(line["latency"]["speaker_s"] >= 0 for line in lines if line.get("latency")), lines
         print(f"wyoming parts: heard {seen['audio']} samples, said {seen['said'][1:]}")
+    # A service that takes so long that the next question is no longer there to be given to it: that question had no end.
+    seen.update(heard=0, said=[], closes=False, delay=3)
+    late = read_wav(stage.question) + silence(1) + read_wav(stage.question) + silence(60)
+    lines = lines_of(stage.talk("--in", "-", "--out", out, "--recognizer", address, "--speaker", address,
+                                input=late.tobytes()).stdout)
+    assert seen["heard"] >= 1 and states_of(lines)[-1] == "listening", lines
 
 
 def main():

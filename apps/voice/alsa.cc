@@ -91,13 +91,13 @@ class AlsaSink final : public AudioSink {
  public:
   explicit AlsaSink(Pcm pcm) : pcm_(std::move(pcm)) {}
   void write(std::span<const Sample, kFrameSamples> frame) override {
-    for (std::size_t done = 0; done < frame.size();) {
+    for (std::size_t done = 0; done < frame.size() && !has_failed();) {
       const snd_pcm_sframes_t count = snd_pcm_writei(pcm_.get(), &frame[done], frame.size() - done);
       if (count > 0) {
         done += static_cast<std::size_t>(count);
         restarts_ = 0;
       } else if ((count != 0 && count != -EAGAIN) || snd_pcm_wait(pcm_.get(), kStalledMs) <= 0) {
-        if (++restarts_ > kMostRestarts) return;
+        ++restarts_;
         snd_pcm_drop(pcm_.get());
         snd_pcm_prepare(pcm_.get());
       }
@@ -112,8 +112,9 @@ class AlsaSink final : public AudioSink {
   Status close() override {
     for (int i = 0; i < 50 && unheard() > 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
     snd_pcm_drop(pcm_.get());
-    return restarts_ > kMostRestarts ? gone("loudspeaker") : Status();
+    return has_failed() ? gone("loudspeaker") : Status();
   }
+  bool has_failed() const override { return restarts_ > kMostRestarts; }
   bool is_live() const override { return true; }
 
  private:

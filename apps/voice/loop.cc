@@ -169,11 +169,12 @@ Result<std::string> VoiceLoop::recognize(std::uint64_t turn) {
       if (turn_ != turn) break;  // only if a new speech began before the end of this one was taken: it has all of it
       heard_up_to_ = std::max(heard_up_to_, captured_.begin());
       const std::uint64_t end = speech_is_over_ ? speech_end_ : captured_.end();
-      count = captured_.copy(
-          heard_up_to_,
-          std::span(chunk).first(static_cast<std::size_t>(std::min<std::uint64_t>(kChunk, end - heard_up_to_))));
+      const std::uint64_t rest =
+          end > heard_up_to_ ? end - heard_up_to_ : 0;  // none that is still there, if we are late
+      count = captured_.copy(heard_up_to_,
+                             std::span(chunk).first(static_cast<std::size_t>(std::min<std::uint64_t>(kChunk, rest))));
       heard_up_to_ += count;
-      is_last = speech_is_over_ && heard_up_to_ == speech_end_;
+      is_last = speech_is_over_ && heard_up_to_ >= speech_end_;
     }
     changed_.notify_all();
     tell_changes();
