@@ -269,7 +269,8 @@ void WyomingServer::take(std::size_t index, const WyomingEvent& event) {
   } else if (event.type == "ping") {
     queue(connection, to_bytes("pong", {{"text", event.data.value("text", nlohmann::json())}}));
   } else if (connection.is_crowd) {
-    if (event.type == "transcript-start") connection.streamed_context = context_of(event);
+    // What comes in chunks is kept, as there may be a place by the time that it ends.
+    if (event.type == "transcript-start" || event.type == "transcript-chunk") take_streamed(index, event);
     if (event.type == "transcript" || event.type == "transcript-stop") turn_away(connection, context_of(event));
   } else if (event.type == "transcript") {
     connection.streamed.reset();
