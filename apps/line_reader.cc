@@ -9,6 +9,12 @@
 
 namespace rill::apps {
 
+LineReader::LineReader(int descriptor, std::size_t longest)
+    : descriptor_(descriptor),
+      is_terminal_(::isatty(descriptor) == 1),
+      memory_(std::make_unique_for_overwrite<char[]>(longest)),
+      buffer_(memory_.get(), longest) {}
+
 LineReader::Outcome LineReader::next(std::string_view& line) {
   std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
   end_ -= begin_;
@@ -31,7 +37,7 @@ LineReader::Outcome LineReader::next(std::string_view& line) {
     if (!wait_for_input(descriptor_)) return Outcome::kEnd;
     const ssize_t size = ::read(descriptor_, buffer_.data() + end_, buffer_.size() - end_);
     if (size < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-    const bool is_hung_up = size < 0 && errno == EIO && ::isatty(descriptor_) == 1;
+    const bool is_hung_up = size < 0 && errno == EIO && is_terminal_;
     if (size < 0 && !is_hung_up) return Outcome::kFailed;
     if (size <= 0) {
       line = {buffer_.data(), end_};

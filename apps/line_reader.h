@@ -13,12 +13,10 @@ class LineReader {
  public:
   static constexpr std::size_t kLongestLine = std::size_t{256} * 1024;
 
+  /// Asks what the descriptor is: before a sandbox is closed.
   /// @param descriptor  borrowed
   /// @param longest     bytes of the longest line that is taken, its end included
-  explicit LineReader(int descriptor, std::size_t longest = kLongestLine)
-      : descriptor_(descriptor),
-        memory_(std::make_unique_for_overwrite<char[]>(longest)),
-        buffer_(memory_.get(), longest) {}
+  explicit LineReader(int descriptor, std::size_t longest = kLongestLine);
 
   enum class Outcome : std::uint8_t { kLine, kTooLong, kEnd, kFailed };
   /// The next line without its end (a newline, or the two characters of other systems); borrowed until the next call.
@@ -30,6 +28,7 @@ class LineReader {
 
  private:
   int descriptor_;
+  bool is_terminal_;
   std::unique_ptr<char[]> memory_;  // not filled: its pages are taken when a line needs them
   std::span<char> buffer_;
   std::size_t begin_ = 0;

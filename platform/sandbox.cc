@@ -163,10 +163,14 @@ Status enter_sandbox(const SandboxNeeds& needs) {
   RILL_TRY(restrict_by_landlock({.files = kWriting | kReading, .network = kTcp, .scopes = kScopes}, {}, 0));
   Filter filter;
   for (const char* name : kAlways) filter.allow(name);
-  // fstat() of newer C libraries: of an open file, whose path is empty.
+  // fstat() of newer C libraries: of an open file, whose path is empty. That it is empty no filter can see.
   for (const char* name : {"newfstatat", "fstatat64"})
     filter.allow(name, argument_has(3, AT_EMPTY_PATH, AT_EMPTY_PATH));
   filter.allow("statx", argument_has(2, AT_EMPTY_PATH, AT_EMPTY_PATH));
+  // Output that another program left non-blocking is given back as it was (apps/main.cc).
+  for (const char* name : {"fcntl", "fcntl64"}) {
+    for (const std::uint64_t request : {F_GETFL, F_SETFL}) filter.allow(name, argument_is(1, request));
+  }
   filter.allow("tgkill", argument_is(0, static_cast<std::uint64_t>(::getpid())));  // raise() and abort()
   if (needs.memory) {
     filter.allow("brk");
@@ -178,7 +182,17 @@ Status enter_sandbox(const SandboxNeeds& needs) {
   }
   if (needs.terminal) {
     // Of files 0 to 3. Not TIOCSTI, which types in the name of whoever sits there.
-    constexpr std::uint64_t kRequests[] = {TCGETS, TCSETS, TCSETSW, TCSETSF, TIOCGWINSZ, FIONREAD};
+    constexpr unsigned kTermios2Bytes = 44;  // TCGETS2, TCSETS2, -W2 and -F2 of newer C libraries, by their definition
+    constexpr std::uint64_t kRequests[] = {TCGETS,
+                                           TCSETS,
+                                           TCSETSW,
+                                           TCSETSF,
+                                           TIOCGWINSZ,
+                                           FIONREAD,
+                                           _IOC(_IOC_READ, 'T', 0x2A, kTermios2Bytes),
+                                           _IOC(_IOC_WRITE, 'T', 0x2B, kTermios2Bytes),
+                                           _IOC(_IOC_WRITE, 'T', 0x2C, kTermios2Bytes),
+                                           _IOC(_IOC_WRITE, 'T', 0x2D, kTermios2Bytes)};
     for (const std::uint64_t request : kRequests) {
       filter.allow("ioctl", argument_has(0, ~std::uint64_t{3}, 0), argument_is(1, request));
     }

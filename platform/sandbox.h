@@ -22,8 +22,8 @@ struct SandboxNeeds {
   bool clients = false;   ///< to be had at sockets that listen already: taken in, read, answered, hung up on
 };
 
-/// From now on, in every thread: a system call that is not needed ends the process at once (SIGSYS), and no path leads
-/// anywhere. Call once, with all threads started and all files open.
+/// From now on, in every thread: a system call that is not needed ends the process at once (SIGSYS). No path can be
+/// opened, only looked at (stat). Call once, with all threads started and all files open.
 /// kFailed where this build or this kernel cannot: a sandbox that was asked for is never silently left out.
 Status enter_sandbox(const SandboxNeeds& needs);
 

@@ -182,6 +182,7 @@ TEST(Sandbox, LeavesOpenFilesClocksAndTheEnd) {
     if (::pwrite(file, "after!", 6, 0) != 6 || ::fdatasync(file) != 0) ::_exit(1);
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
     if (std::chrono::steady_clock::now().time_since_epoch().count() == 0) ::_exit(2);
+    if (::fcntl(file, F_SETFL, ::fcntl(file, F_GETFL) | O_NONBLOCK) != 0) ::_exit(3);
   });
   EXPECT_TRUE(is_done(status)) << status;
   ::close(file);
