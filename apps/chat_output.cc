@@ -107,11 +107,12 @@ void print_recent_text(const ConversationNote& note) {
 void print_notes(const Reply& reply, const CachePolicy& policy) {
   if (reply.prompt_left_window) {
     std::fprintf(stderr,
-                 "rill: this turn has %zu tokens and the window %u: its beginning is out of the model's sight\n",
-                 reply.prompt_tokens, policy.window);
+                 "rill: this turn has %llu tokens and the window %u: its beginning is out of the model's sight\n",
+                 static_cast<unsigned long long>(reply.prompt_tokens), policy.window);
   }
   if (reply.end == ReplyEnd::kLimit)
-    std::fprintf(stderr, "rill: the reply was cut at %zu tokens (-n)\n", reply.reply_tokens);
+    std::fprintf(stderr, "rill: the reply was cut at %llu tokens (-n)\n",
+                 static_cast<unsigned long long>(reply.reply_tokens));
   if (reply.end == ReplyEnd::kFull) {
     std::fprintf(stderr, "rill: the cache of %u tokens is full; --policy stream never is\n", policy.window);
   }

@@ -7,6 +7,8 @@ include(${CMAKE_CURRENT_LIST_DIR}/arm-target.cmake)
 set(RILL_STATIC_PIE OFF)  # Debian's C library for armhf has no start code for it
 set(CMAKE_CROSSCOMPILING_EMULATOR qemu-arm -cpu cortex-a15)
 foreach(language C CXX)
-  # Files of more than 2 GiB have sizes too: without the last, they could not even be refused by name.
-  set(CMAKE_${language}_FLAGS_INIT "-march=armv7-a -mfpu=neon-vfpv4 -mfloat-abi=hard -mthumb -D_FILE_OFFSET_BITS=64")
+  # Files of more than 2 GiB have sizes too, and files have times after 2038 (a board whose clock was wrong once): without
+  # the last two, they could not even be refused by name.
+  set(CMAKE_${language}_FLAGS_INIT
+      "-march=armv7-a -mfpu=neon-vfpv4 -mfloat-abi=hard -mthumb -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64")
 endforeach()

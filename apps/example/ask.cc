@@ -26,7 +26,8 @@ rill::Status ask(const char* path, const char* question) {
   };
   RILL_ASSIGN(const rill::Reply reply, conversation.say(question, /*most_tokens=*/128, print));
   if (std::ferror(stdout) != 0) return rill::system_failure(rill::text("standard output"), "writing the reply");
-  std::fprintf(stderr, "\n%zu tokens, the first after %.0f ms\n", reply.reply_tokens, 1e3 * reply.seconds_to_first);
+  std::fprintf(stderr, "\n%llu tokens, the first after %.0f ms\n", static_cast<unsigned long long>(reply.reply_tokens),
+               1e3 * reply.seconds_to_first);
   return {};
 }
 
