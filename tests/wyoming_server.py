@@ -186,18 +186,20 @@ def test_client(arguments, model):
             a.read(HandledStart)
             server.end()
     # What a client has begun to say while there was no place for it counts when there is one.
-    with Server(arguments, model, "--sessions", "1") as server, Client(server) as b:
+    with Server(arguments, model, "--sessions", "1") as server:
         with Client(server) as a:
             a.write(Ping())
             a.read(Pong)
+            b = Client(server)
             b.write(TranscriptStart(context={"conversation_id": "cellar"}))
             b.write(TranscriptChunk(text=first[:8]))
             b.write(Ping())
             b.read(Pong)
-        time.sleep(0.5)
-        b.write(TranscriptChunk(text=first[8:]))
-        b.write(TranscriptStop())
-        assert b.reply() == (one, {"conversation_id": "cellar"}), "what came before the place was lost"
+        with b:
+            time.sleep(0.5)
+            b.write(TranscriptChunk(text=first[8:]))
+            b.write(TranscriptStop())
+            assert b.reply() == (one, {"conversation_id": "cellar"}), "what came before the place was lost"
     print("client: describe, ping, turns, conversation ids, chunks, a refusal and SIGTERM are as they should be")
 
 
