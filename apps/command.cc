@@ -9,7 +9,11 @@
 #include <iterator>
 #include <span>
 #include <string>
+#include <string_view>
 #include <system_error>
+#include <vector>
+
+#include "platform/output_file.h"
 
 namespace rill::apps {
 namespace {
@@ -67,8 +71,10 @@ std::string read_whole_number(std::string& given) {
   given = std::to_string(number);
   return {};
 }
-std::string check_finite(std::string& given) {
-  return std::isfinite(std::strtod(given.c_str(), nullptr)) ? "" : given + ", expected a finite number";
+std::string check_number(std::string& given) {
+  char* end = nullptr;
+  const double number = std::strtod(given.c_str(), &end);
+  return *end == '\0' && std::isfinite(number) ? "" : given + ", expected a finite number";
 }
 
 void make_numbers_plain(CLI::App& app) {
@@ -76,7 +82,7 @@ void make_numbers_plain(CLI::App& app) {
     for (CLI::Option* const option : command->get_options([](CLI::Option*) { return true; })) {
       const std::string type = option->get_type_name();
       if (type.starts_with("UINT") || type.starts_with("INT")) option->transform(CLI::Validator(read_whole_number, ""));
-      if (type.starts_with("FLOAT")) option->transform(CLI::Validator(check_finite, ""));
+      if (type.starts_with("FLOAT")) option->transform(CLI::Validator(check_number, ""));
     }
   }
 }
@@ -89,6 +95,40 @@ CLI::Validator above_zero() {
         return std::strtod(given.c_str(), nullptr) > 0 ? "" : given + ", expected more than 0";
       },
       "");
+}
+
+CLI::Validator zero_or_more() {
+  return CLI::Validator(
+      [](std::string& given) { return std::strtod(given.c_str(), nullptr) >= 0 ? "" : given + ", expected 0 or more"; },
+      "");
+}
+
+Status explain(const CLI::App& app, const CLI::ParseError& error) {
+  const std::vector<CLI::App*> chosen = app.get_subcommands();
+  const CLI::App& command = chosen.empty() ? app : *chosen.front();
+  const Text help = text("see `rill ", chosen.empty() ? "" : command.get_name() + " ", "--help`");
+  const std::vector<std::string> unexpected = app.remaining(true);
+  const bool lacks_something = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
+  const bool has_too_much = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
+  if (unexpected.empty() || !(lacks_something || has_too_much)) {
+    return bad_usage({.where = {}, .what = text(error.what()), .expected = {}, .remedy = help});
+  }
+  const Text where = text(unexpected.front());
+  if (unexpected.front().starts_with('-')) {
+    return bad_usage({.where = where, .what = text("there is no such option"), .expected = {}, .remedy = help});
+  }
+  if (chosen.empty()) {
+    Text commands;
+    for (const CLI::App* const each : app.get_subcommands([](const CLI::App*) { return true; })) {
+      commands.append(text(commands.empty() ? "" : ", ", each->get_name()).view());
+    }
+    return bad_usage({.where = where, .what = text("there is no such command"), .expected = commands, .remedy = {}});
+  }
+  const bool takes_text = command.get_option_no_throw("--prompt") != nullptr;
+  return bad_usage({.where = where,
+                    .what = text("an argument too many"),
+                    .expected = {},
+                    .remedy = text(takes_text ? "a text goes after -p; " : "", help)});
 }
 
 bool leads_to(const std::string& path, const std::string& place) {
@@ -120,8 +160,10 @@ Status check_paths(const CLI::App& app) {
   for (const CLI::App* const command : app.get_subcommands()) {
     for (const char* const name : std::span(kPaths).first(kOutputs)) {
       const CLI::Option* const option = command->get_option_no_throw(name);
-      const bool writes = command->get_name() != "plan";
-      if (writes && option != nullptr && !option->results().empty()) RILL_TRY(check_output(*command, *option));
+      if (command->get_name() == "plan" || option == nullptr || option->results().empty()) continue;
+      RILL_TRY(check_output(*command, *option));
+      // A plot is drawn at the end: it is seen at the beginning whether it will have a place.
+      if (name == std::string_view("--plot")) RILL_TRY(OutputFile::create(option->results().back()).status());
     }
   }
   return {};
@@ -143,11 +185,6 @@ void add_all_commands(CLI::App& app, Action& action) {
   add_voice(app, action);
   add_wyoming(app, action);
   make_numbers_plain(app);
-}
-
-Status as_bad_input(const Status& status) {
-  if (status.code() != Code::kFailed) return status;
-  return bad_input({.where = {}, .what = text(status.message()), .expected = {}, .remedy = {}});
 }
 
 }  // namespace rill::apps

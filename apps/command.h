@@ -8,13 +8,15 @@
 
 namespace CLI {
 class App;
+class ParseError;
 class Validator;
 }  // namespace CLI
 
 namespace rill::apps {
 
-/// For an option's check(): a number of more than 0.
+/// For an option's check(): what a number has to be.
 CLI::Validator above_zero();
+CLI::Validator zero_or_more();
 
 /// Runs a command once its command line has been read; its status is the process's exit code and sentence.
 using Action = std::function<Status()>;
@@ -37,13 +39,13 @@ void add_wyoming(CLI::App& app, Action& action);
 /// All of them, in the order of `rill --help`.
 void add_all_commands(CLI::App& app, Action& action);
 
+/// kUsage: what is wrong with a command line that CLI11 did not take.
+Status explain(const CLI::App& app, const CLI::ParseError& error);
 /// kUsage for an option that is given with nothing (a variable that a script never set, say), unless it is a text.
 Status check_values(const CLI::App& app);
 /// kUsage where a file to be written is one that the same command line reads or writes elsewhere, or is in a directory
 /// that it reads: it would be replaced.
 Status check_paths(const CLI::App& app);
-/// A file that cannot be read is a bad input file like any other (exit 4); other failures stay what they are.
-Status as_bad_input(const Status& status);
 /// True if two paths lead to one place, whether something is there or not. False for what cannot be looked at.
 bool leads_to(const std::string& path, const std::string& place);
 

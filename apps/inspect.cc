@@ -43,7 +43,7 @@ std::string tokenizer_kind(const ModelFile& model) {
 }
 
 Status run_inspect(const std::string& path, bool verify, bool json) {
-  RILL_ASSIGN(const ModelFile model, open_model_file(path));
+  RILL_ASSIGN(const ModelFile model, ModelFile::open(path));
   if (!model.tokenizer_section().empty()) RILL_TRY(TokenizerSection::parse(model.tokenizer_section()).status());
   nlohmann::ordered_json intact = nullptr;  // unknown unless every byte was read
   Status verified;

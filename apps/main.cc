@@ -55,8 +55,9 @@ std::optional<int> read_command_line(int argc, char** argv, rill::apps::Action& 
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (app.exit(error) != 0) return static_cast<int>(rill::Code::kUsage);
-    return exit_code({});  // help was asked for
+    if (error.get_exit_code() != 0) return exit_code(rill::apps::explain(app, error));
+    app.exit(error);  // help was asked for
+    return exit_code({});
   }
   rill::Status status = rill::apps::check_values(app);
   if (status.ok()) status = rill::apps::check_paths(app);

@@ -64,23 +64,22 @@ Result<CachePolicy> parse_policy(const ModelArguments& a, const ModelConfig& con
                       .remedy = {}});
   }
   if (a.policy == "window") return window_policy(window(default_window(config, 0)));
-  if (a.policy == "recompute") return recompute_policy(window(default_window(config, 0)));
   const std::uint32_t own_sink = config.sink_token != kNoToken ? 1 : 0;
+  if (a.policy == "recompute") return recompute_policy(window(default_window(config, own_sink)));
   const std::uint32_t trained = config.context_length > own_sink ? config.context_length - own_sink : kDefaultWindow;
   return dense_policy(window(needs.dense_capacity > 0 ? needs.dense_capacity : trained));
 }
 
 /// What --budget says; 0 where it is not given.
 Result<std::uint64_t> budget_of(const ModelArguments& a) {
-  return a.budget.empty() ? Result<std::uint64_t>(std::uint64_t{0}) : parse_size(a.budget);
+  return a.budget.empty() ? Result<std::uint64_t>(std::uint64_t{0}) : parse_size("--budget", a.budget);
 }
 
 void add_sampling_arguments(CLI::App& command, ModelArguments& a) {
   command.add_option("--seed", a.seed, "Seed: the same seed gives the same text")->capture_default_str();
   command.add_option("--temp", a.temperature, "Temperature; 0 is greedy (default: the model's own, else 0.7)")
-      ->check(CLI::NonNegativeNumber);
-  command.add_option("--top-k", a.top_k, "Sample from the k most probable tokens only; 0: all")
-      ->check(CLI::NonNegativeNumber);
+      ->check(zero_or_more());
+  command.add_option("--top-k", a.top_k, "Sample from the k most probable tokens only; 0: all")->check(zero_or_more());
   command
       .add_option("--top-p", a.top_p,
                   "Sample from the most probable tokens that together reach p, of what --top-k left")
@@ -108,7 +107,8 @@ Result<std::optional<std::uint32_t>> system_sinks(const ModelArguments& a, const
 void add_model_arguments(CLI::App& command, ModelArguments& a) {
   command.add_option("MODEL", a.model, "A .rill model file (made by `rill quantize`)")->required();
   command.add_option("--budget", a.budget,
-                     "Most RAM for the model, mapped weights included (64M, 512MiB); over it: refuse, exit 3");
+                     "Most RAM for the model, mapped weights included (64M: millions of bytes, 64MiB: of 2^20); over "
+                     "it: refuse, exit 3");
   command.add_option("--policy", a.policy, "Cache policy: stream, dense, window or recompute")->capture_default_str();
   command.add_option(
       "--sinks", a.sinks,
@@ -117,12 +117,14 @@ void add_model_arguments(CLI::App& command, ModelArguments& a) {
       .add_option("--window", a.window,
                   "Slots of the ring: the tokens before it that a token sees (default: 1020; with\n--policy dense all "
                   "that there is to feed, in a chat what the model was trained for)")
-      ->check(CLI::Range(std::int64_t{0}, std::int64_t{UINT32_MAX}));
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{kMostWindow}));
   command
-      .add_option("--chunk", a.chunk, "Prefill chunk; never changes a bit of the result (default: chosen by the plan)")
+      .add_option("--chunk", a.chunk,
+                  "Prefill chunk, 1 to 4096 tokens; never changes a bit of the result (default: chosen by the plan)")
       ->check(above_zero());
   command
-      .add_option("--threads", a.threads, "Worker threads, the caller included (default: physical cores, at most 8)")
+      .add_option("--threads", a.threads,
+                  "Worker threads, the caller included, 1 to 64 (default: physical cores, at most 8)")
       ->check(above_zero());
   command.add_option("--kernels", a.kernels, "Force a kernel set; `rill kernels` lists them");
   command.add_flag("--in-ram", a.in_ram, "Copy the weights into the arena instead of mapping the file");
@@ -136,14 +138,14 @@ void add_draft_argument(CLI::App& command, ModelArguments& a) {
       .add_option(
           "--draft", a.draft,
           "Most tokens to guess from what was said before and to compute in the same pass; the text is the same "
-          "with any number, only faster where it repeats itself. 0: none")
+          "with any number, 0 (none) to 15, only faster where it repeats itself")
       ->capture_default_str();
 }
 
 Result<EngineOptions> engine_options(const ModelArguments& a, const ModelConfig& config, const StreamNeeds& needs) {
   EngineOptions options;
   RILL_ASSIGN(options.policy, parse_policy(a, config, needs));
-  options.chunk = a.chunk > 0 ? a.chunk : needs.default_chunk;
+  options.chunk = a.chunk;
   options.threads = a.threads;
   options.in_ram = a.in_ram;
   options.logits_rows = needs.logits_rows;
@@ -179,7 +181,7 @@ std::string label_of(const CachePolicy& policy) {
          std::to_string(policy.window);
 }
 
-Result<std::uint64_t> parse_size(const std::string& written) {
+Result<std::uint64_t> parse_size(std::string_view option, std::string_view written) {
   struct Unit {
     std::string_view name;
     std::uint64_t bytes;
@@ -201,20 +203,15 @@ Result<std::uint64_t> parse_size(const std::string& written) {
       if (known.name == unit && !bytes.wrapped && number > 0) return bytes.value;
     }
   }
-  return bad_usage({.where = text("size"),
-                    .what = text(written),
-                    .expected = text("a number with K, M, G, KiB, MiB or GiB"),
-                    .remedy = {}});
-}
-
-Result<ModelFile> open_model_file(const std::string& path, Prefault prefault) {
-  Result<ModelFile> model = ModelFile::open(path, prefault);
-  if (model.ok()) return model;
-  return as_bad_input(model.status());
+  return bad_usage(
+      {.where = text(option),
+       .what = text(written),
+       .expected = text("a whole number above 0, alone or as in 64M (millions of bytes) or 64MiB (of 2^20)"),
+       .remedy = {}});
 }
 
 Result<ModelFile> open_model(const ModelArguments& a) {
-  return open_model_file(a.model, a.in_ram ? Prefault::kNo : Prefault::kYes);
+  return ModelFile::open(a.model, a.in_ram ? Prefault::kNo : Prefault::kYes);
 }
 
 Result<Engine> start_engine(const ModelFile& model, EngineOptions options, std::span<const ItemBeside> besides) {

@@ -53,8 +53,7 @@ struct StreamNeeds {
   std::uint32_t dense_capacity = 0;  ///< tokens of a dense cache unless --window says; 0: the model's training length
   std::optional<std::uint32_t> system_tokens = {};  ///< what --sinks system stands for; without, it is refused
   std::uint32_t logits_rows = 1;
-  std::uint32_t default_chunk = 0;  ///< where throughput matters more than memory; 0: the plan chooses
-  bool keeps_state = false;         ///< --state
+  bool keeps_state = false;  ///< --state
 };
 
 /// kUsage for what cannot be understood or does not go together.
@@ -72,10 +71,9 @@ Result<std::optional<std::uint32_t>> system_sinks(const ModelArguments& a, const
                                                   std::string_view system);
 
 /// "64M", "512KiB", "1000": bytes. K, M and G are powers of 1000, KiB, MiB and GiB of 1024.
-Result<std::uint64_t> parse_size(const std::string& text);
+/// @param option  what an error calls it: "--budget"
+Result<std::uint64_t> parse_size(std::string_view option, std::string_view written);
 
-/// Opens a model file; one that is absent or unreadable is a bad input file like any other (exit 4).
-Result<ModelFile> open_model_file(const std::string& path, Prefault prefault = Prefault::kNo);
 /// Opens the model, with its pages read in where it will be run from them.
 Result<ModelFile> open_model(const ModelArguments& arguments);
 /// Plans and starts. Over budget: prints the plan and the ways to fit to standard error and returns the status.

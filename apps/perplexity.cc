@@ -121,6 +121,12 @@ Result<std::vector<Token>> read_tokens(const PerplexityArguments& arguments, con
     RILL_ASSIGN(tokens, read_ids(arguments.ids, model.config().vocabulary));
   } else if (!arguments.file.empty()) {
     RILL_ASSIGN(const std::string all, read_text(arguments.file));
+    if (const std::size_t zero = all.find('\0'); zero != std::string::npos) {
+      return bad_input({.where = text(arguments.file, " at offset ", zero),
+                        .what = text("a byte of value 0"),
+                        .expected = text("a text"),
+                        .remedy = {}});
+    }
     RILL_ASSIGN(tokens, TextTokenizer::encode_with(model, all, SpecialTokens::kText, true));
   } else {
     return bad_usage({.where = text("perplexity"),
@@ -330,7 +336,7 @@ void add_perplexity(CLI::App& app, Action& action) {
       .add_option("--blocks", arguments->blocks,
                   "Independent blocks of N tokens, the second half of each scored, N/2 tokens (llama.cpp's\nprotocol, "
                   "which scores N/2 - 1, and begins each block with BOS where the model adds one)")
-      ->check(CLI::Range(2U, 1U << 22U));
+      ->check(CLI::Range(2U, kMostWindow));
   command.add_option("--every", arguments->every,
                      "Report perplexity and RSS of every N tokens on the way (JSON: `pieces`)");
   command.add_option("--nll-out", arguments->nll_out, "Write the NLL of each scored token, one a line, in nats");

@@ -2,10 +2,12 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "apps/command.h"
@@ -20,14 +22,16 @@
 namespace rill::apps {
 namespace {
 
-/// What is planned for: a model file, or before there is one a Hugging Face config.json.
+/// What is planned for: a model file, or before there is one a Hugging Face config.json, or a directory that has it.
 Result<ModelOutline> read_outline(const std::string& path, std::optional<ModelFile>& file) {
-  if (path.ends_with(".json")) {
-    const Result<quant::HuggingfaceConfig> config = quant::read_huggingface_config(path);
-    if (!config.ok()) return as_bad_input(config.status());
-    return outline_of(config->model);
+  std::error_code ignored;  // what cannot be looked at cannot be opened either, and says so there
+  const bool is_directory = std::filesystem::is_directory(path, ignored);
+  if (is_directory || path.ends_with(".json")) {
+    RILL_ASSIGN(const quant::HuggingfaceConfig config,
+                quant::read_huggingface_config(is_directory ? path + "/config.json" : path));
+    return outline_of(config.model);
   }
-  RILL_ASSIGN(file, open_model_file(path));
+  RILL_ASSIGN(file, ModelFile::open(path));
   return outline_of(*file);
 }
 
@@ -86,7 +90,7 @@ void add_plan(CLI::App& app, Action& action) {
   auto arguments = std::make_shared<PlanArguments>();
   CLI::App& command = *app.add_subcommand("plan",
                                           "Print every byte that a run would take, before it is taken; MODEL may be a "
-                                          "Hugging Face config.json");
+                                          "Hugging Face config.json, or its directory");
   add_model_arguments(command, *arguments);
   add_draft_argument(command, *arguments);
   command.add_option("--state", arguments->state,

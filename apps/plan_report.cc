@@ -53,7 +53,8 @@ void print_ways_to_fit(std::FILE* out, const ModelOutline& model, const EngineOp
     return;
   }
   const WaysToFit found = ways_to_fit(model, options);
-  std::fprintf(out, "the cheapest ways to fit:\n");
+  const bool fits_somehow = found.list[0].total_bytes <= options.budget_bytes;
+  std::fputs(fits_somehow ? "the cheapest ways to fit:\n" : "no option makes it fit; what would:\n", out);
   for (std::size_t i = 0; i < found.ways; ++i) {
     const std::string_view change = found.list[i].change.view();
     std::fprintf(out, "  %-40.*s %10s in all\n", static_cast<int>(change.size()), change.data(),

@@ -65,7 +65,7 @@ Status refine(const QuantizeArguments& arguments, ModelConfig& config) {
   }
   if (arguments.softmax_plus_one) {
     config.softmax = Softmax::kPlusOne;
-    config.default_sinks = 0;
+    config.default_sinks = config.sink_token != kNoToken ? 1 : 0;
   }
   return {};
 }
@@ -103,18 +103,16 @@ void print_report(const quant::QuantizeReport& report) {
   }
 }
 
-Result<std::unique_ptr<quant::SourceModel>> open_source(const QuantizeArguments& arguments) {
-  auto opened = quant::open_source_model(arguments.source, arguments.tokenizer);
-  if (!opened.ok()) return as_bad_input(opened.status());
-  return opened;
-}
-
 Result<quant::QuantizeReport> import(const QuantizeArguments& arguments, quant::Progress progress) {
-  RILL_ASSIGN(auto opened, open_source(arguments));
+  RILL_ASSIGN(auto opened, quant::open_source_model(arguments.source, arguments.tokenizer));
   ModelConfig config = opened->config();
   RILL_TRY(refine(arguments, config));
   const WithOptions source(std::move(opened), config);
   RILL_ASSIGN(const auto tokenizer, quant::write_tokenizer_section(source.tokenizer(), source.config().vocabulary));
+  if (tokenizer.empty()) {
+    std::fputs("rill: no tokenizer comes with this model: without --tokenizer FILE it takes ids, and no text\n",
+               stderr);
+  }
   // A model without a tokenizer cannot chat, whatever its template says.
   RILL_ASSIGN(const auto chat, tokenizer.empty()
                                    ? Result<std::string>(std::string())

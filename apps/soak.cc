@@ -81,7 +81,8 @@ Status warm_up(Engine& engine, SelfTalk& talk, SoakFaults* faults) {
   SoakWatch watch(SoakLimits{});
   watch.begin();
   // Until the ring has gone round once there is code that has not run yet.
-  const std::uint64_t tokens = kWarmUp + (policy.evicts ? std::uint64_t{policy.sinks} + policy.window : 0);
+  const std::uint64_t tokens =
+      kWarmUp + (policy.evicts || policy.recomputes ? std::uint64_t{policy.sinks} + policy.window : 0);
   for (std::uint64_t i = 0; i < tokens; ++i) {
     // A pause sends the workers to sleep: on a busy machine they do later, and that code must have run as well.
     if (i == tokens / 2) std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -215,7 +216,7 @@ void add_soak(CLI::App& app, Action& action) {
   command
       .add_option("--drift", arguments->limits.drift_nats,
                   "Fail if the NLL of the model's own text differs by more nats between the first and the last quarter")
-      ->check(CLI::NonNegativeNumber)
+      ->check(zero_or_more())
       ->capture_default_str();
   command.footer(
       "Fails (exit 1) if RSS grows by a page or is 8 MiB above the plan and what --faults holds for itself, anything\n"

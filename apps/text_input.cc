@@ -12,10 +12,8 @@ constexpr std::size_t kLongestWord = std::size_t{1} << 21U;
 }  // namespace
 
 Result<std::string> read_text(const std::string& path) {
-  const Result<MappedFile> file = MappedFile::open(path);
-  if (!file.ok())
-    return Status(Code::kBadInput, {.where = {}, .what = text(file.status().message()), .expected = {}, .remedy = {}});
-  const auto bytes = file->bytes();
+  RILL_ASSIGN(const MappedFile file, MappedFile::open(path));
+  const auto bytes = file.bytes();
   return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 

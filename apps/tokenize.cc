@@ -46,7 +46,7 @@ Status run_tokenize(const TokenizeArguments& arguments) {
                       .expected = text("TEXT, --file or --decode"),
                       .remedy = {}});
   }
-  RILL_ASSIGN(const ModelFile model, open_model_file(arguments.model));
+  RILL_ASSIGN(const ModelFile model, ModelFile::open(arguments.model));
   std::string text_in = arguments.text.value_or("");
   if (!arguments.file.empty()) {
     RILL_ASSIGN(text_in, read_text(arguments.file));

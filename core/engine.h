@@ -29,6 +29,9 @@
 
 namespace rill {
 
+/// Of sinks as well. So many weights can be rounded without their sum passing its bound (KernelSet::weight_scale).
+inline constexpr std::uint32_t kMostWindow = 1U << 22U;
+
 /// What an engine is started with. Everything here is in the plan.
 struct EngineOptions {
   CachePolicy policy = stream_policy(4, 1020);

@@ -10,10 +10,9 @@
 
 // The arena, low to high addresses, in the plan's order; items start on 64 bytes:
 //
-//   | weights | engine, layers | stacks  | cache                         | chunk                 | sampler | tokenizer
-//   | | only if | sessions,      | of the  | sinks, ring, local ring:      | staged, x, qkv, ...,  |         | pool |
-//   | in RAM  | histories      | workers | K, V and their scales         | logits                |         | |
-//   |<----------------------- whole run ------------------------------>|<----- one call ------>|<--- whole run ------>|
+//   | weights, tokenizer's | engine, layers, | stacks of   | histories | cache: sinks, | chunk: staged, | tokenizer's
+//   | tables: in RAM only  | sessions        | the workers |           | rings, drafts | x, ..., sampler| pool
+//   |<------------------------------ whole run --------------------------------->|<-- one call -->|<- whole run ->|
 //
 // and, where a session's state is kept, its note and the snapshot that is written to the disk, for the whole run.
 
@@ -21,8 +20,6 @@ namespace rill {
 namespace {
 
 constexpr std::uint32_t kLargestChunk = 64;
-/// Of sinks as well. So many weights can be rounded without their sum passing its bound (KernelSet::weight_scale).
-constexpr std::uint32_t kMostWindow = 1U << 22U;
 
 Status bad_option(std::string_view name, std::uint64_t value, const Text& expected) {
   return bad_usage({.where = text(name), .what = text(value), .expected = expected, .remedy = {}});

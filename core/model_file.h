@@ -42,7 +42,7 @@ class ModelFile {
  public:
   /// Maps and checks a file. Reads the header and the small sections, not the weights: milliseconds for any size. After
   /// it the tensors are exactly those that the configuration implies, each with its shape, inside the file, without
-  /// overlap. kFailed if the file cannot be read, kBadInput names the section, field or tensor at fault.
+  /// overlap. As MappedFile::open() if the file cannot be read, kBadInput names the section, field or tensor at fault.
   static Result<ModelFile> open(std::string_view path, Prefault prefault = Prefault::kNo);
   /// The same for a model that lies in memory already (flash, a test's buffer).
   /// @param bytes  borrowed for the object's life; aligned to 64 bytes.

@@ -16,19 +16,31 @@
 
 namespace rill {
 
+namespace {
+
+/// A file that cannot be opened is a bad input; one that there is no room for at the moment is not.
+Status cannot_open(const Text& where) {
+  const bool lacks_room = errno == ENOMEM || errno == EMFILE || errno == ENFILE;
+  const Status failure = system_failure(where, "opening the file", text("check the path and its permissions"));
+  if (lacks_room) return failure;
+  return bad_input({.where = {}, .what = text(failure.message()), .expected = {}, .remedy = {}});
+}
+
+}  // namespace
+
 Result<MappedFile> MappedFile::open(std::string_view path, Prefault prefault) {
   const Text where = text(path);
   std::array<char, PATH_MAX> terminated{};
   if (path.size() >= terminated.size()) {
-    return failed({.where = where,
-                   .what = text("the path has ", path.size(), " characters"),
-                   .expected = text("fewer than ", terminated.size()),
-                   .remedy = {}});
+    return bad_input({.where = where,
+                      .what = text("the path has ", path.size(), " characters"),
+                      .expected = text("fewer than ", terminated.size()),
+                      .remedy = {}});
   }
   std::memcpy(terminated.data(), path.data(), path.size());
 
   const int descriptor = ::open(terminated.data(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe would keep us waiting
-  if (descriptor < 0) return system_failure(where, "opening the file", text("check the path and its permissions"));
+  if (descriptor < 0) return cannot_open(where);
   struct Closer {
     int descriptor;
     ~Closer() { ::close(descriptor); }
@@ -37,15 +49,15 @@ Result<MappedFile> MappedFile::open(std::string_view path, Prefault prefault) {
   struct stat information {};
   if (::fstat(descriptor, &information) != 0) return system_failure(where, "reading the file's size");
   if (!S_ISREG(information.st_mode)) {
-    return failed(
+    return bad_input(
         {.where = where, .what = text("not a regular file"), .expected = {}, .remedy = text("give a file's path")});
   }
   const auto size = static_cast<std::uint64_t>(information.st_size);
   if (size > PTRDIFF_MAX) {
-    return failed({.where = where,
-                   .what = text(size, " bytes do not fit this machine's address space"),
-                   .expected = {},
-                   .remedy = text("use a 64-bit system or a smaller file")});
+    return bad_input({.where = where,
+                      .what = text(size, " bytes do not fit this machine's address space"),
+                      .expected = {},
+                      .remedy = text("use a 64-bit system or a smaller file")});
   }
 
   MappedFile file;

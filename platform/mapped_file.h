@@ -15,8 +15,9 @@ enum class Prefault : bool { kNo, kYes };
 /// A whole file mapped read-only. Owns the mapping; views of bytes() end with it.
 class MappedFile {
  public:
-  /// kFailed with the system's reason if the file cannot be opened, is no regular file, or does not fit the address
-  /// space. An empty file maps to an empty span.
+  /// kBadInput with the system's reason if the file cannot be opened, is no regular file, or is larger than any address
+  /// space; kFailed if the system lacks the memory or the descriptors at the moment. An empty file maps to an empty
+  /// span.
   static Result<MappedFile> open(std::string_view path, Prefault prefault = Prefault::kNo);
 
   MappedFile() = default;

@@ -80,8 +80,7 @@ Result<OutputFile> OutputFile::create(std::string_view named) {
   }
   const int descriptor = ::open(partial_path.c_str(), O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0644);
   if (descriptor < 0) {
-    return system_failure(text(partial_path), "creating the file",
-                          text("check that its folder exists and is writable"));
+    return system_failure(text(path), "creating the file", text("check that its folder exists and is writable"));
   }
   return OutputFile(path, std::move(partial_path), descriptor, /*has_name=*/true);
 }

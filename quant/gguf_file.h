@@ -122,7 +122,8 @@ class GgufFile {
  public:
   /// True if these are the first bytes of a GGUF file.
   static bool recognises(std::span<const std::byte> bytes);
-  /// Maps and checks a file. kFailed if it cannot be read; kBadInput names the key or tensor at fault and its offset.
+  /// Maps and checks a file. As MappedFile::open() if it cannot be read; kBadInput names the key or tensor at fault and
+  /// its offset.
   static Result<GgufFile> open(const std::string& path);
   /// Takes over a mapped file; checks as open() does.
   static Result<GgufFile> parse(MappedFile mapping);

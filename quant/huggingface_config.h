@@ -28,7 +28,7 @@ struct HuggingfaceConfig {
 
 /// Reads config.json: as transformers up to 4 write it (rope_theta, rope_scaling) and as 5 does (rope_parameters). What
 /// would make another network than the family's is refused by its key, never passed over.
-/// kFailed if the file cannot be read; kBadInput names the key at fault.
+/// As MappedFile::open() if the file cannot be read; kBadInput names the key at fault.
 Result<HuggingfaceConfig> read_huggingface_config(const std::string& path);
 
 /// Adds what generation_config.json says: end tokens, and how the model's makers sample if they do.

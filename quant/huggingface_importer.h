@@ -14,7 +14,7 @@ namespace rill::quant {
 /// the family does not have (a bias, a norm) is refused by name rather than left out of the computation.
 /// @param tokenizer_path  a SentencePiece model to use instead of what the directory has; empty if none was given.
 /// @returns a model whose tokenizer is of kind kNone if there is none.
-///          kFailed if a file cannot be read; kBadInput names the file, and the key or tensor at fault.
+///          As MappedFile::open() if a file cannot be read; kBadInput names the file, and the key or tensor at fault.
 Result<std::unique_ptr<SourceModel>> open_huggingface_model(const std::string& directory,
                                                             const std::string& tokenizer_path);
 

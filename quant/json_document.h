@@ -24,7 +24,7 @@ struct JsonLimits {
 ///               beginning as 1.
 Result<nlohmann::json> parse_json(std::string_view document, const Text& where, const JsonLimits& limits = {});
 
-/// Maps and parses a file whose outermost value is an object. kFailed if it cannot be read.
+/// Maps and parses a file whose outermost value is an object. As MappedFile::open() if it cannot be read.
 Result<nlohmann::json> read_json_object(const std::string& path);
 
 /// A name out of a file, fit for a message on a terminal: cut if long, control characters replaced.

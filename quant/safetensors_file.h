@@ -40,7 +40,8 @@ class SafetensorsFile {
   /// A header is refused beyond this: some 100,000 tensors.
   static constexpr std::uint64_t kMostHeaderBytes = std::uint64_t{16} << 20U;
 
-  /// Maps and checks a file. kFailed if it cannot be read; kBadInput names the tensor at fault, and its offset.
+  /// Maps and checks a file. As MappedFile::open() if it cannot be read; kBadInput names the tensor at fault, and its
+  /// offset.
   static Result<SafetensorsFile> open(const std::string& path);
   /// The same for bytes in memory.
   /// @param bytes  borrowed for the object's life

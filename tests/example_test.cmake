@@ -1,4 +1,4 @@
-# Runs README's example: an answer from the real model, or, where that is absent, exit code 1 and a sentence.
+# Runs README's example: an answer from the real model, or, where that is absent, exit code 4 and a sentence.
 if(EXISTS ${MODEL})
   execute_process(COMMAND ${ASK} ${MODEL} "What is the capital of France?" OUTPUT_VARIABLE answer RESULT_VARIABLE code)
   if(NOT code EQUAL 0 OR NOT answer MATCHES "Paris")
@@ -6,7 +6,7 @@ if(EXISTS ${MODEL})
   endif()
 else()
   execute_process(COMMAND ${ASK} ${MODEL} "Who is there?" ERROR_VARIABLE sentence RESULT_VARIABLE code)
-  if(NOT code EQUAL 1 OR NOT sentence MATCHES "opening the file failed")
+  if(NOT code EQUAL 4 OR NOT sentence MATCHES "opening the file failed")
     message(FATAL_ERROR "exit code ${code}: ${sentence}")
   endif()
 endif()

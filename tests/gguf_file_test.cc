@@ -254,7 +254,7 @@ TEST(GgufFile, NamesInMessagesAreCutAndHaveNoControlCharacters) {
 TEST(GgufFile, AFileThatIsNotThereIsASentenceWithItsPath) {
   const auto file = GgufFile::open("/nonexistent/a.gguf");
   ASSERT_FALSE(file.ok());
-  EXPECT_EQ(file.status().code(), Code::kFailed);
+  EXPECT_EQ(file.status().code(), Code::kBadInput);
   EXPECT_NE(file.status().message().find("/nonexistent/a.gguf"), std::string_view::npos);
 }
 

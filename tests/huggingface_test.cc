@@ -174,7 +174,7 @@ TEST(HuggingfaceImporter, RefusesAConfigurationThatIsNoJsonObject) {
   directory.remove("config.json");
   const auto model = directory.open();
   ASSERT_FALSE(model.ok());
-  EXPECT_EQ(model.status().code(), Code::kFailed);
+  EXPECT_EQ(model.status().code(), Code::kBadInput);
 }
 
 TEST(HuggingfaceImporter, RefusesATensorThatIsMissing) {

@@ -57,12 +57,12 @@ TEST(HuggingfaceText, TakesASentencePieceModelAndAddsTheConfigurationsEndTokens)
 TEST(HuggingfaceText, RefusesATokenizerThatItCannotReadRatherThanDropIt) {
   const HuggingfaceDirectory directory;
   directory.write("tokenizer.json", "{}");
-  directory.expect_refused("tokenizer.json: ");
+  directory.expect_refused("tokenizer.json, model.type: ");
   directory.write("tokenizer.model", "no proto at all");
   directory.expect_refused("tokenizer.model: ");
   const auto model = open_huggingface_model(directory.path(), "/nonexistent/tokenizer.model");
   ASSERT_FALSE(model.ok());
-  EXPECT_EQ(model.status().code(), Code::kFailed);
+  EXPECT_EQ(model.status().code(), Code::kBadInput);
 }
 
 /// Five byte-level tokens: a, ab, b and two special ones.

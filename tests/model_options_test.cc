@@ -56,10 +56,21 @@ TEST(ModelOptions, SinksOfASystemPromptAreItsTokensAndRefusedWhereThereIsNone) {
   EXPECT_EQ(engine_options(pinned, config, {}).status().code(), Code::kUsage);
 }
 
+TEST(ModelOptions, LearnedPositionsLeaveTheDefaultWindowRoomForTheModelsOwnSink) {
+  ModelConfig config = {.layers = 1, .heads = 1, .kv_heads = 1, .head_size = 32};
+  config.position = Position::kLearned;
+  config.context_length = 100;
+  EXPECT_EQ(engine_options(parsed({"--policy", "recompute"}), config, {})->policy.window, 99U);
+  config.sink_token = 5;
+  EXPECT_EQ(engine_options(parsed({"--policy", "recompute"}), config, {})->policy.window, 98U);
+}
+
 TEST(ModelOptions, SizesThatWrapAreRefused) {
-  EXPECT_EQ(*parse_size("64MiB"), 64U << 20U);
+  EXPECT_EQ(*parse_size("--budget", "64MiB"), 64U << 20U);
   for (const char* size : {"18446744073709551615K", "17179869184GiB", "18446744073709551616", "-1", "0", "1T", ""}) {
-    EXPECT_EQ(parse_size(size).status().code(), Code::kUsage) << size;
+    const Status status = parse_size("--budget", size).status();
+    EXPECT_EQ(status.code(), Code::kUsage) << size;
+    EXPECT_TRUE(status.message().starts_with("--budget: ")) << status.message();
   }
 }
 

@@ -204,10 +204,10 @@ TEST(SafetensorsFile, GivesOutNothingBeyondItsBytesWhicheverByteIsChanged) {
   }
 }
 
-TEST(SafetensorsFile, ThatIsAbsentIsAFailureWithTheSystemsReason) {
+TEST(SafetensorsFile, ThatIsAbsentIsABadInput) {
   const auto file = SafetensorsFile::open("/nonexistent/model.safetensors");
   ASSERT_FALSE(file.ok());
-  EXPECT_EQ(file.status().code(), Code::kFailed);
+  EXPECT_EQ(file.status().code(), Code::kBadInput);
 }
 
 TEST(SafetensorsWriter, WritesTheBytesThatTheFormatDefines) {

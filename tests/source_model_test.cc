@@ -51,7 +51,7 @@ TEST(SourceModels, ADirectoryIsAHuggingFaceModel) {
 TEST(SourceModels, APathThatLeadsNowhereIsASentence) {
   const auto opened = open_source_model("/nonexistent/model", "");
   ASSERT_FALSE(opened.ok());
-  EXPECT_EQ(opened.status().code(), Code::kFailed);
+  EXPECT_EQ(opened.status().code(), Code::kBadInput);
   EXPECT_NE(opened.status().message().find("/nonexistent/model"), std::string_view::npos);
 }
 

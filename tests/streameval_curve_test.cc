@@ -72,7 +72,7 @@ TEST(StreamEvalRun, OfAnotherShapeIsRefusedByKey) {
   }
   good["along"][1]["accuracy"].push_back(0);
   EXPECT_EQ(read_labelled_streameval("a=" + file_with(scratch, good)).status().code(), Code::kBadInput);
-  EXPECT_EQ(read_labelled_streameval("a=" + scratch.file("absent")).status().code(), Code::kFailed);
+  EXPECT_EQ(read_labelled_streameval("a=" + scratch.file("absent")).status().code(), Code::kBadInput);
   EXPECT_EQ(read_labelled_streameval("no label").status().code(), Code::kUsage);
 }
 

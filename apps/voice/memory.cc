@@ -72,9 +72,9 @@ Result<VoicePartChoice> choose_voice_parts(const VoicePartArguments& arguments) 
   VoicePartChoice choice;
   RILL_ASSIGN(choice.recognizer, parse_part(arguments.recognizer, "--recognizer", kRecognizers));
   RILL_ASSIGN(choice.speaker, parse_part(arguments.speaker, "--speaker", kSpeakers));
-  RILL_ASSIGN(const std::uint64_t ears, parse_size(arguments.recognizer_memory));
-  RILL_ASSIGN(const std::uint64_t mouth, parse_size(arguments.speaker_memory));
-  RILL_ASSIGN(const std::uint64_t waker, parse_size(arguments.wake_memory));
+  RILL_ASSIGN(const std::uint64_t ears, parse_size("--recognizer-memory", arguments.recognizer_memory));
+  RILL_ASSIGN(const std::uint64_t mouth, parse_size("--speaker-memory", arguments.speaker_memory));
+  RILL_ASSIGN(const std::uint64_t waker, parse_size("--wake-memory", arguments.wake_memory));
   choice.memory.recognizer = choice.recognizer.host.empty() ? ears : 0;
   choice.memory.speaker = choice.speaker.host.empty() ? mouth : 0;
   if (arguments.wake_part == kTranscript) return choice;

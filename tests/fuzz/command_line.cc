@@ -30,7 +30,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   } catch (const CLI::ParseError&) {
     rill::fuzz::require(action == nullptr, "a command line that is refused runs nothing");
   }
-  if (!words.empty()) static_cast<void>(rill::apps::parse_size(words.back()).ok());
+  if (!words.empty()) static_cast<void>(rill::apps::parse_size("--budget", words.back()).ok());
 
   // What the words make of a model's options goes on to the plan.
   rill::apps::ModelArguments model;
