@@ -38,7 +38,10 @@ struct StreamCache {
 
   /// True once the sinks' distance from the token that follows `before` staged ones has frozen: the cache no longer
   /// holds the whole stream, and the query is rotated a second time for them.
-  bool sinks_are_frozen(std::size_t before) const { return occupancy.cache_position(before) != position + before; }
+  bool sinks_are_frozen(std::size_t before) const {
+    const Occupancy::Counts counts = occupancy.counts();
+    return occupancy.cache_position(before) != counts.sinks + counts.passed + before;
+  }
 };
 
 struct AttentionItems {

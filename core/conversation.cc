@@ -198,7 +198,7 @@ Status Conversation::mark(std::span<std::byte> state) {
                       .remedy = {}});
   }
   session_->save(state);
-  mark_ = {.state = state, .turns = turns_, .owes_reply_end = owes_reply_end_};
+  mark_ = {.state = state, .turns = turns_, .owes_reply_end = owes_reply_end_, .is_torn = is_torn_};
   return {};
 }
 
@@ -207,6 +207,7 @@ Status Conversation::retell(std::string_view user, std::string_view said) {
   pending_ = 0;
   turns_ = mark_.turns;
   owes_reply_end_ = mark_.owes_reply_end;
+  is_torn_ = mark_.is_torn;
   if (said.empty()) return {};
   RILL_TRY(feed_user(user));
   const TextPart reply[] = {{said, SpecialTokens::kText}};
@@ -256,8 +257,10 @@ Result<Reply> Conversation::reply_to(std::string_view user, std::uint64_t most_t
     const std::string_view text = characters.add(tokenizer.bytes_of(token).substr(0, 300), buffer);
     if (!text.empty() && !listener(text)) reply.end = ReplyEnd::kStopped;
     if (reply.end == ReplyEnd::kFinished && reply.reply_tokens >= most_tokens) reply.end = ReplyEnd::kLimit;
-    if (reply.end == ReplyEnd::kFinished && session_->room() == 0) reply.end = ReplyEnd::kFull;
-    if (reply.end == ReplyEnd::kFull) break;
+    if (session_->room() == 0) {  // not even what was said last can be fed
+      reply.end = ReplyEnd::kFull;
+      break;
+    }
     if (reply.end != ReplyEnd::kFinished) {
       RILL_TRY(session_->feed({&token, 1}));  // so that the stream holds what was said
       break;
@@ -311,7 +314,8 @@ Result<std::uint32_t> count_system_tokens(const ModelFile& model, const ChatForm
   RILL_ASSIGN(const PageBlock block, PageBlock::take(bytes));
   FixedHeap heap(block.bytes());
   RILL_ASSIGN(Tokenizer* const tokenizer, Tokenizer::load(model.tokenizer_section(), heap));
-  std::uint32_t count = tokenizer->adds_beginning_of_text() ? 1 : 0;
+  std::uint32_t count = model.config().sink_token != kNoToken ? 1 : 0;  // which every stream begins with
+  if (tokenizer->adds_beginning_of_text()) ++count;
   const Status status = tokenizer->encode(system_parts(form, system), [&](std::span<const Token> tokens) -> Status {
     count += static_cast<std::uint32_t>(tokens.size());
     return {};

@@ -135,6 +135,7 @@ class Conversation {
     std::span<std::byte> state;
     std::uint64_t turns = 0;
     bool owes_reply_end = false;
+    bool is_torn = false;
   } mark_;
   bool (*is_stop_asked_)(void*) = nullptr;
   void* stop_context_ = nullptr;

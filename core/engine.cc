@@ -82,10 +82,8 @@ Result<Engine> Engine::start_in(const ModelFile& model, const EngineOptions& opt
   if (!tokenizer_tables.empty()) {
     RILL_ASSIGN(s.tokenizer, Tokenizer::load(tokenizer_tables, s.tokenizer_heap));
   }
-  if (plan.options.keeps_state) {
-    clear_scales(s);
-    std::ranges::fill(arena[plan.state_note], std::byte{0});
-  }
+  clear_scales(s);
+  std::ranges::fill(arena[plan.state_note], std::byte{0});
   RILL_TRY(s.pool.start(plan.options.threads, stacks_of(s)));
   return engine;
 }

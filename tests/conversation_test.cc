@@ -81,6 +81,22 @@ TEST_F(ConversationTest, CountsASystemPromptWithinTheBudgetOnly) {
   EXPECT_EQ(count_system_tokens(model_->file(), form, "Tell stories.", 1000).status().code(), Code::kOverBudget);
 }
 
+/// The reply was printed, and then the turn failed: its last token found no place.
+TEST_F(ConversationTest, AReplyThatReachesItsLimitAsTheCacheIsFullIsNoFailure) {
+  engine_ = Engine::start(model_->file(), {.policy = dense_policy(60), .chunk = 16, .threads = 1});
+  ASSERT_TRUE(engine_.ok());
+  std::uint64_t most = 1000;
+  for (int i = 0; i < 2; ++i) {
+    Conversation conversation = begun(0);
+    const Result<Reply> reply = conversation.say("One day", most, [](std::string_view) { return true; });
+    ASSERT_TRUE(reply.ok()) << reply.status().message();
+    EXPECT_EQ(reply->end, ReplyEnd::kFull);
+    EXPECT_EQ(engine_->session(0).position(), 60U);
+    EXPECT_TRUE(i == 0 || reply->reply_tokens == most) << reply->reply_tokens;
+    most = reply->reply_tokens;
+  }
+}
+
 TEST_F(ConversationTest, OfNoTokensIsATurnAllTheSame) {
   Conversation conversation = begun(0);
   const std::uint64_t before = engine_->session(0).position();
