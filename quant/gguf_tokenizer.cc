@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "quant/byte_level_alphabet.h"
 #include "quant/sentencepiece_model.h"
 #include "quant/tokenizer_writer.h"
 
@@ -18,10 +19,6 @@ constexpr std::string_view kScoresKey = "tokenizer.ggml.scores";
 constexpr std::string_view kMergesKey = "tokenizer.ggml.merges";
 constexpr std::string_view kPretokenizerKey = "tokenizer.ggml.pre";
 
-/// normalizer_spec { add_dummy_prefix: false }, to stand behind a ModelProto: a reader of protocol buffers merges a
-/// second occurrence of a message into the first.
-constexpr std::string_view kNoDummyPrefix("\x1a\x02\x18\x00", 4);
-
 Status bad(const Text& where, const Text& what, const Text& expected) {
   return bad_input({.where = where, .what = what, .expected = expected, .remedy = text("convert the model again")});
 }
@@ -33,41 +30,6 @@ bool composes_characters(std::string_view architecture, std::string_view pretoke
     if (architecture == composing || pretokenizer == composing) return true;
   }
   return false;
-}
-
-/// The byte that a character of GPT-2's alphabet stands for, or -1. Printable bytes stand for themselves; the 68 others
-/// are U+0100 onwards, in order.
-int byte_of_character(std::uint32_t character) {
-  const auto stands_for_itself = [](std::uint32_t byte) {
-    return (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff);
-  };
-  if (character < 0x100) return stands_for_itself(character) ? static_cast<int>(character) : -1;
-  std::uint32_t next = 0x100;
-  for (std::uint32_t byte = 0; byte < 0x100; ++byte) {
-    if (stands_for_itself(byte)) continue;
-    if (next == character) return static_cast<int>(byte);
-    ++next;
-  }
-  return -1;
-}
-
-/// The bytes that a token spells in GPT-2's alphabet, all of which is one or two bytes long in UTF-8. Nothing if it
-/// holds anything else.
-std::optional<std::string> bytes_of_spelling(std::string_view spelling) {
-  std::string bytes;
-  for (std::size_t i = 0; i < spelling.size(); ++i) {
-    std::uint32_t character = static_cast<unsigned char>(spelling[i]);
-    if (character >= 0x80) {
-      if (character < 0xc2 || character > 0xdf || i + 1 == spelling.size()) return std::nullopt;
-      const std::uint32_t next = static_cast<unsigned char>(spelling[++i]);
-      if ((next & 0xc0U) != 0x80) return std::nullopt;
-      character = (character & 0x1fU) << 6U | (next & 0x3fU);
-    }
-    const int byte = byte_of_character(character);
-    if (byte < 0) return std::nullopt;
-    bytes.push_back(static_cast<char>(byte));
-  }
-  return bytes;
 }
 
 /// True for what converters fill a vocabulary up with to the embedding's rows: "[PAD50300]" for token 50300. Some type
@@ -187,7 +149,7 @@ Status Reader::read_bpe_tokens() {
     const auto token = static_cast<Token>(i);
     std::optional<std::string> bytes;
     if (types_[i] == TokenType::kNormal) {
-      bytes = bytes_of_spelling(spellings_[i]);
+      bytes = bytes_of_byte_level_token(spellings_[i]);
       if (!bytes) {  // no merge makes it: older converters left the type of added tokens at normal
         out_.added.push_back(token);
       } else if (!normal_.emplace(spellings_[i], token).second) {

@@ -8,7 +8,7 @@
 
 #include "platform/mapped_file.h"
 #include "quant/json_document.h"
-#include "quant/sentencepiece_model.h"
+#include "quant/sentencepiece_file.h"
 #include "quant/tokenizer_json.h"
 #include "quant/tokenizer_writer.h"
 
@@ -18,7 +18,6 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kMostTemplateBytes = std::size_t{1} << 20U;
-constexpr std::size_t kMostTokenizerBytes = std::size_t{64} << 20U;
 
 bool exists(const std::string& path) {
   std::error_code ignored;
@@ -44,27 +43,15 @@ Result<SourceTokenizer> read_huggingface_tokenizer(const std::string& directory,
   const std::string json_path = directory + "/tokenizer.json";
   const bool has_proto = !tokenizer_path.empty() || exists(path);
   if (!has_proto && !exists(json_path)) return SourceTokenizer{};
-  Result<SourceTokenizer> tokenizer = SourceTokenizer{};
-  if (has_proto) {
-    RILL_ASSIGN(std::string proto, read_file(path, kMostTokenizerBytes));
-    tokenizer = sentencepiece_from_proto(std::move(proto));
-  } else {
-    tokenizer = read_tokenizer_json(json_path);
-  }
-  if (!tokenizer.ok()) {
-    return bad_input({.where = text(has_proto ? path : json_path),
-                      .what = text(tokenizer.status().message()),
-                      .expected = {},
-                      .remedy = {}});
-  }
-  if (tokenizer->beginning_of_text == kNoToken) tokenizer->beginning_of_text = config.beginning_of_text;
+  RILL_ASSIGN(SourceTokenizer tokenizer, has_proto ? read_sentencepiece_file(path) : read_tokenizer_json(json_path));
+  if (tokenizer.beginning_of_text == kNoToken) tokenizer.beginning_of_text = config.beginning_of_text;
   for (const Token token : config.end_tokens) {
-    auto& ends = tokenizer->end_tokens;
+    auto& ends = tokenizer.end_tokens;
     if (std::ranges::find(ends, token) == ends.end()) ends.push_back(token);
   }
-  for (const Token token : tokenizer->special) {
-    if (token < tokenizer->tokens.size() && is_end_spelling(tokenizer->tokens[token])) {
-      tokenizer->end_tokens.push_back(token);
+  for (const Token token : tokenizer.special) {
+    if (token < tokenizer.tokens.size() && is_end_spelling(tokenizer.tokens[token])) {
+      tokenizer.end_tokens.push_back(token);
     }
   }
   return tokenizer;

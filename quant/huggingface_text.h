@@ -9,9 +9,9 @@
 
 namespace rill::quant {
 
-/// The tokenizer: the path's, else tokenizer.model, both SentencePiece; kNone for a directory that has none at all. The
-/// configuration's beginning and end tokens are added to what the tokenizer itself names. kBadInput if it is no
-/// SentencePiece model, or if there is a tokenizer.json alone: a model must not lose its vocabulary unnoticed.
+/// The tokenizer: the path's, else tokenizer.model, both SentencePiece, else tokenizer.json; kNone for a directory that
+/// has none at all. The configuration's beginning and end tokens are added to what the tokenizer itself names.
+/// kBadInput if it cannot be used: a model must not lose its vocabulary unnoticed.
 /// @param tokenizer_path  a SentencePiece model, or empty
 Result<SourceTokenizer> read_huggingface_tokenizer(const std::string& directory, const std::string& tokenizer_path,
                                                    const HuggingfaceConfig& config);

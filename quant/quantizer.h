@@ -48,7 +48,8 @@ struct QuantizeReport {
 
 /// Quantizes a model into a .rill file, which appears under its name only when it is whole.
 /// kBadInput names the source tensor (and row) that is missing, misshapen or not finite; nothing is left behind then.
-/// Memory: one piece of rows, about 1 MB (16 rows where those are more), never a whole tensor.
+/// Memory: one piece of rows, about 1 MB (16 rows where those are more), and a float table (norms, biases, what a
+/// rotation turns) whole.
 /// Cost: about 70 candidate scales per weight; some seconds of one core for 135 million weights.
 Result<QuantizeReport> quantize(const SourceModel& source, std::string_view output_path,
                                 const QuantizeOptions& options);

@@ -1,5 +1,5 @@
 #pragma once
-// A SentencePiece model given beside a source that has no tokenizer of its own.
+// SentencePiece models in files of their own.
 
 #include <string>
 
@@ -9,7 +9,7 @@
 namespace rill::quant {
 
 /// Reads a SentencePiece model file ("tokenizer.model"), with the begin and end tokens that it names itself.
-/// kFailed if it cannot be read, kBadInput if it is no SentencePiece model.
+/// kBadInput if it cannot be read or is no SentencePiece model, kFailed if there is no memory to try it out.
 Result<SourceTokenizer> read_sentencepiece_file(const std::string& path);
 
 }  // namespace rill::quant

@@ -12,9 +12,6 @@ namespace {
 
 constexpr float kNeverFirst = -16777216.0F;  // below minus any rank
 
-/// normalizer_spec { add_dummy_prefix: false }, merged into the model that stands before it.
-constexpr std::string_view kNoDummyPrefix("\x1a\x02\x18\x00", 4);
-
 Status inexact(const Text& where, const Text& what, const Text& expected) {
   return bad_input({.where = where,
                     .what = what,

@@ -44,7 +44,7 @@ Status not_a_model() {
   return bad_input({.where = text("SentencePiece model"),
                     .what = text("libsentencepiece does not take it"),
                     .expected = text("a serialised ModelProto (tokenizer.model)"),
-                    .remedy = text("check the file")});
+                    .remedy = text("give the model's tokenizer.model, not a vocabulary in another form")});
 }
 
 Status no_memory() {

@@ -39,6 +39,10 @@ enum class PieceType : std::int32_t {
   kByte = 6
 };
 
+/// normalizer_spec { add_dummy_prefix: false }, to stand behind a ModelProto: a reader of protocol buffers merges a
+/// second occurrence of a message into the first.
+inline constexpr std::string_view kNoDummyPrefix("\x1a\x02\x18\x00", 4);
+
 /// A serialised BPE ModelProto of Llama's kind (byte fallback, dummy prefix, no normalisation) of parallel tables.
 /// @param scores, types  as many as tokens, or fewer: missing scores are 0, missing types normal
 std::string build_sentencepiece_proto(std::span<const std::string_view> tokens, std::span<const float> scores,

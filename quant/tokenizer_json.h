@@ -10,9 +10,9 @@
 
 namespace rill::quant {
 
-/// The file at the path. A byte-level BPE's beginning and end of text are not in it: they are config.json's.
-/// kBadInput names the key at fault: no JSON, or a component that Rill does not know, which it never passes over
-/// but for the normaliser NFC (see read_gguf_tokenizer()).
+/// The file at the path. What ends a text is not in it but in config.json; what begins one is, where the post-processor
+/// puts it there. kBadInput names the key at fault: no JSON, or a component that Rill does not know, which it never
+/// passes over.
 Result<SourceTokenizer> read_tokenizer_json(const std::string& path);
 
 /// The same from the file's text. @param where  what messages begin with.
