@@ -272,8 +272,8 @@ def distance(a, b):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rill", required=True)
-    parser.add_argument("--model", required=True)
+    parser.add_argument("--rill", default="build/release/rill")
+    parser.add_argument("--model", default="build/models/smollm2-135m-instruct.rill")
     parser.add_argument("--trials", type=int, default=100, help="of barge-in")
     parser.add_argument("--questions", type=int, default=12, help="of latency")
     parser.add_argument("--soak", type=float, metavar="S", help="seconds of conversation, instead of all else")

@@ -159,8 +159,8 @@ def converse(talk, turns):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rill", required=True)
-    parser.add_argument("--model", required=True)
+    parser.add_argument("--rill", default="build/release/rill")
+    parser.add_argument("--model", default="build/models/smollm2-135m-instruct.rill")
     parser.add_argument("--turns", type=int, default=10)
     arguments = parser.parse_args()
     for program in ("pulseaudio", "pactl", "parec", "pacat"):
