@@ -15,7 +15,7 @@ namespace rill {
 /// as plain text.
 struct ChatForm {
   std::string_view name;  ///< "chatml", "llama2"
-  /// Parts of a Jinja template that, together, only this form has. An empty one is none.
+  /// Parts of a Jinja template that, together, tell this form from those below it in the table. An empty one is none.
   std::array<std::string_view, 2> recognised_by;
   std::string_view system_begin;
   std::string_view system_end;

@@ -13,8 +13,6 @@ std::string_view name_of(Lifetime lifetime) {
       return "whole run";
     case Lifetime::kOneCall:
       return "one call";
-    case Lifetime::kEncode:
-      return "encode";
   }
   return "";
 }

@@ -16,7 +16,6 @@ namespace rill {
 enum class Lifetime : std::uint8_t {
   kWholeRun,  ///< from start to end
   kOneCall,   ///< while a chunk goes through the model; rewritten by the next
-  kEncode,    ///< while text becomes tokens
 };
 std::string_view name_of(Lifetime lifetime);
 

@@ -1,7 +1,7 @@
 #pragma once
 // The families of models that Rill knows, as data. A row names what differs from Llama-2, whose values are
 // ModelConfig's own; a model's configuration refines it. How tensors are called is the importers' business
-// (quant/huggingface_names.cc, quant/gguf_names.cc).
+// (quant/huggingface_names.h, quant/gguf_families.cc).
 
 #include <span>
 #include <string_view>
@@ -16,8 +16,6 @@ struct Family {
   ModelConfig config;
 };
 
-/// Every family.
-std::span<const Family> families();
 /// nullptr if there is none of this name.
 const Family* find_family(std::string_view name);
 

@@ -47,7 +47,8 @@ Text damaged_file_remedy();
 
 /// Checks that [offset, offset + size) begins at the first multiple of `alignment` not below `end_before`, and lies
 /// before `end`: so nothing overlaps and nothing is hidden between.
-/// @param where   the file and the part; `before` names what lies before it, `outer` what it must lie in.
+/// @param where  the file and the part
+/// @param outer  what it must lie in
 Status check_place(std::uint64_t offset, std::uint64_t size, std::uint64_t alignment, std::uint64_t end_before,
                    std::uint64_t end, const Text& where, std::string_view outer);
 

@@ -33,7 +33,7 @@ enum class TokenizerTable : std::uint32_t {
 };
 
 /// Flags of the header.
-inline constexpr std::uint32_t kAddsBeginningOfText = 1;  ///< put kBeginningOfText in front of every stream
+inline constexpr std::uint32_t kAddsBeginningOfText = 1;  ///< put beginning_of_text in front of every stream
 inline constexpr std::uint32_t kStripsFirstSpace = 2;     ///< the encoder puts a space in front of a text
 inline constexpr std::uint32_t kComposesCharacters = 4;   ///< BPE: a text is brought into Unicode's form NFC first
 

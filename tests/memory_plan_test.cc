@@ -51,13 +51,13 @@ TEST(MemoryPlan, MappedBytesCountButTakeNoRoomInTheArena) {
   MemoryPlan plan;
   plan.add<std::byte>("first", 100, Lifetime::kWholeRun);
   plan.add_mapped("weights", 10000);
-  plan.add<std::byte>("second", 100, Lifetime::kEncode);
+  plan.add<std::byte>("second", 100, Lifetime::kOneCall);
   EXPECT_EQ(plan.items()[2].offset, 128U);
   EXPECT_EQ(plan.arena_bytes(), 4096U);
   EXPECT_EQ(plan.mapped_bytes(), 12288U) << "three pages";
   EXPECT_EQ(plan.total_bytes(), 16384U);
   EXPECT_EQ(plan.items()[1].region, Region::kMapped);
-  EXPECT_EQ(plan.items()[2].lifetime, Lifetime::kEncode);
+  EXPECT_EQ(plan.items()[2].lifetime, Lifetime::kOneCall);
 }
 
 TEST(MemoryPlan, OfNothingIsNothing) {

@@ -54,7 +54,6 @@ class Endpointer {
     in_speech_ = false;
     silent_ = 0;
   }
-  bool is_in_speech() const { return in_speech_; }
   /// Frames since the last one with voice.
   std::size_t silent_frames() const { return silent_; }
 
