@@ -104,9 +104,9 @@ constexpr const char* kAlways[] = {
     "read", "readv", "write", "writev", "pread64", "pwrite64", "lseek", "_llseek", "fsync", "fdatasync", "close",
     "fstat", "fstat64",
     // Threads, clocks and waiting.
-    "futex", "futex_time64", "sched_yield", "clock_gettime", "clock_gettime64", "clock_getres", "clock_nanosleep",
-    "clock_nanosleep_time64", "nanosleep", "gettimeofday", "poll", "ppoll", "ppoll_time64", "restart_syscall",
-    "getrusage",
+    "futex", "futex_time64", "sched_yield", "clock_gettime", "clock_gettime64", "clock_getres", "clock_getres_time64",
+    "clock_nanosleep", "clock_nanosleep_time64", "nanosleep", "gettimeofday", "poll", "ppoll", "ppoll_time64",
+    "restart_syscall", "getrusage",
     // Signals: what is caught, and the way back.
     "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigreturn", "getpid", "gettid",
     // The end.
