@@ -169,7 +169,9 @@ Status enter_sandbox(const SandboxNeeds& needs) {
   filter.allow("statx", argument_has(2, AT_EMPTY_PATH, AT_EMPTY_PATH));
   // Output that another program left non-blocking is given back as it was (apps/main.cc).
   for (const char* name : {"fcntl", "fcntl64"}) {
-    for (const std::uint64_t request : {F_GETFL, F_SETFL}) filter.allow(name, argument_is(1, request));
+    for (const std::uint64_t request : {std::uint64_t{F_GETFL}, std::uint64_t{F_SETFL}}) {
+      filter.allow(name, argument_is(1, request));
+    }
   }
   filter.allow("tgkill", argument_is(0, static_cast<std::uint64_t>(::getpid())));  // raise() and abort()
   if (needs.memory) {
