@@ -56,8 +56,8 @@ Result<bool> SessionKeeper::open(Engine& engine, std::size_t session, std::strin
   RILL_ASSIGN(file_, StateFile::open(path, identity_of(engine, purpose), session_bytes + kStateNoteBytes, slot));
   engine_ = &engine;
   session_ = &kept;
-  if (const Status status = start_thread();
-      !status.ok()) {  // before the session is touched: what cannot be kept is new
+  // Before the session is touched: where it cannot be kept, it is as it was.
+  if (const Status status = start_thread(); !status.ok()) {
     engine_ = nullptr;
     file_ = StateFile();
     return status;
