@@ -221,6 +221,25 @@ TEST(VoiceLoop, GoesOnHearingWhenTheSpeakerGoesOnBeforeTheAnswer) {
   EXPECT_EQ(stage.answerer.retold, std::vector<std::string>{"first -> "}) << "or the model would read it twice";
 }
 
+/// In front of a radio each turn was put in front of the next, and all of it was read anew.
+TEST(VoiceLoop, PutsOnlyTheEndOfALongTurnInFrontOfTheNext) {
+  std::string first;
+  for (int i = 0; i < 500; ++i) first.append(std::to_string(1000 + i)).push_back(' ');
+  first += "last";
+  Stage stage({0.5, 1.0, 0.7, 1.0, 1.0}, {first, "second"});
+  stage.answerer.waits_for_interruption = true;
+  stage.setting.is_lockstep = false;
+  stage.setting.is_clocked = true;
+  stage.run();
+  ASSERT_EQ(stage.answerer.asked.size(), 2U);
+  EXPECT_EQ(stage.answerer.asked[0], first);
+  const std::string_view second = stage.answerer.asked[1];
+  EXPECT_TRUE(second.ends_with(" last second")) << second;
+  const std::string_view kept = second.substr(0, second.size() - std::string_view(" second").size());
+  EXPECT_EQ(kept.size(), 999U) << "199 words of four digits, and the last";
+  EXPECT_TRUE(first.ends_with(kept)) << kept;
+}
+
 TEST(VoiceLoop, ListensAgainWhenTheSpeakerFailsInTheMiddleOfAReply) {
   Stage stage({0.5, 1.0, 1.0}, {"hello"});
   stage.speaker.fails_after = 1;

@@ -29,6 +29,14 @@ std::string plain(std::string_view text) {
   return words;
 }
 
+/// The end of what was said, in whole words: speech that goes on for ever (a radio's) does not grow from turn to turn.
+std::string last_words(std::string_view words) {
+  constexpr std::size_t kMostBytes = 1000;
+  if (words.size() <= kMostBytes) return std::string(words);
+  const std::size_t space = words.find(' ', words.size() - kMostBytes - 1);
+  return std::string(space == std::string_view::npos ? std::string_view() : words.substr(space + 1));
+}
+
 /// Whisper's words begin with a space, which would be a part of the question.
 std::string trimmed(std::string_view text) {
   constexpr std::string_view kSpaces = " \t\r\n";
@@ -292,7 +300,7 @@ void VoiceLoop::reply_to(const std::string& words, std::uint64_t turn) {
   {
     const std::scoped_lock lock(mutex_);
     if (turn_ != turn) {  // the speaker went on already
-      if (is_sure(turn)) unanswered_ = words;
+      if (is_sure(turn)) unanswered_ = last_words(words);
       return;
     }
     clips_.clear();
@@ -336,7 +344,7 @@ void VoiceLoop::reply_to(const std::string& words, std::uint64_t turn) {
   tell_changes();
   if (was_asked) {
     tell({.reply = &reply, .spoken = &spoken, .latency = was_heard ? &latency : nullptr});
-    unanswered_ = was_interrupted && !was_heard ? words : "";
+    unanswered_ = was_interrupted && !was_heard ? last_words(words) : "";
   }
   if (!was_interrupted || (spoken == reply && was_heard) || !status.ok() || is_stopped_()) return;
   if (const Status retold = parts_.answerer->retell(words, spoken); !retold.ok()) tell_failure(retold);

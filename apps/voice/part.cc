@@ -116,6 +116,7 @@ Status Part::spawn() {
     ::close(ends[0]);
     return system_failure(text(name()), "starting its process");
   }
+  ::setpgid(process_, process_);  // whoever of the two comes first
   file_ = ends[0];
   ::fcntl(file_, F_SETFL, O_NONBLOCK);
   return {};
@@ -126,7 +127,7 @@ void Part::stop() {
   file_ = -1;
   reader_.reset();
   if (process_ <= 0) return;
-  ::kill(process_, SIGKILL);  // it holds nothing that could be lost
+  ::kill(-process_, SIGKILL);  // with what it has started; they hold nothing that could be lost
   while (::waitpid(process_, nullptr, 0) < 0 && errno == EINTR) {
   }
   process_ = -1;
