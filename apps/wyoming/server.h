@@ -15,6 +15,7 @@
 
 #include "apps/plan_report.h"
 #include "apps/wyoming/event.h"
+#include "apps/wyoming/socket.h"
 #include "platform/status.h"
 
 namespace rill::apps {
@@ -41,11 +42,12 @@ class WyomingServer {
   static constexpr std::size_t kMostCrowd = 2;
   static constexpr std::size_t kMostReply = WyomingReader::kMostData;
   static constexpr std::size_t kValuesBytes = kMostValues * WyomingReader::kMostBytesPerValue;
-  /// What one client can take: the reader and an event in it, answers that are not read, a turn and one that comes in
-  /// chunks, a context of each, and a conversation's id.
-  static constexpr std::size_t kClientBytes = WyomingReader::bytes(0) + (kValuesBytes + 2 * WyomingReader::kMostData) +
-                                              kMostUnsent + 2 * WyomingReader::kMostData +
-                                              2 * (kValuesBytes + kMostContext) + kMostContext;
+  /// What one client can take: the system's buffers of its socket, which doubles what it is asked for, the reader and
+  /// an event in it, answers that are not read, a turn and one that comes in chunks, a context of each, and a
+  /// conversation's id.
+  static constexpr std::size_t kClientBytes =
+      std::size_t{2} * 2 * kSocketBuffer + WyomingReader::bytes(0) + (kValuesBytes + 2 * WyomingReader::kMostData) +
+      kMostUnsent + 2 * WyomingReader::kMostData + 2 * (kValuesBytes + kMostContext) + kMostContext;
   /// What the turn at hand can take besides: a copy of it, another event on its way, and the reply as text, twice, and
   /// as JSON, three times (as it is written, with its header, on its way out), where a byte may take six.
   static constexpr std::size_t kTurnBytes =

@@ -56,7 +56,11 @@ Result<int> listen_on(const std::string& host, std::uint16_t port, std::string& 
   RILL_ASSIGN(const Addresses addresses, look_up(host, port, AI_PASSIVE));
   const int file = ::socket(addresses->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   const int on = 1;
+  const int buffer = kSocketBuffer;
+  // The clients' sockets inherit the buffers: the system would make them larger for whoever sends much.
   if (file < 0 || ::setsockopt(file, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+      ::setsockopt(file, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer) != 0 ||
+      ::setsockopt(file, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer) != 0 ||
       ::bind(file, addresses->ai_addr, addresses->ai_addrlen) != 0 || ::listen(file, 16) != 0) {
     const Status status =
         system_failure(text(host, ":", port), "listening", text("choose another --port, or end what listens there"));

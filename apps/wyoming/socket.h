@@ -8,6 +8,9 @@
 
 namespace rill::apps {
 
+/// Bytes that are asked for each of the two buffers of a client's socket, which the system doubles.
+inline constexpr int kSocketBuffer = 64 * 1024;
+
 /// A socket that listens; the caller's to close. @param address  becomes "HOST:PORT" with the port that was taken
 /// kFailed with the system's reason, the address named.
 Result<int> listen_on(const std::string& host, std::uint16_t port, std::string& address);
