@@ -97,8 +97,12 @@ def kill_while_talking(setting, kills, every):
     while done < kills:
         process = setting.start(*(["--state-every", "3"] if every else []))
         timer = threading.Timer(setting.random.uniform(0.0, setting.longest_delay), process.kill)
-        timer.start()
+        is_early = setting.random.random() < 0.3  # maybe before it has begun; the others meet a process that talks
+        if is_early:
+            timer.start()
         first = next_object(process)
+        if not is_early:
+            timer.start()
         if first is not None:
             if was_begun and not first["restored"]:
                 raise Failure(f"kill {done}: {acknowledged} turns were acknowledged, and nothing was restored")
@@ -130,6 +134,8 @@ def kill_while_talking(setting, kills, every):
         if acknowledged >= TURNS or has_cut and setting.random.random() < 0.1:
             setting.remove_state()
             acknowledged, was_begun, has_cut = 0, False, False
+    if kills >= 10 and taken == 0:
+        raise Failure(f"{kills} kills, and no turn was taken between them: nothing was killed that talked")
     return taken, ahead, cut, torn
 
 
