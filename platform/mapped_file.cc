@@ -18,6 +18,8 @@ namespace rill {
 
 namespace {
 
+static_assert(sizeof(off_t) == 8 && sizeof(time_t) == 8, "files have 64-bit sizes and times, on 32-bit machines too");
+
 /// A file that cannot be opened is a bad input; one that there is no room for at the moment is not.
 Status cannot_open(const Text& where) {
   const bool lacks_room = errno == ENOMEM || errno == EMFILE || errno == ENFILE;

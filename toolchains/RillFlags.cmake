@@ -12,6 +12,11 @@ if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release)
 endif()
 
+# Sizes and times of files beyond 2 GiB and 2038, on every machine of 32 bits.
+if(CMAKE_SIZEOF_VOID_P EQUAL 4)
+  add_compile_definitions(_FILE_OFFSET_BITS=64 _TIME_BITS=64)
+endif()
+
 option(RILL_WARNINGS "Warn of what Rill's own code is free of, and take it for errors" ${PROJECT_IS_TOP_LEVEL})
 option(RILL_WARNINGS_AS_ERRORS "Treat compiler warnings as errors" ${RILL_WARNINGS})
 set(RILL_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize= takes them: address,undefined or thread")
