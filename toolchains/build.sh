@@ -21,9 +21,11 @@ looks_up_to_date() {
 
 "$tools/install-packages.sh" build voice test
 lock "$root/build/.lock"
-if [ ! -e "$build/build.ninja" ]; then
+# Once, and again when packages came: a library that was missing may be there now.
+if [ ! -e "$build/build.ninja" ] || [ "$root/build/packages.log" -nt "$build/build.ninja" ]; then
   say "Configuring build/release"
   (cd "$root" && cmake --preset release --log-level=WARNING >/dev/null)
+  touch "$build/build.ninja"
 fi
 if [ "${1-}" = rill ] && looks_up_to_date; then
   cmake --build "$build" --target rill -- --quiet | sed '/^ninja: no work to do\.$/d' >&2

@@ -45,7 +45,7 @@ get_guest() {
   # shellcheck disable=SC2086  # names of packages: one word each
   {
     # The kernel itself is in the package that the named one depends on, whose name has a version in it.
-    kernel=$(apt-cache depends --important $packages | sed -n 's/^ *Depends: \(linux-image-.*\)/\1/p')
+    kernel=$(LC_ALL=C apt-cache depends --important $packages | sed -n 's/^ *Depends: \(linux-image-.*\)/\1/p')
     (cd "$work/packages" && apt-get -qq -o APT::Sandbox::User="$(id -un)" download $packages $kernel) >&2
   } || fail 1 "The packages of the emulated PC could not be had. As root, run apt-get update; then run this again."
   for deb in "$work"/packages/*.deb; do dpkg-deb -x "$deb" "$work/packages"; done

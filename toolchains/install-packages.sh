@@ -46,9 +46,18 @@ mkdir -p "$root/build"
 apt_get() {
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120 "$@" >>"$log" 2>&1
 }
+# A machine that has just started updates its lists itself, and that lock apt-get does not wait for.
+update_lists() {
+  local until=$((SECONDS + 120))
+  until apt_get update; do
+    grep -q 'lists/lock' "$log" && [ $SECONDS -lt $until ] || return 1
+    sleep 3
+    : >"$log"
+  done
+}
 say "Installing ${missing[*]}"
 : >"$log"
-if ! apt_get update || ! apt_get install -y --no-install-recommends "${missing[@]}"; then
+if ! update_lists || ! apt_get install -y --no-install-recommends "${missing[@]}"; then
   tail -n 20 "$log" >&2
   fail 1 "apt-get could not install ${missing[*]}: its last words stand above, all of them in build/packages.log;" \
     "without a network, install these packages from Debian's media."

@@ -3,6 +3,7 @@
 # working directory alone, so that relative paths given to a script mean what its user meant.
 
 set -euo pipefail
+unset CDPATH  # or `cd` prints where it went
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck disable=SC2034  # for the scripts that source this
 tools=$root/toolchains
