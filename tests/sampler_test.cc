@@ -196,6 +196,32 @@ TEST(SamplerFilters, KeepTheSmallestSetOfRandomVocabularies) {
   }
 }
 
+TEST(SamplerFilters, ReachAmongTokensOfLessThanAThousandthOfTheLargest) {
+  constexpr int kTimes = 5000;
+  constexpr std::size_t kTokens = 4000;
+  const Definition definition(kTokens, 12, /*temperature=*/0.4);
+  const auto share = [&](std::size_t rank) { return definition.share[definition.by_probability[rank]]; };
+  std::size_t likely = 0;
+  while (share(likely) * 1024 >= share(0)) ++likely;
+  for (const std::size_t kept : {likely, likely + 1, 2 * likely, kTokens / 2}) {
+    const std::vector<int> counts =
+        frequencies(definition, {.temperature = 0.4F, .top_k = static_cast<std::uint32_t>(kept), .seed = kept}, kTimes);
+    double mass = 0;
+    double expected = 0;  // draws of what is kept beyond the likely
+    int drawn = 0;
+    for (std::size_t rank = 0; rank < kTokens; ++rank) {
+      const int count = counts[definition.by_probability[rank]];
+      EXPECT_TRUE(rank < kept || count == 0) << "rank " << rank << " of " << kept;
+      if (rank < kept) mass += share(rank);
+      if (rank >= likely && rank < kept) expected += kTimes * share(rank);
+      if (rank >= likely) drawn += count;
+    }
+    expected /= mass;
+    EXPECT_NEAR(drawn, expected, 5 * std::sqrt(expected) + 1) << kept << " kept, " << likely << " likely";
+    EXPECT_TRUE(kept < 2 * likely || expected > 25) << "too few to see anything: " << expected;
+  }
+}
+
 TEST(SamplerFilters, TakeTheSmallerTokenOfEqualOnes) {
   Definition definition(50, 1, 1);
   definition.logits.assign(50, 0.25F);
