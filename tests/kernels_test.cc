@@ -330,10 +330,16 @@ TEST_P(EveryKernelSet, QuantizeOfAZeroOrVanishingGroupHasScaleZero) {
 TEST_P(EveryKernelSet, QuantizeHasTheReferencesBitsEvenForInfinityAndNan) {
   std::vector<float> x = random_floats(96, 3, 100.0F);
   x[5] = std::numeric_limits<float>::infinity();
-  x[40] = std::numeric_limits<float>::quiet_NaN();
+  x[40] = x[95] = std::numeric_limits<float>::quiet_NaN();
   const Quantized expected = quantize(reference(), x, 32);
   const Quantized actual = quantize(set(), x, 32);
   EXPECT_EQ(actual.values, expected.values);
+  EXPECT_EQ(actual.scales, expected.scales) << "and none of them is NaN";
+  std::vector<float> scores = random_floats(40, 4);
+  scores[16] = scores[39] = std::numeric_limits<float>::quiet_NaN();
+  std::vector<float> same = scores;
+  EXPECT_EQ(set().exponentiate(scores.data(), 32), reference().exponentiate(same.data(), 32));
+  EXPECT_EQ(set().weight_scale(scores.data() + 8, 32), reference().weight_scale(same.data() + 8, 32));
 }
 
 TEST(KernelTable, HasTheScalarSetFirstAndFindsEverySetByName) {

@@ -5,7 +5,8 @@
 //
 //   Lanes:    load(p), load_part(p, n) (zeros behind), store(v, p), store_part(v, p, n), all(x), multiply, add,
 //   subtract,
-//             divide, fma(a, b, c) = a b + c rounded once, larger(a, b) = a > b ? a : b, smaller, magnitude, sum_lanes,
+//             divide, fma(a, b, c) = a b + c rounded once, larger(a, b) = a > b ? a : b (so of NaN and a number, in
+//             this order, the number: what is looked for the largest of comes first), smaller, magnitude, sum_lanes,
 //             largest_lane, swap_lanes<d>(a): lane i is lane i xor d of a, d = 1, 2, 4, 8
 //   IntLanes: round(v) to nearest even, to_float(i), power_of_two(i) = 2^i, store_int8(i, p) and store_int16(i, p) (the
 //             low parts), store_int32(i, p), load_int32(p), int_all(x), int_add(a, b), int_subtract(a, b),
@@ -56,13 +57,10 @@ inline void store_some(Lanes v, float* p, std::size_t n) {
 }
 
 inline float exponentiate(float* scores, std::size_t n) {
-  float top = scores[0];
-  if (n >= 16) {
-    Lanes most = load(scores);
-    for (std::size_t i = 16; i + 16 <= n; i += 16) most = larger(most, load(scores + i));
-    top = largest_lane(most);
-  }
-  for (std::size_t i = n / 16 * 16; i < n; ++i) top = top > scores[i] ? top : scores[i];
+  Lanes most = all(-0x1.fffffep127F);  // the least float
+  for (std::size_t i = 0; i + 16 <= n; i += 16) most = larger(load(scores + i), most);
+  float top = largest_lane(most);
+  for (std::size_t i = n / 16 * 16; i < n; ++i) top = scores[i] > top ? scores[i] : top;
 
   Lanes sum = all(0.0F);
   const Lanes shift = all(top);
@@ -122,7 +120,7 @@ constexpr float kLeastMagnitude = 1e-30F;
 
 inline float largest_magnitude(const float* x, std::size_t n) {
   Lanes most = all(0.0F);
-  for_lanes(n, [&](std::size_t i, std::size_t used) { most = larger(most, magnitude(load_some(x + i, used))); });
+  for_lanes(n, [&](std::size_t i, std::size_t used) { most = larger(magnitude(load_some(x + i, used)), most); });
   return largest_lane(most);
 }
 
@@ -226,7 +224,7 @@ inline float weight_scale(const float* weights, std::size_t n) {
   Lanes sum = all(0.0F);
   for_lanes(n, [&](std::size_t i, std::size_t used) {
     const Lanes v = load_some(weights + i, used);
-    most = larger(most, v);
+    most = larger(v, most);
     sum = add(sum, v);
   });
   const float top = largest_lane(most);
