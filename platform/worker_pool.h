@@ -63,8 +63,8 @@ class WorkerPool {
   std::size_t count_ = 0;
   const FunctionRef<void(const Part&)>* work_ = nullptr;
   alignas(64) std::atomic<std::uint32_t> round_{0};
+  std::atomic<bool> stopping_{false};  // read after each round: not on the line that all count down
   alignas(64) std::atomic<std::uint32_t> unfinished_{0};
-  std::atomic<bool> stopping_{false};
 };
 
 }  // namespace rill
