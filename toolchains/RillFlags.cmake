@@ -46,7 +46,9 @@ set(own_options
   # A multiply-add is fused only where the source says so: otherwise bits would depend on the compiler (DESIGN 5).
   -ffp-contract=off
   # 32-bit ARM: GCC 7 changed how some arguments are passed, which matters to nobody who compiles all of it.
-  $<$<AND:$<CXX_COMPILER_ID:GNU>,$<EQUAL:${CMAKE_SIZEOF_VOID_P},4>>:-Wno-psabi>)
+  $<$<AND:$<CXX_COMPILER_ID:GNU>,$<EQUAL:${CMAKE_SIZEOF_VOID_P},4>>:-Wno-psabi>
+  # 32-bit NEON takes denormals for zero: clang makes its instructions of the lanes that are written as scalars for that.
+  $<$<AND:$<CXX_COMPILER_ID:Clang>,$<EQUAL:${CMAKE_SIZEOF_VOID_P},4>>:-fno-slp-vectorize>)
 if(RILL_WARNINGS)
   list(APPEND own_options -Wall -Wextra -Wconversion -Wshadow -Wnon-virtual-dtor -Wold-style-cast)
 endif()
