@@ -12,7 +12,8 @@ if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release)
 endif()
 
-# Sizes and times of files beyond 2 GiB and 2038, on every machine of 32 bits.
+# Sizes and times of files beyond 2 GiB and 2038, on every machine of 32 bits, and in a build folder that remembers older
+# flags. The toolchain file for ARM says the same, for the library that is built without this file.
 if(CMAKE_SIZEOF_VOID_P EQUAL 4)
   add_compile_definitions(_FILE_OFFSET_BITS=64 _TIME_BITS=64)
 endif()
