@@ -113,15 +113,17 @@ Result<BenchFindings> measure(BenchArguments arguments, const ModelFile& model) 
   findings.chunk = plan.options.chunk;
   findings.window = plan.options.policy.window;
   RILL_ASSIGN(LimitProbe probe, LimitProbe::start(probe_options, pinning));
-  RILL_ASSIGN(SpeedBench speed, SpeedBench::start(model, arguments.model, speed_options, pinning));
-  RILL_TRY(repeat(arguments, probe, speed, findings));
-  findings.limits = probe.limits();
-  findings.pinned = speed.pinned() && findings.limits.pinned;
-  findings.decode = speed.decode();
-  findings.prefill = speed.prefill();
-  findings.streaming = speed.streaming();
-  if (arguments.latency_tokens > 0) {
-    RILL_ASSIGN(findings.latency, measure_latency(speed.streaming_engine(), arguments.latency_tokens));
+  {  // its engines are gone when the next one is started
+    RILL_ASSIGN(SpeedBench speed, SpeedBench::start(model, arguments.model, speed_options, pinning));
+    RILL_TRY(repeat(arguments, probe, speed, findings));
+    findings.limits = probe.limits();
+    findings.pinned = speed.pinned() && findings.limits.pinned;
+    findings.decode = speed.decode();
+    findings.prefill = speed.prefill();
+    findings.streaming = speed.streaming();
+    if (arguments.latency_tokens > 0) {
+      RILL_ASSIGN(findings.latency, measure_latency(speed.streaming_engine(), arguments.latency_tokens));
+    }
   }
   RILL_ASSIGN(findings.instructions_per_token, instructions(arguments, model));
   return findings;

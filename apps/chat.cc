@@ -169,7 +169,8 @@ void add_chat(CLI::App& app, Action& action) {
   add_state_arguments(command, arguments->state,
                       "Save every N tokens of a reply as well (default: at each turn's end only)");
   command.footer(
-      "On a terminal /help lists commands. From a pipe each line is a turn; standard output holds replies only.\n"
+      "On a terminal /help lists commands. From a pipe each line but empty ones is a turn; standard output holds\n"
+      "replies only.\n"
       "With --state and --json the first object is {\"restored\": true or false, \"turns\": N}. SIGTERM ends the "
       "reply,\n"
       "saves and exits 0.\n"

@@ -110,7 +110,8 @@ Status explain(const CLI::App& app, const CLI::ParseError& error) {
   const std::vector<std::string> unexpected = app.remaining(true);
   const bool lacks_something = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
   const bool has_too_much = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
-  if (unexpected.empty() || !(lacks_something || has_too_much)) {
+  const bool is_option_or_command = !unexpected.empty() && (unexpected.front().starts_with('-') || chosen.empty());
+  if (unexpected.empty() || !(has_too_much || (lacks_something && is_option_or_command))) {
     return bad_usage({.where = {}, .what = text(error.what()), .expected = {}, .remedy = help});
   }
   const Text where = text(unexpected.front());

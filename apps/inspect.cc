@@ -106,7 +106,9 @@ void add_inspect(CLI::App& app, Action& action) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App& command = *app.add_subcommand("inspect", "Show a .rill file's header and tensors, and check its checksums");
   command.add_option("FILE", arguments->path, "A .rill file")->required();
-  command.add_flag("--verify", arguments->verify, "Read every byte and check it against the checksums");
+  command.add_flag(
+      "--verify", arguments->verify,
+      "Read every byte and check it against the checksums (crc_ok; null without: the weights were not read)");
   command.add_flag("--json", arguments->json, "Print JSON on standard output");
   command.footer("Example: rill inspect smollm2.rill --verify");
   command.callback([arguments, &action] {

@@ -56,12 +56,11 @@ Result<CachePolicy> parse_policy(const ModelArguments& a, const ModelConfig& con
                       .expected = text("stream, dense, window or recompute"),
                       .remedy = {}});
   }
-  RILL_ASSIGN(const std::uint32_t sinks, parse_sinks(a.sinks, 0, 1));  // `system` is some, of which there may be none
+  // One command line may be used for every policy.
+  RILL_ASSIGN(const std::uint32_t sinks, parse_sinks(a.sinks, 0, 1));
   if (sinks != 0) {
-    return bad_usage({.where = text("--sinks ", a.sinks),
-                      .what = text("policy ", a.policy, " has no sinks"),
-                      .expected = text("--sinks 0 or --policy stream"),
-                      .remedy = {}});
+    std::fprintf(stderr, "rill: --sinks %s: policy %s has no sinks; going on without\n", a.sinks.c_str(),
+                 a.policy.c_str());
   }
   if (a.policy == "window") return window_policy(window(default_window(config, 0)));
   const std::uint32_t own_sink = config.sink_token != kNoToken ? 1 : 0;
@@ -100,8 +99,11 @@ Result<std::optional<std::uint32_t>> system_sinks(const ModelArguments& a, const
                                                   std::string_view system) {
   if (a.sinks != "system") return std::optional<std::uint32_t>();
   RILL_ASSIGN(const std::uint64_t budget, budget_of(a));
-  RILL_ASSIGN(const std::uint32_t count, count_system_tokens(model, form, system, budget));
-  return std::optional<std::uint32_t>(count);
+  const Result<std::uint32_t> count = count_system_tokens(model, form, system, budget);
+  // The plan does not fit either, whatever the number is, and says more.
+  if (count.status().code() == Code::kOverBudget) return std::optional(model.config().default_sinks);
+  RILL_TRY(count.status());
+  return std::optional(*count);
 }
 
 void add_model_arguments(CLI::App& command, ModelArguments& a) {

@@ -80,7 +80,7 @@ Status run_plan(const PlanArguments& arguments) {
     print_plan(stdout, plan, besides);
     if (!file) std::puts("Without the tokenizer's pool, which config.json says nothing of.");
   }
-  if (!plan.fits() && !arguments.json) print_ways_to_fit(stdout, model, options);
+  if (!plan.fits()) print_ways_to_fit(arguments.json ? stderr : stdout, model, options);
   return plan.check_budget();
 }
 

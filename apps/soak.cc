@@ -81,8 +81,7 @@ Status warm_up(Engine& engine, SelfTalk& talk, SoakFaults* faults) {
   SoakWatch watch(SoakLimits{});
   watch.begin();
   // Until the ring has gone round once there is code that has not run yet.
-  const std::uint64_t tokens =
-      kWarmUp + (policy.evicts || policy.recomputes ? std::uint64_t{policy.sinks} + policy.window : 0);
+  const std::uint64_t tokens = kWarmUp + (policy.is_endless() ? std::uint64_t{policy.sinks} + policy.window : 0);
   for (std::uint64_t i = 0; i < tokens; ++i) {
     // A pause sends the workers to sleep: on a busy machine they do later, and that code must have run as well.
     if (i == tokens / 2) std::this_thread::sleep_for(std::chrono::milliseconds(5));

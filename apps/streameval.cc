@@ -131,10 +131,10 @@ Result<std::string> ask(Session& session, const Tokenizer& tokenizer, std::span<
 }
 
 /// One stream. Lines wait for the next query and are fed with it: what a policy computes a call is computed once.
-Result<Outcome> run_stream(Session& session, const TextTokenizer& encoder, const std::vector<Line>& lines,
+Result<Outcome> run_stream(Session& session, Tokenizer& tokenizer, const std::vector<Line>& lines,
                            std::uint32_t distance, const std::function<void(std::size_t)>& lines_done) {
   session.reset();
-  RILL_ASSIGN(const std::vector<Token> newline, encoder.encode("\n", SpecialTokens::kText, false));
+  RILL_ASSIGN(const std::vector<Token> newline, encode_all(tokenizer, "\n", SpecialTokens::kText, false));
   std::vector<std::uint64_t> line_ends;
   std::vector<Token> waiting;
   Outcome outcome{.distance_lines = distance, .answers = {}};
@@ -143,11 +143,12 @@ Result<Outcome> run_stream(Session& session, const TextTokenizer& encoder, const
     line_ends.push_back(session.position() + waiting.size());
     if ((i + 1) % kLinesBetweenQueries != 0 || i < distance) continue;
     const std::size_t asked = i - distance;
-    RILL_ASSIGN(const std::vector<Token> query, encoder.encode(line_up_to_number(asked), SpecialTokens::kText, false));
+    RILL_ASSIGN(const std::vector<Token> query,
+                encode_all(tokenizer, line_up_to_number(asked), SpecialTokens::kText, false));
     waiting.insert(waiting.end(), query.begin(), query.end());
     Answer answer{.position = session.position() + waiting.size(), .expected = lines[asked].number, .said = {}};
     answer.distance = answer.position - line_ends[asked];
-    RILL_ASSIGN(answer.said, ask(session, *encoder, waiting));
+    RILL_ASSIGN(answer.said, ask(session, tokenizer, waiting));
     compare(answer);
     waiting.clear();
     if (answer.said.find('\n') == std::string::npos) waiting = newline;
@@ -244,13 +245,17 @@ Status run_streameval(const StreamEvalArguments& arguments) {
     runs.push_back(std::move(earlier));
   }
   RILL_ASSIGN(const ModelFile model, open_model(arguments.model));
-  RILL_ASSIGN(const TextTokenizer encoder, TextTokenizer::load(model, kTextPieceBytes));
-  RILL_ASSIGN(const std::vector<Line> lines, make_lines(encoder, arguments.lines, arguments.model.seed));
-  RILL_ASSIGN(const std::vector<Token> longest_query,
-              encoder.encode(line_up_to_number(lines.size()), SpecialTokens::kText, false));
-  RILL_ASSIGN(
-      const EngineOptions options,
-      engine_options(arguments.model, model.config(), {.dense_capacity = capacity_for(lines, longest_query.size())}));
+  std::vector<Line> lines;
+  std::uint32_t capacity = 0;
+  {  // a tokenizer of its own only until the engine has one
+    RILL_ASSIGN(const TextTokenizer encoder, TextTokenizer::load(model, kTextPieceBytes));
+    RILL_ASSIGN(lines, make_lines(encoder, arguments.lines, arguments.model.seed));
+    RILL_ASSIGN(const std::vector<Token> longest_query,
+                encoder.encode(line_up_to_number(lines.size()), SpecialTokens::kText, false));
+    capacity = capacity_for(lines, longest_query.size());
+  }
+  RILL_ASSIGN(const EngineOptions options,
+              engine_options(arguments.model, model.config(), {.dense_capacity = capacity}));
   RILL_ASSIGN(Engine engine, start_engine(model, options));
   // A measurement asks what the model can do: greedy, and without what its file names, unless the command line says.
   engine.session(0).set_sampling(sampling_options(arguments.model, ModelConfig{}));
@@ -260,7 +265,8 @@ Status run_streameval(const StreamEvalArguments& arguments) {
     Progress progress("streameval", "lines");
     for (const std::uint32_t distance : arguments.distances) {
       const std::size_t before = outcomes.size() * lines.size();
-      RILL_ASSIGN(Outcome outcome, run_stream(engine.session(0), encoder, lines, distance, [&](std::size_t done) {
+      RILL_ASSIGN(Outcome outcome,
+                  run_stream(engine.session(0), *engine.tokenizer(), lines, distance, [&](std::size_t done) {
                     progress.update(before + done, lines.size() * arguments.distances.size());
                   }));
       outcomes.push_back(std::move(outcome));

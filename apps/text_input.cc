@@ -68,10 +68,10 @@ TextTokenizer::~TextTokenizer() {
   if (heap_ != nullptr && tokenizer_ != nullptr) tokenizer_->~Tokenizer();
 }
 
-Result<std::vector<Token>> TextTokenizer::encode(std::string_view text, SpecialTokens special, bool begin) const {
+Result<std::vector<Token>> encode_all(Tokenizer& tokenizer, std::string_view text, SpecialTokens special, bool begin) {
   std::vector<Token> tokens;
-  if (begin && tokenizer_->adds_beginning_of_text()) tokens.push_back(tokenizer_->beginning_of_text());
-  RILL_TRY(tokenizer_->encode(text, special, [&](std::span<const Token> run) -> Status {
+  if (begin && tokenizer.adds_beginning_of_text()) tokens.push_back(tokenizer.beginning_of_text());
+  RILL_TRY(tokenizer.encode(text, special, [&](std::span<const Token> run) -> Status {
     tokens.insert(tokens.end(), run.begin(), run.end());
     return {};
   }));

@@ -20,6 +20,9 @@ Result<std::string> read_text(const std::string& path);
 Result<std::vector<Token>> read_ids(const std::string& path, std::uint32_t vocabulary);
 Result<std::vector<Token>> parse_ids(std::string_view text, std::uint32_t vocabulary, const Text& where);
 
+/// All of a text's tokens, after the beginning-of-text token where the model adds one and `begin` asks for it.
+Result<std::vector<Token>> encode_all(Tokenizer& tokenizer, std::string_view text, SpecialTokens special, bool begin);
+
 /// A tokenizer with a heap of its own, sized for a text: for commands that run no model while they encode.
 class TextTokenizer {
  public:
@@ -32,8 +35,9 @@ class TextTokenizer {
 
   Tokenizer& operator*() const { return *tokenizer_; }
   Tokenizer* operator->() const { return tokenizer_; }
-  /// All of a text's tokens, after the beginning-of-text token where the model adds one and `begin` asks for it.
-  Result<std::vector<Token>> encode(std::string_view text, SpecialTokens special, bool begin) const;
+  Result<std::vector<Token>> encode(std::string_view text, SpecialTokens special, bool begin) const {
+    return encode_all(*tokenizer_, text, special, begin);
+  }
 
   /// The same of a text that is there whole, with as little memory as it takes.
   static Result<std::vector<Token>> encode_with(const ModelFile& model, std::string_view text, SpecialTokens special,

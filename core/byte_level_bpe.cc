@@ -51,6 +51,7 @@ class ByteLevelBpe final : public Tokenizer {
     pcre2_general_context_free(general_);
   }
   std::string_view kind() const override { return "byte-level bpe"; }
+  bool leaves_out(char byte) const override;
 
   Status compile();
 
@@ -160,6 +161,14 @@ Token ByteLevelBpe::find_whole_word(std::string_view word) const {
     return section().token_bytes(token) < wanted;
   });
   return found != words.end() && section().token_bytes(*found) == word ? *found : kNoToken;
+}
+
+/// Beyond ASCII one answer for all: such bytes may be of a character that was composed or took the place of others.
+bool ByteLevelBpe::leaves_out(char byte) const {
+  const auto is_lacking = [](std::uint32_t token) { return token == kNoToken; };
+  const auto byte_tokens = section().numbers(TokenizerTable::kByteTokens);
+  const auto value = static_cast<std::uint8_t>(byte);
+  return value < 0x80 ? is_lacking(byte_tokens[value]) : std::ranges::any_of(byte_tokens.subspan(0x80), is_lacking);
 }
 
 /// Merges the pair of lowest rank, the leftmost of equals, until none is left. Source: Sennrich et al.,

@@ -143,7 +143,7 @@ void Occupancy::advance(std::size_t staged) {
 }
 
 std::size_t Occupancy::room() const {
-  if (policy_.evicts || policy_.recomputes) return SIZE_MAX;
+  if (policy_.is_endless()) return SIZE_MAX;
   const auto in_ring = static_cast<std::size_t>(std::min<std::uint64_t>(passed_, policy_.window));
   return policy_.sinks - sinks_ + (policy_.window - in_ring);
 }

@@ -39,6 +39,9 @@ struct CachePolicy {
   std::uint32_t window = 1020;  ///< W, recent_size: the tokens before it that a token sees; >= 1
   bool evicts = true;           ///< false: the stream ends when the ring is full
   bool recomputes = false;      ///< each further token begins anew with the W tokens before it: O(W) more work
+
+  /// Whether the stream goes on after the window is full.
+  constexpr bool is_endless() const { return evicts || recomputes; }
 };
 
 inline constexpr CachePolicy stream_policy(std::uint32_t sinks, std::uint32_t window) {
@@ -178,7 +181,7 @@ class Occupancy {
   }
   /// Counts a chunk in, after its last layer.
   void advance(std::size_t staged);
-  /// Tokens that still fit; SIZE_MAX for a policy that evicts.
+  /// Tokens that still fit; SIZE_MAX for a policy whose stream is endless.
   std::size_t room() const;
   std::size_t live() const { return cache_position(0); }
   const CachePolicy& policy() const { return policy_; }

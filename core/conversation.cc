@@ -25,6 +25,21 @@ std::array<TextPart, 3> system_parts(const ChatForm& form, std::string_view syst
            {form.system_end, SpecialTokens::kControl}}};
 }
 
+/// Whether the model reads `mark` in a text, of which the tokenizer may leave some bytes out.
+bool reads_as_holding(const Tokenizer& tokenizer, std::string_view text, std::string_view mark) {
+  for (; !text.empty(); text.remove_prefix(1)) {
+    std::size_t matched = 0;
+    for (const char c : text) {
+      if (c == mark[matched]) {
+        if (++matched == mark.size()) return true;
+      } else if (matched == 0 || !tokenizer.leaves_out(c)) {
+        break;
+      }
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 double Reply::tokens_per_second() const {
@@ -125,9 +140,10 @@ void Conversation::note_text(std::string_view text) {
 }
 
 Status Conversation::check_marks(std::string_view user) const {
+  const Tokenizer& tokenizer = *engine_->tokenizer();
   for (const std::string_view mark : form_->marks) {
-    if (mark.empty() || user.find(mark) == std::string_view::npos) continue;
-    if (engine_->tokenizer()->find_special(mark) != kNoToken) continue;  // which no text becomes
+    if (mark.empty() || tokenizer.find_special(mark) != kNoToken) continue;  // which no text becomes
+    if (!reads_as_holding(tokenizer, user, mark)) continue;
     return bad_input(
         {.where = text("what was said"),
          .what = text("\"", mark, "\", which this model would take for the end or the beginning of a turn"),
@@ -167,6 +183,15 @@ Status Conversation::feed_user(std::string_view user) {
                                           {begin, SpecialTokens::kControl},
                                           {user, SpecialTokens::kText},
                                           {form_->user_end, SpecialTokens::kControl}}};
+  // Where a cache ends, a turn is in it whole or not at all, however it is cut into chunks.
+  if (!session_->policy().is_endless()) {
+    std::size_t tokens = 0;
+    RILL_TRY(engine_->tokenizer()->encode(parts, [&](std::span<const Token> run) -> Status {
+      tokens += run.size();
+      return {};
+    }));
+    RILL_TRY(session_->check_room(tokens));
+  }
   ++turns_;
   owes_reply_end_ = false;
   return feed_text(parts);

@@ -87,8 +87,9 @@ class Conversation {
   /// One turn: feeds what the user said and makes the reply. Special tokens in it are text.
   /// @param most_tokens  of the reply; 0: the turn is fed, and no token made
   /// kBadInput, and nothing fed, if `user` holds a mark of the chat form that is no special token of this model: it
-  /// would be read as the end of the turn. Llama-2's marks are such, and Meta's own program refuses them, too. After an
-  /// error the conversation can go on with the next turn.
+  /// would be read as the end of the turn. Llama-2's marks are such, and Meta's own program refuses them, too. kFailed,
+  /// and nothing fed, if a policy without eviction has no room for the turn. After an error the conversation can go on
+  /// with the next turn.
   Result<Reply> say(std::string_view user, std::uint64_t most_tokens, Listener listener);
 
   /// Notes where the conversation stands before a turn, so that the turn can be taken anew.

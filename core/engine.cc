@@ -135,13 +135,15 @@ Status Session::check(std::span<const Token> tokens) const {
                       .expected = text("an id below the vocabulary's ", vocabulary),
                       .remedy = {}});
   }
-  if (tokens.size() > room()) {
-    return failed({.where = text("policy ", policy().name),
-                   .what = text("the cache of ", policy().window, " tokens is full"),
-                   .expected = {},
-                   .remedy = text("use a larger --window, or --policy stream, which never ends")});
-  }
-  return {};
+  return check_room(tokens.size());
+}
+
+Status Session::check_room(std::size_t tokens) const {
+  if (tokens <= room()) return {};
+  return failed({.where = text("policy ", policy().name),
+                 .what = text("the cache of ", policy().window, " tokens is full"),
+                 .expected = {},
+                 .remedy = text("use a larger --window, or --policy stream, which never ends")});
 }
 
 std::size_t Session::room() const {

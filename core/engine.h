@@ -147,6 +147,8 @@ class Session {
   std::uint64_t passes() const { return passes_; }                ///< over the weights, in this session's life
   std::size_t cached() const { return cache_.occupancy.live(); }  ///< tokens that the next one sees
   std::size_t room() const;  ///< tokens until a policy without eviction is full; SIZE_MAX for others
+  /// kFailed if so many do not fit any more.
+  Status check_room(std::size_t tokens) const;
   const CachePolicy& policy() const { return cache_.occupancy.policy(); }
   std::size_t chunk() const;
 

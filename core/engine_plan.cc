@@ -31,7 +31,7 @@ Status check_options(const ModelConfig& config, const EngineOptions& o) {
   }
   if (o.policy.sinks > kMostWindow) return bad_option("--sinks", o.policy.sinks, text("0 to ", kMostWindow));
   // Past a window there is the token itself; a cache that only fills up ends with it.
-  const std::uint64_t self = o.policy.evicts || o.policy.recomputes ? 1 : 0;
+  const std::uint64_t self = o.policy.is_endless() ? 1 : 0;
   const std::uint64_t positions = std::uint64_t{o.policy.sinks} + o.policy.window + self;
   if (config.position == Position::kLearned && positions > config.context_length) {
     return bad_usage({.where = text("--sinks ", o.policy.sinks, " --window ", o.policy.window),
@@ -245,10 +245,11 @@ WaysToFit ways_to_fit(const ModelOutline& model, const EngineOptions& options) {
     add(if_fitting(model, changed));
   };
   if (options.chunk > 1) add(shrink(model, options, options.chunk, 1, set_chunk));  // else the smallest already
+  if (options.draft > 0) add_changed([](EngineOptions& o) { o.draft = 0; });
+  if (options.threads != 1) add_changed([](EngineOptions& o) { o.threads = 1; });
+  // So far no bit of a result changes.
   add(shrink(model, options, options.policy.window, kLeastWindow, set_window));
   add(shrink(model, options, options.policy.sinks, kFewSinks, set_sinks));
-  if (options.threads != 1) add_changed([](EngineOptions& o) { o.threads = 1; });
-  if (options.draft > 0) add_changed([](EngineOptions& o) { o.draft = 0; });
   if (options.keeps_state && options.beside_bytes == 0) add_changed([](EngineOptions& o) { o.keeps_state = false; });
   if (found.ways == 0) found.list[found.ways++] = shrink_everything(model, options);
   return found;

@@ -66,11 +66,6 @@ Status read_flag(const ProtoField& field, std::string_view name, bool& flag) {
   return expect(field, kVarint, name);
 }
 
-Status read_text(const ProtoField& field, std::string_view name, std::string_view& text) {
-  text = field.bytes;
-  return expect(field, kBytes, name);
-}
-
 Status read_piece(std::string_view message, SentencePiece& piece) {
   return for_each_field(message, [&](const ProtoField& field) -> Status {
     switch (field.number) {
@@ -78,7 +73,8 @@ Status read_piece(std::string_view message, SentencePiece& piece) {
         if (field.bytes.size() > kMostPieceBytes) {
           return bad_proto(text("field piece"), text(field.bytes.size(), " bytes, more than ", kMostPieceBytes));
         }
-        return read_text(field, "piece", piece.text);
+        piece.text = field.bytes;
+        return expect(field, kBytes, "piece");
       case 2:
         piece.score = std::bit_cast<float>(static_cast<std::uint32_t>(field.value));
         return expect(field, kFixed32, "score");
@@ -102,12 +98,6 @@ Status read_trainer(std::string_view message, SentencePieceSettings& settings) {
         return read_flag(field, "treat_whitespace_as_suffix", settings.space_as_suffix);
       case 35:
         return read_flag(field, "byte_fallback", settings.byte_fallback);
-      case 45:
-        return read_text(field, "unk_piece", settings.unknown_piece);
-      case 46:
-        return read_text(field, "bos_piece", settings.begin_piece);
-      case 47:
-        return read_text(field, "eos_piece", settings.end_piece);
       default:
         return {};
     }
@@ -120,10 +110,6 @@ Status read_normalizer(std::string_view message, SentencePieceSettings& settings
       case 2:
         settings.has_rules = settings.has_rules || !field.bytes.empty();
         return expect(field, kBytes, "precompiled_charsmap");
-      case 3:
-        return read_flag(field, "add_dummy_prefix", settings.space_in_front);
-      case 4:
-        return read_flag(field, "remove_extra_whitespaces", settings.collapses_spaces);
       case 5:
         return read_flag(field, "escape_whitespaces", settings.escapes_spaces);
       default:

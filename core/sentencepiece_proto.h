@@ -17,14 +17,9 @@ struct SentencePieceSettings {
   std::uint32_t pieces = 0;
   std::uint64_t model_type = 1;  ///< 1 unigram, 2 BPE, 3 word, 4 character
   bool byte_fallback = false;
-  bool space_as_suffix = false;              ///< treat_whitespace_as_suffix
-  bool has_rules = false;                    ///< normaliser or denormaliser with a character map
-  bool space_in_front = true;                ///< add_dummy_prefix
-  bool collapses_spaces = true;              ///< remove_extra_whitespaces
-  bool escapes_spaces = true;                ///< writes them as U+2581
-  std::string_view unknown_piece = "<unk>";  ///< borrowed, as the others
-  std::string_view begin_piece = "<s>";
-  std::string_view end_piece = "</s>";
+  bool space_as_suffix = false;  ///< treat_whitespace_as_suffix
+  bool has_rules = false;        ///< normaliser or denormaliser with a character map
+  bool escapes_spaces = true;    ///< writes them as U+2581
 };
 
 /// Of a piece: the library looks for the longest at every character of a text.

@@ -41,6 +41,7 @@ enum class Found : std::uint8_t {
   kHeader,   ///< a state's
   kDamaged,  ///< ours once
   kForeign,  ///< anything else
+  kUnread,   ///< the disk does not give it out
 };
 
 bool is_zero(std::span<const std::byte> bytes) {
@@ -116,6 +117,7 @@ SlotHeader header_of(const StateIdentity& identity, std::uint64_t generation, st
 struct StateFile::Slots {
   std::array<SlotHeader, 2> headers;
   std::array<Found, 2> found;
+  Status unread;  ///< why the disk did not give out a part of them
 
   bool both(Found a, Found b) const { return (found[0] == a || found[0] == b) && (found[1] == a || found[1] == b); }
 };
@@ -128,8 +130,9 @@ Result<StateFile> StateFile::open(std::string_view path, const StateIdentity& id
   state.payload_bytes_ = payload_bytes;
   Slots slots{};
   for (std::size_t i = 0; i < 2; ++i) {
-    RILL_TRY(state.file_.read(i * slot.size(), std::as_writable_bytes(std::span(&slots.headers[i], 1))));
-    slots.found[i] = look_at(slots.headers[i]);
+    const Status read = state.file_.read(i * slot.size(), std::as_writable_bytes(std::span(&slots.headers[i], 1)));
+    slots.found[i] = read.ok() ? look_at(slots.headers[i]) : Found::kUnread;
+    if (!read.ok()) slots.unread = read;
     // Where another run's second slot begins is not known here, so it is the first that names it.
     if (slots.found[i] == Found::kHeader || slots.found[i] == Found::kBlank) {
       RILL_TRY(check_identity(state.file_.name(), slots.headers[i], identity, payload_bytes));
@@ -144,16 +147,16 @@ Result<StateFile> StateFile::open(std::string_view path, const StateIdentity& id
 }
 
 /// Reads both slots, the newest whole one last. kBadInput if there is none although there should be.
-Status StateFile::choose(const Slots& slots, std::span<std::byte> slot) {
+Status StateFile::choose(Slots& slots, std::span<std::byte> slot) {
   const auto is_state = [&](std::size_t i) { return slots.found[i] == Found::kHeader; };
   const bool is_b_newer = is_state(1) && (!is_state(0) || slots.headers[1].generation > slots.headers[0].generation);
   newest_ = is_b_newer ? 1 : 0;
-  RILL_ASSIGN(bool is_other_whole, read_if_whole(slots, 1 - newest_, slot));
-  RILL_ASSIGN(found_, read_if_whole(slots, newest_, slot));
+  bool is_other_whole = read_if_whole(slots, 1 - newest_, slot);
+  found_ = read_if_whole(slots, newest_, slot);
   if (!found_) {
     newest_ = 1 - newest_;
     is_other_whole = false;
-    RILL_ASSIGN(found_, read_if_whole(slots, newest_, slot));
+    found_ = read_if_whole(slots, newest_, slot);
   }
   if (!found_ || !is_state(newest_)) return begin_anew(slots, slot);
   generation_ = slots.headers[newest_].generation;
@@ -164,8 +167,9 @@ Status StateFile::choose(const Slots& slots, std::span<std::byte> slot) {
     notice_ = text(file_.name(), ": ", file_bytes, " bytes, expected ", 2 * slot.size(), "; slot ", letter,
                    " is whole and is used, save ", generation_);
   } else if (!is_other_whole) {
-    notice_ = text(file_.name(), ": a slot is damaged (its save was cut off, or it was altered); slot ", letter,
-                   " is whole and is used, save ", generation_);
+    notice_ =
+        text(file_.name(), ": a slot is damaged (its save was cut off, it was altered, or the disk has lost it); slot ",
+             letter, " is whole and is used, save ", generation_);
   }
   return {};
 }
@@ -174,6 +178,7 @@ Status StateFile::choose(const Slots& slots, std::span<std::byte> slot) {
 Status StateFile::begin_anew(const Slots& slots, std::span<std::byte> slot) {
   found_ = false;
   newest_ = 1;
+  if (!slots.unread.ok()) return slots.unread;
   if (slots.both(Found::kZeros, Found::kZeros)) {
     RILL_ASSIGN(const std::uint64_t file_bytes, file_.size());
     bool is_new = file_bytes <= 2 * slot.size();
@@ -195,9 +200,12 @@ Status StateFile::begin_anew(const Slots& slots, std::span<std::byte> slot) {
   return refuse(file_.name(), text("neither of its two slots is whole"), text("at least one"));
 }
 
-Result<bool> StateFile::read_if_whole(const Slots& slots, std::size_t index, std::span<std::byte> slot) const {
+bool StateFile::read_if_whole(Slots& slots, std::size_t index, std::span<std::byte> slot) const {
   if (slots.found[index] != Found::kHeader && slots.found[index] != Found::kBlank) return false;
-  RILL_TRY(file_.read(index * slot.size(), slot));
+  if (const Status read = file_.read(index * slot.size(), slot); !read.ok()) {
+    slots.unread = read;
+    return false;
+  }
   if (slots.found[index] == Found::kBlank) return is_zero(payload_of(slot));
   return crc32(payload_of(slot).first(payload_bytes_)) == slots.headers[index].payload_crc32;
 }

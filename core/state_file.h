@@ -65,10 +65,10 @@ class StateFile {
 
  private:
   struct Slots;
-  Status choose(const Slots& slots, std::span<std::byte> slot);
+  Status choose(Slots& slots, std::span<std::byte> slot);
   Status begin_anew(const Slots& slots, std::span<std::byte> slot);
   Status mark_as_ours(const Slots& slots, std::uint64_t slot_bytes);
-  Result<bool> read_if_whole(const Slots& slots, std::size_t index, std::span<std::byte> slot) const;
+  bool read_if_whole(Slots& slots, std::size_t index, std::span<std::byte> slot) const;
 
   LockedFile file_;
   StateIdentity identity_;

@@ -73,6 +73,8 @@ class Tokenizer {
   /// True if a decoded text begins with a space that was not in the original (SentencePiece's dummy prefix).
   bool strips_first_space() const;
   virtual std::string_view kind() const = 0;  ///< "sentencepiece" or "byte-level bpe"
+  /// True if a text may lose this byte: the vocabulary has no token for it, nor any in its place.
+  virtual bool leaves_out(char /*byte*/) const { return false; }
 
   std::uint32_t vocabulary() const { return section_.header().vocabulary; }
   Token beginning_of_text() const { return section_.header().beginning_of_text; }  ///< or kNoToken

@@ -23,9 +23,8 @@ static_assert(sizeof(off_t) == 8 && sizeof(time_t) == 8, "files have 64-bit size
 /// A file that cannot be opened is a bad input; one that there is no room for at the moment is not.
 Status cannot_open(const Text& where) {
   const bool lacks_room = errno == ENOMEM || errno == EMFILE || errno == ENFILE;
-  const Status failure = system_failure(where, "opening the file", text("check the path and its permissions"));
-  if (lacks_room) return failure;
-  return bad_input({.where = {}, .what = text(failure.message()), .expected = {}, .remedy = {}});
+  return system_failure(where, "opening the file", text("check the path and its permissions"),
+                        lacks_room ? Code::kFailed : Code::kBadInput);
 }
 
 }  // namespace

@@ -43,14 +43,12 @@ std::string_view remedy_against(int error) {
 
 }  // namespace
 
-Status system_failure(const Text& where, std::string_view what, const Text& remedy) {
+Status system_failure(const Text& where, std::string_view what, const Text& remedy, Code code) {
   std::array<char, 128> buffer{};
   const int error = errno;
   const std::string_view known = remedy_against(error);
-  return failed({.where = where,
-                 .what = text(what, " failed: ", std::string_view(strerror_r(error, buffer.data(), buffer.size()))),
-                 .expected = {},
-                 .remedy = known.empty() ? remedy : text(known)});
+  const Text reason = text(what, " failed: ", std::string_view(strerror_r(error, buffer.data(), buffer.size())));
+  return {code, {.where = where, .what = reason, .expected = {}, .remedy = known.empty() ? remedy : text(known)}};
 }
 
 }  // namespace rill

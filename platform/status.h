@@ -94,7 +94,8 @@ inline Status over_budget(const Report& report) { return {Code::kOverBudget, rep
 inline Status bad_input(const Report& report) { return {Code::kBadInput, report}; }
 /// A failed system call: `what` it was for, and the reason that the system gave in errno.
 /// @param remedy  where the reason alone does not say it
-Status system_failure(const Text& where, std::string_view what, const Text& remedy = {});
+/// @param code    kFailed, or whose fault it is
+Status system_failure(const Text& where, std::string_view what, const Text& remedy = {}, Code code = Code::kFailed);
 
 /// A value, or the Status that says why there is none.
 template <typename T>

@@ -43,6 +43,7 @@ TEST(CommandLine, ThatCannotBeTakenIsExplainedByTheWordThatIsWrong) {
             "--prmpt: there is no such option; see `rill chat --help`");
   EXPECT_EQ(sentence_for({"chat", "m.rill", "hello", "there"}),
             "hello: an argument too many; a text goes after -p; see `rill chat --help`");
+  EXPECT_EQ(sentence_for({"quantize", "m.gguf", "m.rill"}), "--output is required; see `rill quantize --help`");
   EXPECT_EQ(sentence_for({"inspect", "m.rill", "n.rill"}), "n.rill: an argument too many; see `rill inspect --help`");
 }
 

@@ -97,6 +97,26 @@ TEST_F(ConversationTest, AReplyThatReachesItsLimitAsTheCacheIsFullIsNoFailure) {
   }
 }
 
+/// What did not fit was fed chunk by chunk until the cache was full: how much of the conversation was left after it
+/// depended on the chunk.
+TEST_F(ConversationTest, TakesATurnThatDoesNotFitWholeOrNotAtAll) {
+  std::string expected;
+  for (const std::uint32_t chunk : {64U, 16U, 1U}) {
+    engine_ = Engine::start(model_->file(), {.policy = dense_policy(90), .chunk = chunk, .threads = 1});
+    ASSERT_TRUE(engine_.ok());
+    Conversation conversation = begun(0);
+    const std::uint64_t before = engine_->session(0).position();
+    EXPECT_TRUE(
+        said(conversation, "One day " + std::string(90, 'a')).starts_with("failed: policy dense: the cache of 90"));
+    EXPECT_EQ(engine_->session(0).position(), before);
+    EXPECT_EQ(conversation.turns(), 0U);
+    const std::string next = said(conversation, "One day");
+    EXPECT_FALSE(next.starts_with("failed: ")) << next;
+    EXPECT_EQ(next, chunk == 64 ? next : expected) << "chunk " << chunk;
+    expected = next;
+  }
+}
+
 TEST_F(ConversationTest, OfNoTokensIsATurnAllTheSame) {
   Conversation conversation = begun(0);
   const std::uint64_t before = engine_->session(0).position();

@@ -12,6 +12,7 @@ import os
 import select
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -232,6 +233,31 @@ def synced_turns(setting):
         expect(end(process)[0] == 0, "exit code")
 
 
+def lost_sectors(setting):
+    """A sector that a disk no longer reads costs one slot, not the other; where both are gone, the file is as it was."""
+    process, _ = on_watched_disk(setting)
+    process.communicate("One day\nAnd then?\n", timeout=60)
+    state = os.path.join(setting.folder, "disk.state")
+    with open(state, "rb") as file:
+        before = file.read()
+    slot = len(before) // 2
+    header, payload = 100, 5000
+    saves = [struct.unpack_from("<Q", before, at + 16)[0] for at in (0, slot)]
+    for lost, whole in (([header], 1), ([payload], 1), ([slot + header], 0), ([slot + payload], 0),
+                        ([payload, slot + header], None)):
+        with open(state, "wb") as file:
+            file.write(before)
+        process, _ = on_watched_disk(setting, keeps=True, RILL_DISK_LOST=" ".join(map(str, lost)))
+        out, errors = process.communicate("", timeout=60)
+        expect(process.returncode == 0, f"{lost}: exit {process.returncode}: {errors}")
+        if whole is None:
+            expect("Input/output error" in errors, f"{lost}: {errors}")
+            with open(state, "rb") as file:
+                expect(file.read() == before, f"{lost}: the file was written")
+        else:
+            expect(f"slot {'AB'[whole]} is whole and is used, save {saves[whole]}" in errors, f"{lost}: {errors}")
+
+
 def slow_disk(setting):
     """A disk that takes seconds for each save: the tokens come all the same, and only the reply's end waits for it."""
     delay = 2
@@ -269,7 +295,7 @@ def broken_into(setting):
             expect(process.returncode == expected, f"{deed} {sandbox}: exit {process.returncode}, expected {expected}")
 
 
-CASES = [synced_turns, slow_disk, broken_into, model_cut_off, closed_files, outputs_over_inputs, text_without_spaces,
+CASES = [synced_turns, lost_sectors, slow_disk, broken_into, model_cut_off, closed_files, outputs_over_inputs, text_without_spaces,
          state_that_is_taken_away, input_that_fails, disk_that_stalls]
 
 

@@ -159,17 +159,22 @@ def damage(setting, times):
     for i in range(times):
         kind = setting.random.choice(["cut", "flip", "overwrite"])
         bad = bytearray(whole)
+        slot_bytes = len(whole) // 2
+        hit = set()  # slots
         if kind == "cut":
             bad = bad[:setting.random.randrange(1, len(bad))]
+            hit = {1} if len(bad) >= slot_bytes else {0, 1}
         elif kind == "flip":
             for _ in range(setting.random.randint(1, 4)):
                 at = setting.random.randrange(len(bad))
                 if setting.random.random() < 0.5:
                     at = setting.random.choice([0, len(bad) // 2]) + setting.random.randrange(512)
                 bad[at] ^= 1 << setting.random.randrange(8)
+                hit.add(at // slot_bytes)
         else:
             sector = setting.random.randrange(len(bad) // 512) * 512
             bad[sector:sector + 512] = setting.random.randbytes(512)
+            hit = {sector // slot_bytes}
         with open(setting.state, "wb") as file:
             file.write(bad)
         said = subprocess.run([setting.rill, "chat", setting.model, *setting.options, "--state", setting.state],
@@ -181,6 +186,8 @@ def damage(setting, times):
                     raise Failure(f"{where}: a refused file was written")
             if setting.state not in said.stderr:
                 raise Failure(f"{where}: a refusal that does not name its file: {said.stderr}")
+            if len(hit) < 2:
+                raise Failure(f"{where}: refused, with a slot that is whole: {said.stderr}")
             refused += 1
             continue
         lines = [json.loads(line) for line in said.stdout.splitlines()]

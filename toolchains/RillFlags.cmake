@@ -68,7 +68,8 @@ if(RILL_SANITIZE)
 else()
   # Not together with the sanitizers, which check the same calls better.
   list(APPEND own_options -fstack-protector-strong)
-  target_compile_definitions(rill_flags INTERFACE $<BUILD_INTERFACE:$<$<NOT:$<CONFIG:Debug>>:_FORTIFY_SOURCE=2>>)
+  # Of Rill's own files only: a project that has Rill in it, and some distributions' compilers, choose a level themselves.
+  add_compile_options($<$<NOT:$<CONFIG:Debug>>:-U_FORTIFY_SOURCE> $<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=2>)
 endif()
 target_compile_options(rill_flags INTERFACE "$<BUILD_INTERFACE:${own_options}>")
 # The standard library's own checks, such as a span's index: no sanitizer sees one that stays inside the arena.

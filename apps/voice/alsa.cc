@@ -97,7 +97,9 @@ class AlsaSink final : public AudioSink {
         done += static_cast<std::size_t>(count);
         restarts_ = 0;
       } else if ((count != 0 && count != -EAGAIN) || snd_pcm_wait(pcm_.get(), kStalledMs) <= 0) {
-        ++restarts_;
+        // What fails at once must last as long as what is waited for: a card that resumes is there again after a while.
+        if (restarts_++ > 0 && count < 0 && count != -EAGAIN)
+          std::this_thread::sleep_for(std::chrono::milliseconds(kStalledMs));
         snd_pcm_drop(pcm_.get());
         snd_pcm_prepare(pcm_.get());
       }

@@ -29,12 +29,19 @@ std::string plain(std::string_view text) {
   return words;
 }
 
-/// The end of what was said, in whole words: speech that goes on for ever (a radio's) does not grow from turn to turn.
+/// The end of what was said, in whole words where there are spaces between them: speech that goes on for ever (a
+/// radio's) does not grow from turn to turn.
 std::string last_words(std::string_view words) {
   constexpr std::size_t kMostBytes = 1000;
   if (words.size() <= kMostBytes) return std::string(words);
-  const std::size_t space = words.find(' ', words.size() - kMostBytes - 1);
-  return std::string(space == std::string_view::npos ? std::string_view() : words.substr(space + 1));
+  const std::size_t begin = words.size() - kMostBytes;
+  if (const std::size_t space = words.find(' ', begin - 1); space != std::string_view::npos) {
+    return std::string(words.substr(space + 1));
+  }
+  const auto is_within_character = [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U; };
+  return std::string(
+      std::find_if_not(words.begin() + static_cast<std::ptrdiff_t>(begin), words.end(), is_within_character),
+      words.end());
 }
 
 /// Whisper's words begin with a space, which would be a part of the question.

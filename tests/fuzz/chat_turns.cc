@@ -17,11 +17,13 @@ using rill::Token;
 using rill::fuzz::require;
 
 struct Setting {
-  Setting(const rill::quant::SourceTokenizer& tokenizer, std::string_view form)
-      : file(rill::fuzz::small_rill_file(tokenizer, form)),
+  Setting(const rill::quant::SourceTokenizer& tokenizer, std::string_view form_name)
+      : form(*rill::find_chat_form(form_name)),
+        file(rill::fuzz::small_rill_file(tokenizer, form_name)),
         model(rill::ModelFile::view(file.span(), "model")),
         engine(rill::Engine::start(*model, rill::fuzz::small_options())) {}
 
+  const rill::ChatForm& form;
   rill::fuzz::AlignedBytes file;
   rill::Result<rill::ModelFile> model;
   rill::Result<rill::Engine> engine;
@@ -59,6 +61,15 @@ std::string text_of(rill::Tokenizer& tokenizer, std::string_view text) {
   return status.ok() ? decoded : std::string(text);
 }
 
+/// Does the model read one of the form's marks in it, and not as a special token?
+bool holds_a_mark(Setting& setting, std::string_view decoded) {
+  for (const std::string_view mark : setting.form.marks) {
+    if (mark.empty() || setting.engine->tokenizer()->find_special(mark) != rill::kNoToken) continue;
+    if (decoded.find(mark) != std::string_view::npos) return true;
+  }
+  return false;
+}
+
 void talk(Setting& setting, std::string_view system, std::string_view user) {
   require(setting.engine.ok(), "the small model runs");
   rill::Tokenizer& tokenizer = *setting.engine->tokenizer();
@@ -77,16 +88,19 @@ void talk(Setting& setting, std::string_view system, std::string_view user) {
 
   // Of a long text the model need not see all: its passes would take nearly all of the fuzzer's time.
   constexpr std::size_t kMostSaid = 512;
-  auto conversation = rill::Conversation::open(*setting.engine, 0, *rill::find_chat_form("chatml"));
+  auto conversation = rill::Conversation::open(*setting.engine, 0, setting.form);
   require(conversation.ok(), "a conversation can be opened");
   if (!conversation->begin(system.substr(0, kMostSaid)).ok()) return;
+  user = user.substr(0, kMostSaid);
+  const bool is_forged = holds_a_mark(setting, text_of(tokenizer, user));
   for (int turn = 0; turn < 2; ++turn) {
     std::string heard;
-    const auto reply = conversation->say(user.substr(0, kMostSaid), 3, [&](std::string_view text) {
+    const auto reply = conversation->say(user, 3, [&](std::string_view text) {
       heard += text;
       return true;
     });
     if (!reply.ok()) return;
+    require(!is_forged, "a turn that the model reads as several is refused");
     require(reply->reply_tokens <= 3, "a reply is no longer than was asked for");
   }
 }
@@ -96,6 +110,12 @@ void talk(Setting& setting, std::string_view system, std::string_view user) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static Setting bpe(rill::fuzz::small_byte_level_bpe(), "chatml");
   static Setting sentencepiece(rill::fuzz::small_sentencepiece(), "llama2");
+  // Its vocabulary leaves some bytes out, as SmolLM2's does, and its form's marks are text.
+  static Setting lacking = [] {
+    rill::quant::SourceTokenizer tokenizer = rill::fuzz::small_byte_level_bpe();
+    for (const std::size_t byte : {0x04U, 0x06U, 0x13U, 0xf5U}) tokenizer.tokens[byte] += " is no token alone";
+    return Setting(tokenizer, "llama2");
+  }();
   const std::string_view input = rill::fuzz::text_of(data, size);
   // The first zero byte ends the system prompt.
   const std::size_t zero = input.find('\0');
@@ -103,5 +123,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view user = zero == std::string_view::npos ? input : input.substr(zero + 1);
   talk(bpe, system, user);
   talk(sentencepiece, system, user);
+  talk(lacking, system, user);
   return 0;
 }

@@ -27,8 +27,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   rill::apps::add_all_commands(app, action);
   try {
     app.parse(static_cast<int>(arguments.size()), arguments.data());
-  } catch (const CLI::ParseError&) {
+    static_cast<void>(rill::apps::check_values(app).ok());
+  } catch (const CLI::ParseError& error) {
     rill::fuzz::require(action == nullptr, "a command line that is refused runs nothing");
+    const rill::Status status = rill::apps::explain(app, error);
+    rill::fuzz::require(status.code() == rill::Code::kUsage && !status.message().empty(), "a sentence says why");
   }
   if (!words.empty()) static_cast<void>(rill::apps::parse_size("--budget", words.back()).ok());
 

@@ -1,9 +1,10 @@
 // What a program does to its state file, seen from inside: LD_PRELOAD puts it between the program and the C library.
 // `w` for each pwrite() and `s` for each fdatasync() that has returned go to the file RILL_DISK_LOG; a sync takes
-// RILL_DISK_DELAY_MS longer. After RILL_DISK_AFTER writes the program does what RILL_DISK_THEN says, as whoever had
+// RILL_DISK_DELAY_MS longer. A pread() of any of the bytes in RILL_DISK_LOST (offsets, with spaces between) fails. After RILL_DISK_AFTER writes the program does what RILL_DISK_THEN says, as whoever had
 // taken it over would: it opens a file, or makes a socket.
 
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,23 @@ ssize_t pwrite64(int file, const void* bytes, size_t size, off64_t offset) {
   if (writes > last_write && strcmp(then, "socket") == 0) syscall(SYS_socket, AF_INET, SOCK_STREAM, 0);
   return syscall(SYS_pwrite64, file, bytes, size, offset);
 }
+
+ssize_t pread64(int file, void* bytes, size_t size, off64_t offset) {
+  const char* lost = getenv("RILL_DISK_LOST");
+  while (lost != NULL && *lost != '\0') {
+    char* end = NULL;
+    const long long place = strtoll(lost, &end, 10);
+    if (end == lost) abort();
+    lost = end;
+    if (place >= offset && place < offset + (off64_t)size) {
+      errno = EIO;
+      return -1;
+    }
+  }
+  return syscall(SYS_pread64, file, bytes, size, offset);
+}
+
+ssize_t pread(int file, void* bytes, size_t size, off_t offset) { return pread64(file, bytes, size, offset); }
 
 ssize_t pwrite(int file, const void* bytes, size_t size, off_t offset) { return pwrite64(file, bytes, size, offset); }
 
