@@ -54,6 +54,9 @@ Status check(const BenchArguments& arguments, const ModelFile& model) {
     return refuse("--latency-tokens", text(arguments.latency_tokens), "0 for none, or at least 4");
   }
   if (arguments.depths.empty()) return refuse("--depth", text("no depth"), "at least one");
+  for (const std::uint32_t depth : arguments.depths) {
+    if (depth > kMostWindow / 2) return refuse("--depth", text(depth), "fewer tokens than half the longest window has");
+  }
   // Every number of threads, before the first long measurement.
   for (const std::uint32_t threads : threads_of(arguments, 1)) {
     ModelArguments each = arguments.model;

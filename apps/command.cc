@@ -163,8 +163,9 @@ Status check_paths(const CLI::App& app) {
       const CLI::Option* const option = command->get_option_no_throw(name);
       if (command->get_name() == "plan" || option == nullptr || option->results().empty()) continue;
       RILL_TRY(check_output(*command, *option));
-      // A plot is drawn at the end: it is seen at the beginning whether it will have a place.
-      if (name == std::string_view("--plot")) RILL_TRY(OutputFile::create(option->results().back()).status());
+      // What is written at the end: it is seen at the beginning whether it will have a place.
+      if (name == std::string_view("--plot") || name == std::string_view("--nll-out"))
+        RILL_TRY(OutputFile::create(option->results().back()).status());
     }
   }
   return {};

@@ -46,6 +46,7 @@ Status run_logits(const LogitsArguments& arguments) {
     return file.write_row(logits);
   }));
   RILL_TRY(file.commit());
+  progress.wipe();
   if (arguments.model.json) {
     std::cout << nlohmann::ordered_json{{"tokens", ids.size()},
                                         {"vocab", model.config().vocabulary},

@@ -16,12 +16,14 @@ namespace {
 
 constexpr std::size_t kPieces = 100;
 constexpr std::size_t kQuotedBytes = 40;
+constexpr double kMostNats = 1e6;  // no token costs so much
 
 PlotSeries curve_of(const NllRun& run, std::size_t tokens_a_piece) {
   PlotSeries curve{.name = run.label, .x = {}, .y = {}};
   for (std::size_t begin = 0; begin < run.nll.size(); begin += tokens_a_piece) {
     const std::size_t end = std::min(begin + tokens_a_piece, run.nll.size());
-    if (2 * (end - begin) < tokens_a_piece) break;  // a short rest would only add noise at the end
+    // A short rest would only add noise at the end; of a short run it is all there is.
+    if (begin > 0 && 2 * (end - begin) < tokens_a_piece) break;
     double sum = 0;
     for (std::size_t i = begin; i < end; ++i) sum += run.nll[i];
     curve.x.push_back(static_cast<double>(begin + end) / 2);
@@ -52,7 +54,7 @@ Result<std::vector<double>> read_nll(const std::string& path) {
     rest.remove_prefix(std::min(line.size() + 1, rest.size()));
     double value = 0;
     const auto parsed = std::from_chars(line.data(), line.data() + line.size(), value);
-    if (parsed.ec != std::errc() || parsed.ptr != line.data() + line.size() || !std::isfinite(value)) {
+    if (parsed.ec != std::errc() || parsed.ptr != line.data() + line.size() || !(std::abs(value) < kMostNats)) {
       return bad_input({.where = text(path, ", line ", line_number),
                         .what = text("\"", line.substr(0, kQuotedBytes), "\""),
                         .expected = text("one number a line, as `rill perplexity --nll-out` writes it"),

@@ -76,7 +76,8 @@ struct Piece {
 /// What a run gathers: the NLL of each scored token, and its pieces.
 class Scores {
  public:
-  Scores(std::size_t tokens, std::uint64_t every, bool announce) : every_(every), announce_(announce) {
+  /// @param announce  what stands in the way of a line on a terminal; nullptr: pieces are not told of
+  Scores(std::size_t tokens, std::uint64_t every, Progress* announce) : every_(every), announce_(announce) {
     nll_.assign(tokens, 0.0);  // its pages are touched now, so that what grows later is not this program's own list
     nll_.clear();
     if (every > 0) pieces_.reserve(static_cast<std::size_t>(tokens / every) + 1);
@@ -84,7 +85,7 @@ class Scores {
 
   /// Takes in what an earlier run has scored; its pieces get today's RSS.
   void restore(std::span<const double> nll) {
-    const bool announce = std::exchange(announce_, false);
+    Progress* const announce = std::exchange(announce_, nullptr);
     for (const double value : nll) add(value);
     announce_ = announce;
   }
@@ -97,7 +98,8 @@ class Scores {
                        .perplexity = std::exp(piece_sum_ / static_cast<double>(every_)),
                        .rss_bytes = resident_bytes()});
     piece_sum_ = 0;
-    if (!announce_) return;
+    if (announce_ == nullptr) return;
+    announce_->wipe();
     std::printf("%10zu tokens: perplexity %.4f over the last %llu, RSS %llu bytes\n", nll_.size(),
                 pieces_.back().perplexity, static_cast<unsigned long long>(every_),
                 static_cast<unsigned long long>(pieces_.back().rss_bytes));
@@ -109,7 +111,7 @@ class Scores {
 
  private:
   std::uint64_t every_;
-  bool announce_;
+  Progress* announce_;
   double piece_sum_ = 0;
   std::vector<double> nll_;
   std::vector<Piece> pieces_;
@@ -296,24 +298,24 @@ Status run_perplexity(const PerplexityArguments& arguments) {
   KeptScores kept(arguments.state, keeper, options.policy.recomputes ? 64 : 4096);
   std::vector<double> earlier;
   RILL_TRY(kept.open(engine, tokens, arguments.blocks, earlier));
-  Scores scores(tokens.size(), arguments.every, !arguments.model.json);
+  Progress progress("perplexity", "tokens");
+  Scores scores(tokens.size(), arguments.every, arguments.model.json ? nullptr : &progress);
   scores.restore(earlier);
   NllMeter meter(*engine.plan().options.kernels);
   const auto start = std::chrono::steady_clock::now();
   catch_interrupts();  // a long run's result is not lost
   catch_termination();
-  Status status;
-  {
-    Progress progress("perplexity", "tokens");
-    Run run = {&engine.session(0), tokens, &progress, &meter, &scores, &kept};
-    status = arguments.blocks > 0 ? score_blocks(run, arguments.blocks) : score_stream(run);
-  }
+  Run run = {&engine.session(0), tokens, &progress, &meter, &scores, &kept};
+  const Status status = arguments.blocks > 0 ? score_blocks(run, arguments.blocks) : score_stream(run);
+  progress.wipe();
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   RILL_TRY(kept.settle());
   if (!status.ok() && (!stop_pending() || scores.nll().empty())) return status;
-  if (!arguments.nll_out.empty()) RILL_TRY(write_nll(arguments.nll_out, scores.nll()));
   const CachePolicy& policy = engine.plan().options.policy;
-  print_result(arguments, policy, scores, static_cast<double>(scores.nll().size() - earlier.size()) / seconds);
+  // Of a block the first half is fed only.
+  const double fed = (arguments.blocks > 0 ? 2.0 : 1.0) * static_cast<double>(scores.nll().size() - earlier.size());
+  print_result(arguments, policy, scores, fed / seconds);
+  if (!arguments.nll_out.empty()) RILL_TRY(write_nll(arguments.nll_out, scores.nll()));
   if (arguments.plot.empty()) return status;
   const std::string& label = arguments.plot_label;
   runs.push_back({.label = label.empty() ? label_of(policy) : label, .nll = std::move(scores.nll())});

@@ -179,10 +179,10 @@ std::string draw_series(const PlotSeries& series, std::size_t index, const Axis&
     const std::string across = at(x.place(series.x[i]));
     const std::string height = at(y.place(series.y[i]));
     path.append(pen_down ? "L" : "M").append(across).append(" ").append(height);
+    // A point between two gaps is no line.
+    const bool goes_on = i + 1 < points && x.shows(series.x[i + 1]) && y.shows(series.y[i + 1]);
+    if (marks_points || (!pen_down && !goes_on)) dots += dot(across, height, index);
     pen_down = true;
-    if (marks_points) {
-      dots += dot(across, height, index);
-    }
   }
   if (!series.draws_line) return dots;
   return "<path fill=\"none\" stroke-linejoin=\"round\" " + stroke_of(index) + " d=\"" + path + "\"/>\n" + dots;

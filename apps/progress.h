@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 namespace rill::apps {
@@ -17,7 +18,10 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
   ~Progress();
 
+  /// @param done  of `total`; what was done before the first call is not counted into the rate
   void update(std::uint64_t done, std::uint64_t total);
+  /// Takes the line away, for something else to be printed there.
+  void wipe();
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -26,6 +30,7 @@ class Progress {
   std::string_view unit_;
   bool is_terminal_;
   bool printed_ = false;
+  std::optional<std::uint64_t> before_;  ///< done before the first call
   Clock::time_point start_ = Clock::now();
   Clock::time_point last_ = start_;
 };

@@ -114,10 +114,10 @@ Result<quant::QuantizeReport> import(const QuantizeArguments& arguments, quant::
                stderr);
   }
   // A model without a tokenizer cannot chat, whatever its template says.
-  RILL_ASSIGN(const auto chat, tokenizer.empty()
-                                   ? Result<std::string>(std::string())
-                                   : quant::write_chat_section(source.jinja_chat_template(), arguments.chat_form,
-                                                               arguments.system ? &*arguments.system : nullptr));
+  RILL_ASSIGN(const auto chat, tokenizer.empty() ? Result<std::string>(std::string())
+                                                 : quant::write_chat_section(
+                                                       source.jinja_chat_template(), arguments.chat_form, tokenizer,
+                                                       arguments.system ? &*arguments.system : nullptr));
   if (arguments.system.has_value() && chat.empty()) {
     return bad_usage({.where = text("--system"),
                       .what = text("the model has no chat form that could hold it"),
@@ -172,6 +172,7 @@ Status run_quantize(const QuantizeArguments& arguments) {
   Progress progress("quantising", "bytes");
   const auto show = [&](std::uint64_t done, std::uint64_t total) { progress.update(done, total); };
   RILL_ASSIGN(const auto report, arguments.synthetic.empty() ? import(arguments, show) : invent(arguments, show));
+  progress.wipe();
   if (arguments.json) {
     std::cout << json_of(report, arguments.report).dump(2) << '\n';
     return {};

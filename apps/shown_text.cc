@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <cstdlib>
+
 #include "core/utf8.h"
 
 namespace rill::apps {
@@ -12,6 +14,11 @@ std::size_t control_bytes(std::string_view text) {
   if (first < 0x20 || first == 0x7F) return 1;
   const bool is_c1 = first == 0xC2 && text.size() > 1 && static_cast<unsigned char>(text[1]) < 0xA0;
   return is_c1 ? 2 : 0;
+}
+
+bool can_rewrite_a_line(std::FILE* out) {
+  const char* const terminal = std::getenv("TERM");
+  return ::isatty(::fileno(out)) == 1 && terminal != nullptr && std::string_view(terminal) != "dumb";
 }
 
 ShownText::ShownText(std::FILE* out) : ShownText(out, ::isatty(::fileno(out)) == 1) {}

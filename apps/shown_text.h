@@ -26,6 +26,9 @@ class ShownText {
   bool is_terminal_;
 };
 
+/// Whether what stands in a line can be taken back: a terminal, and none that only knows lines.
+bool can_rewrite_a_line(std::FILE* out);
+
 /// Bytes of the control character at the front of a text that is not empty: U+0000 to 1F, 7F to 9F, but newline and
 /// tab; 0 if it is another.
 std::size_t control_bytes(std::string_view text);

@@ -132,13 +132,16 @@ class MeterThread {
 };
 
 Status run_voice(const VoiceArguments& arguments) {
+  if (!arguments.parts.wake.empty() && !has_words(arguments.parts.wake)) {
+    return bad_usage({.where = text("--wake"),
+                      .what = text(arguments.parts.wake),
+                      .expected = text("a phrase with letters"),
+                      .remedy = {}});
+  }
   RILL_ASSIGN(const VoicePartChoice choice, choose_voice_parts(arguments.parts));
   const VoiceMemory& memory = choice.memory;
   VoiceParts parts(choice, arguments.parts.wake);
-  std::unique_ptr<TalkKey> key;
-  if (arguments.is_push_to_talk) {
-    RILL_ASSIGN(key, open_talk_key());
-  }
+  if (arguments.is_push_to_talk) RILL_TRY(check_talk_key());
   RILL_ASSIGN(const std::unique_ptr<AudioSource> source, open_source(arguments.in));
   const bool has_room = arguments.in.starts_with("alsa:") && arguments.out.starts_with("alsa:");
   RILL_ASSIGN(const std::unique_ptr<VoiceActivity> activity, make_voice_activity(arguments.activity, has_room));
@@ -166,6 +169,10 @@ Status run_voice(const VoiceArguments& arguments) {
 
   catch_termination();
   catch_interrupts();
+  std::unique_ptr<TalkKey> key;  // from here on a signal ends in its destructor, and the terminal is as it was
+  if (arguments.is_push_to_talk) {
+    RILL_ASSIGN(key, open_talk_key());
+  }
   RILL_ASSIGN(const std::unique_ptr<AudioSink> sink, open_sink(arguments.out));
   // Standard output is the audio's where it was asked for.
   std::FILE* const out = arguments.out == "-" ? stderr : stdout;

@@ -11,6 +11,7 @@ namespace {
 constexpr ChatForm chatml(std::string_view name, std::string_view also_recognised_by, std::string_view user_end) {
   return {.name = name,
           .recognised_by = {"<|im_start|>", also_recognised_by},
+          .token = "<|im_end|>",
           .system_begin = "<|im_start|>system\n",
           .system_end = "<|im_end|>\n",
           .first_user_begin = "<|im_start|>user\n",
@@ -21,13 +22,51 @@ constexpr ChatForm chatml(std::string_view name, std::string_view also_recognise
           .marks = {"<|im_start|>", "<|im_end|>"}};
 }
 
+/// Turns that begin with the speaker's name between marks, and end with the token that ends a reply.
+constexpr ChatForm named_speakers(std::string_view name, std::string_view end_token, std::string_view system_end,
+                                  std::string_view user_end, std::string_view reply_end) {
+  return {.name = name,
+          .recognised_by = {"<|user|>", ""},
+          .token = end_token,
+          .system_begin = "<|system|>\n",
+          .system_end = system_end,
+          .first_user_begin = "<|user|>\n",
+          .user_begin_after_system = "<|user|>\n",
+          .user_begin = "<|user|>\n",
+          .user_end = user_end,
+          .reply_end = reply_end,
+          .marks = {"<|system|>", "<|user|>", "<|assistant|>", end_token}};
+}
+/// Of them those whose users' turns end without a token: Tulu 3 and OLMo 2.
+constexpr ChatForm tulu(std::string_view name, std::string_view end_token, std::string_view reply_end) {
+  ChatForm form = named_speakers(name, end_token, "\n", "\n<|assistant|>\n", reply_end);
+  form.recognised_by[1] = "eos_token + '";  // and a line's end, which the others' templates have outside of the marks
+  return form;
+}
+/// Mistral's: a system text begins the first user's turn.
+constexpr ChatForm mistral(std::string_view name, std::string_view token, std::string_view begin,
+                           std::string_view end) {
+  return {.name = name,
+          .recognised_by = {"[INST]", ""},
+          .token = token,
+          .system_begin = begin,
+          .system_end = "\n\n",
+          .first_user_begin = begin,
+          .user_begin_after_system = "",
+          .user_begin = begin,
+          .user_end = end,
+          .reply_end = "</s>",
+          .marks = {"[INST]", "[/INST]", "</s>"}};
+}
+
 constexpr ChatForm kForms[] = {
     // A reply begins behind an empty thought, as in Qwen3's template where it shall not think (SmolLM3's has one line's
     // end fewer). A thought would be read out and push the conversation out of the window.
     chatml("chatml-no-think", "enable_thinking", "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"),
     chatml("chatml", "", "<|im_end|>\n<|im_start|>assistant\n"),
     {.name = "llama2",
-     .recognised_by = {"[INST]"},
+     .recognised_by = {"[INST]", "<<SYS>>"},
+     .token = "</s>",
      .system_begin = "[INST] <<SYS>>\n",
      .system_end = "\n<</SYS>>\n\n",
      .first_user_begin = "[INST] ",
@@ -36,18 +75,17 @@ constexpr ChatForm kForms[] = {
      .user_end = " [/INST]",
      .reply_end = "</s>",
      .marks = {"[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "</s>"}},
-    {.name = "zephyr",
-     .recognised_by = {"<|user|>"},
-     .system_begin = "<|system|>\n",
-     .system_end = "</s>\n",
-     .first_user_begin = "<|user|>\n",
-     .user_begin_after_system = "<|user|>\n",
-     .user_begin = "<|user|>\n",
-     .user_end = "</s>\n<|assistant|>\n",
-     .reply_end = "</s>\n",
-     .marks = {"<|system|>", "<|user|>", "<|assistant|>", "</s>"}},
+    mistral("mistral-v3", "[INST]", "[INST]", "[/INST]"),  // since whose tokenizer the marks are tokens
+    mistral("mistral", "</s>", "[INST] ", " [/INST]"),
+    tulu("tulu", "<|end_of_text|>", "<|end_of_text|>\n"),
+    tulu("olmo2", "<|endoftext|>", "<|endoftext|>\n"),
+    named_speakers("zephyr", "</s>", "</s>\n", "</s>\n<|assistant|>\n", "</s>\n"),
+    // StableLM's Zephyr.
+    named_speakers("zephyr-endoftext", "<|endoftext|>", "<|endoftext|>\n", "<|endoftext|>\n<|assistant|>\n",
+                   "<|endoftext|>\n"),
     {.name = "llama3",
      .recognised_by = {"<|start_header_id|>"},
+     .token = "<|eot_id|>",
      .system_begin = "<|start_header_id|>system<|end_header_id|>\n\n",
      .system_end = "<|eot_id|>",
      .first_user_begin = "<|start_header_id|>user<|end_header_id|>\n\n",
@@ -58,6 +96,7 @@ constexpr ChatForm kForms[] = {
      .marks = {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"}},
     {.name = "gemma",  // there is no system turn: its text begins the first user's
      .recognised_by = {"<start_of_turn>"},
+     .token = "<end_of_turn>",
      .system_begin = "<start_of_turn>user\n",
      .system_end = "\n\n",
      .first_user_begin = "<start_of_turn>user\n",
@@ -78,10 +117,11 @@ const ChatForm* find_chat_form(std::string_view name) {
   return found == std::end(kForms) ? nullptr : found;
 }
 
-const ChatForm* recognise_chat_form(std::string_view jinja) {
+const ChatForm* recognise_chat_form(std::string_view jinja, FunctionRef<bool(std::string_view spelling)> has_token) {
   const auto* const found = std::find_if(std::begin(kForms), std::end(kForms), [&](const ChatForm& form) {
     return std::ranges::all_of(form.recognised_by,
-                               [&](std::string_view part) { return jinja.find(part) != jinja.npos; });
+                               [&](std::string_view part) { return jinja.find(part) != jinja.npos; }) &&
+           has_token(form.token);
   });
   return found == std::end(kForms) ? nullptr : found;
 }

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "core/tokenizer.h"
+#include "platform/function_ref.h"
 #include "platform/status.h"
 
 namespace rill {
@@ -17,6 +18,7 @@ struct ChatForm {
   std::string_view name;  ///< "chatml", "llama2"
   /// Parts of a Jinja template that, together, tell this form from those below it in the table. An empty one is none.
   std::array<std::string_view, 2> recognised_by;
+  std::string_view token;  ///< the vocabulary must have it as a whole: where templates are alike, this tells
   std::string_view system_begin;
   std::string_view system_end;
   std::string_view first_user_begin;         ///< before a user's turn that begins the stream
@@ -32,8 +34,9 @@ struct ChatForm {
 std::span<const ChatForm> chat_forms();
 /// By name; nullptr if there is none.
 const ChatForm* find_chat_form(std::string_view name);
-/// The first form that a Jinja chat template is recognised by; nullptr if there is none.
-const ChatForm* recognise_chat_form(std::string_view jinja);
+/// The first form that a Jinja chat template is recognised by and the vocabulary is made for; nullptr if there is none.
+/// @param has_token  whether the vocabulary has a special or added token of this spelling
+const ChatForm* recognise_chat_form(std::string_view jinja, FunctionRef<bool(std::string_view spelling)> has_token);
 
 /// The names of all forms, for messages: "chatml, llama2".
 Text chat_form_names();

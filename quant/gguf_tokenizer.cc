@@ -18,6 +18,7 @@ constexpr std::string_view kTypesKey = "tokenizer.ggml.token_type";
 constexpr std::string_view kScoresKey = "tokenizer.ggml.scores";
 constexpr std::string_view kMergesKey = "tokenizer.ggml.merges";
 constexpr std::string_view kPretokenizerKey = "tokenizer.ggml.pre";
+constexpr std::string_view kSpaceSymbol = "\xe2\x96\x81";  // U+2581, which SentencePiece writes for a space
 
 Status bad(const Text& where, const Text& what, const Text& expected) {
   return bad_input({.where = where, .what = what, .expected = expected, .remedy = text("convert the model again")});
@@ -30,6 +31,16 @@ bool composes_characters(std::string_view architecture, std::string_view pretoke
     if (architecture == composing || pretokenizer == composing) return true;
   }
   return false;
+}
+
+/// How a model's text is cut that comes in a file from before tokenizer.ggml.pre was introduced.
+std::string_view pretokenizer_of(std::string_view architecture) {
+  if (architecture == "qwen2" || architecture == "qwen3") return "qwen2";
+  return architecture == "falcon" ? "falcon" : "gpt-2";
+}
+
+bool is_llama3s(std::string_view pretokenizer) {
+  return pretokenizer == "llama-bpe" || pretokenizer == "llama3" || pretokenizer == "llama-v3";
 }
 
 /// True for what converters fill a vocabulary up with to the embedding's rows: "[PAD50300]" for token 50300. Some type
@@ -120,7 +131,7 @@ Status Reader::read_special_tokens() {
   RILL_ASSIGN(const auto adds, file_.find_bool("tokenizer.ggml.add_bos_token"));
   RILL_ASSIGN(const auto pretokenizer, file_.find_string(kPretokenizerKey));
   // Files that do not say follow their tokenizer's custom: SentencePiece's and Llama 3's begin with it, GPT-2's do not.
-  const bool custom = out_.kind == SourceTokenizer::Kind::kSentencePiece || pretokenizer == "llama-bpe";
+  const bool custom = out_.kind == SourceTokenizer::Kind::kSentencePiece || is_llama3s(pretokenizer.value_or(""));
   out_.adds_beginning_of_text = out_.beginning_of_text != kNoToken && adds.value_or(custom);
 
   for (const std::string_view key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"}) {
@@ -128,8 +139,11 @@ Status Reader::read_special_tokens() {
     RILL_TRY(read_token_id(key, token));
     if (token != kNoToken) out_.end_tokens.push_back(token);
   }
-  for (const Token token : out_.special) {
-    if (is_end_spelling(spellings_[token])) out_.end_tokens.push_back(token);
+  // Chat tokens that were added to a SentencePiece vocabulary are seldom control tokens.
+  const bool takes_added = out_.kind == SourceTokenizer::Kind::kSentencePiece;
+  for (std::size_t i = 0; i < types_.size(); ++i) {
+    const bool may_end = types_[i] == TokenType::kControl || (takes_added && types_[i] == TokenType::kUserDefined);
+    if (may_end && is_end_spelling(spellings_[i])) out_.end_tokens.push_back(static_cast<Token>(i));
   }
   std::ranges::sort(out_.end_tokens);
   out_.end_tokens.erase(std::unique(out_.end_tokens.begin(), out_.end_tokens.end()), out_.end_tokens.end());
@@ -190,8 +204,12 @@ Status Reader::read_merge(std::string_view merge, std::size_t rank) {
 
 Status Reader::read_pattern() {
   RILL_ASSIGN(const auto name, file_.find_string(kPretokenizerKey));
-  // Files from before the key was introduced are of models that split text as GPT-2 does.
-  const char* pattern = pattern_for_pretokenizer(name.value_or("gpt-2"));
+  RILL_ASSIGN(const auto architecture, file_.find_string("general.architecture"));
+  if (!name && architecture == "llama") {  // Llama 3's own, or another's: a wrong pattern is not noticed
+    return bad(file_.where(kPretokenizerKey), text("missing: the file is older than the key"),
+               text("the name of the pattern that cuts text into words"));
+  }
+  const char* pattern = pattern_for_pretokenizer(name.value_or(pretokenizer_of(architecture.value_or(""))));
   if (pattern == nullptr) {
     return bad_input({.where = file_.where(kPretokenizerKey),
                       .what = text("pre-tokenizer ", printable(*name), " is not known"),
@@ -199,15 +217,14 @@ Status Reader::read_pattern() {
                       .remedy = text("import the model's Hugging Face directory, which spells its pattern out")});
   }
   out_.pattern = pattern;
-  out_.whole_words_first = name == "llama-bpe" || name == "smaug-bpe";
-  RILL_ASSIGN(const auto architecture, file_.find_string("general.architecture"));
+  out_.whole_words_first = is_llama3s(name.value_or("")) || name == "smaug-bpe";
   out_.composes_characters = composes_characters(architecture.value_or(""), name.value_or(""));
   return {};
 }
 
 Status Reader::read_sentencepiece() {
   out_.kind = SourceTokenizer::Kind::kSentencePiece;
-  out_.added.clear();  // SentencePiece finds them itself, by their types
+  RILL_ASSIGN(const auto prefixed, file_.find_bool("tokenizer.ggml.add_space_prefix"));
   RILL_ASSIGN(const auto found, file_.find_floats(kScoresKey));
   if (!found || found->size() != spellings_.size()) {
     return bad(file_.where(kScoresKey), found ? text(found->size(), " scores") : text("missing"),
@@ -219,9 +236,22 @@ Status Reader::read_sentencepiece() {
     scores[i] = (*found)[i];
     types[i] = static_cast<std::int32_t>(types_[i]);
   }
-  out_.sentencepiece_proto = build_sentencepiece_proto(spellings_, scores, types);
-  RILL_ASSIGN(const auto prefixed, file_.find_bool("tokenizer.ggml.add_space_prefix"));
-  if (!prefixed.value_or(true)) out_.sentencepiece_proto.append(kNoDummyPrefix);
+  if (prefixed.value_or(true)) {
+    // Added tokens are cut out of a text first, and what is between begins with a space of its own.
+    for (const Token token : out_.added) types[token] = static_cast<std::int32_t>(PieceType::kUnused);
+    out_.sentencepiece_proto = build_sentencepiece_proto(spellings_, scores, types);
+    return {};
+  }
+  // SentencePiece finds them itself, in a text whose spaces are U+2581 by then; converters write theirs as spaces.
+  std::vector<std::string> written(out_.added.size());
+  std::vector<std::string_view> pieces = spellings_;
+  for (std::size_t i = 0; i < written.size(); ++i) {
+    for (const char c : spellings_[out_.added[i]]) written[i].append(c == ' ' ? kSpaceSymbol : std::string_view(&c, 1));
+    pieces[out_.added[i]] = written[i];
+  }
+  out_.added.clear();
+  out_.sentencepiece_proto = build_sentencepiece_proto(pieces, scores, types);
+  out_.sentencepiece_proto.append(kNoDummyPrefix);
   return {};
 }
 

@@ -274,7 +274,9 @@ Status read_generation_config(const std::string& path, HuggingfaceConfig& config
   RILL_TRY(read_tokens(fields, "eos_token_id", config.model.vocabulary, config.end_tokens));
   RILL_ASSIGN(const bool samples, fields.flag("do_sample", false));
   RILL_TRY(fields.read(kPenalty, config.model));
-  return samples ? fields.read(kSampling, config.model) : Status();
+  if (!samples) return {};
+  config.model.temperature = 1.0;  // transformers' own, where the makers leave it out, as Gemma's do
+  return fields.read(kSampling, config.model);
 }
 
 }  // namespace rill::quant

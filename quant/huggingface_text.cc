@@ -9,6 +9,7 @@
 #include "platform/mapped_file.h"
 #include "quant/json_document.h"
 #include "quant/sentencepiece_file.h"
+#include "quant/sentencepiece_model.h"
 #include "quant/tokenizer_json.h"
 #include "quant/tokenizer_writer.h"
 
@@ -35,23 +36,54 @@ Result<std::string> read_file(const std::string& path, std::size_t most_bytes) {
   return std::string(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
 }
 
+/// What tokenizer_config.json says of the beginning of a text; a SentencePiece model itself does not.
+Result<bool> read_adds_beginning(const std::string& directory, bool otherwise) {
+  const std::string path = directory + "/tokenizer_config.json";
+  if (!exists(path)) return otherwise;
+  RILL_ASSIGN(const json document, read_json_object(path));
+  const auto found = document.find("add_bos_token");
+  return found != document.end() && found->is_boolean() ? found->get<bool>() : otherwise;
+}
+
+/// Tokens that were added for a chat are in tokenizer.json alone: it is taken where tokenizer.model is not all.
+Result<SourceTokenizer> choose_tokenizer(const std::string& directory, const std::string& tokenizer_path,
+                                         std::uint32_t vocabulary) {
+  if (!tokenizer_path.empty()) return read_sentencepiece_file(tokenizer_path);
+  const std::string proto_path = directory + "/tokenizer.model";
+  const std::string json_path = directory + "/tokenizer.json";
+  const bool has_json = exists(json_path);
+  if (exists(proto_path)) {
+    RILL_ASSIGN(SourceTokenizer tokenizer, read_sentencepiece_file(proto_path));
+    if (!has_json) return tokenizer;
+    RILL_ASSIGN(const SentencePieceFacts facts, examine_sentencepiece(tokenizer.sentencepiece_proto));
+    if (facts.tokens.size() == vocabulary) return tokenizer;
+  }
+  return has_json ? read_tokenizer_json(json_path, vocabulary) : Result<SourceTokenizer>(SourceTokenizer());
+}
+
 }  // namespace
 
 Result<SourceTokenizer> read_huggingface_tokenizer(const std::string& directory, const std::string& tokenizer_path,
                                                    const HuggingfaceConfig& config) {
-  const std::string path = tokenizer_path.empty() ? directory + "/tokenizer.model" : tokenizer_path;
-  const std::string json_path = directory + "/tokenizer.json";
-  const bool has_proto = !tokenizer_path.empty() || exists(path);
-  if (!has_proto && !exists(json_path)) return SourceTokenizer{};
-  RILL_ASSIGN(SourceTokenizer tokenizer, has_proto ? read_sentencepiece_file(path) : read_tokenizer_json(json_path));
-  if (tokenizer.beginning_of_text == kNoToken) tokenizer.beginning_of_text = config.beginning_of_text;
-  for (const Token token : config.end_tokens) {
-    auto& ends = tokenizer.end_tokens;
-    if (std::ranges::find(ends, token) == ends.end()) ends.push_back(token);
+  RILL_ASSIGN(SourceTokenizer tokenizer, choose_tokenizer(directory, tokenizer_path, config.model.vocabulary));
+  if (tokenizer.kind == SourceTokenizer::Kind::kNone) return tokenizer;
+  std::vector<std::string> pieces;
+  if (tokenizer.kind == SourceTokenizer::Kind::kSentencePiece) {
+    RILL_ASSIGN(SentencePieceFacts facts, examine_sentencepiece(tokenizer.sentencepiece_proto));
+    RILL_ASSIGN(tokenizer.adds_beginning_of_text, read_adds_beginning(directory, tokenizer.adds_beginning_of_text));
+    pieces = std::move(facts.tokens);
   }
-  for (const Token token : tokenizer.special) {
-    if (token < tokenizer.tokens.size() && is_end_spelling(tokenizer.tokens[token])) {
-      tokenizer.end_tokens.push_back(token);
+  if (tokenizer.beginning_of_text == kNoToken) tokenizer.beginning_of_text = config.beginning_of_text;
+  const auto add_end = [&ends = tokenizer.end_tokens](Token token) {
+    if (std::ranges::find(ends, token) == ends.end()) ends.push_back(token);
+  };
+  for (const Token token : config.end_tokens) add_end(token);
+  for (std::size_t id = 0; id < pieces.size(); ++id) {
+    if (is_end_spelling(pieces[id])) add_end(static_cast<Token>(id));
+  }
+  for (const auto* tokens : {&tokenizer.special, &tokenizer.added}) {
+    for (const Token token : *tokens) {
+      if (token < tokenizer.tokens.size() && is_end_spelling(tokenizer.tokens[token])) add_end(token);
     }
   }
   return tokenizer;

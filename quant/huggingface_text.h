@@ -9,7 +9,8 @@
 
 namespace rill::quant {
 
-/// The tokenizer: the path's, else tokenizer.model, both SentencePiece, else tokenizer.json; kNone for a directory that
+/// The tokenizer: the path's, else tokenizer.model, both SentencePiece, else tokenizer.json (which goes first where
+/// tokenizer.model has another number of pieces than the model); kNone for a directory that
 /// has none at all. The configuration's beginning and end tokens are added to what the tokenizer itself names.
 /// kBadInput if it cannot be used: a model must not lose its vocabulary unnoticed.
 /// @param tokenizer_path  a SentencePiece model, or empty

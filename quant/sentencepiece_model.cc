@@ -195,6 +195,17 @@ class ProtoMessage {
 
 }  // namespace
 
+std::string unused_pieces(std::size_t first, std::size_t end) {
+  ProtoMessage pieces;
+  for (std::size_t id = first; id < end; ++id) {
+    ProtoMessage piece;
+    piece.add_bytes(1, text("<no token ", id, ">").view());
+    piece.add_varint(3, static_cast<std::uint64_t>(PieceType::kUnused));
+    pieces.add_bytes(1, piece.bytes());
+  }
+  return std::move(pieces).take();
+}
+
 // Field numbers from sentencepiece_model.proto: ModelProto has pieces 1 (piece 1, score 2, type 3), trainer_spec 2
 // (model_type 3, byte_fallback 35), normalizer_spec 3 (name 1, add_dummy_prefix 3, remove_extra_whitespaces 4,
 // escape_whitespaces 5).

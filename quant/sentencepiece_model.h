@@ -43,6 +43,9 @@ enum class PieceType : std::int32_t {
 /// second occurrence of a message into the first.
 inline constexpr std::string_view kNoDummyPrefix("\x1a\x02\x18\x00", 4);
 
+/// Pieces that no text becomes, for the ids from `first` to before `end`, to stand behind a ModelProto.
+std::string unused_pieces(std::size_t first, std::size_t end);
+
 /// A serialised BPE ModelProto of Llama's kind (byte fallback, dummy prefix, no normalisation) of parallel tables.
 /// @param scores, types  as many as tokens, or fewer: missing scores are 0, missing types normal
 std::string build_sentencepiece_proto(std::span<const std::string_view> tokens, std::span<const float> scores,

@@ -47,7 +47,7 @@ std::optional<Token> token_id(const Json& value) {
 // Reads one file; every message begins with `where`.
 class Reader {
  public:
-  explicit Reader(const Text& where) : where_(where) {}
+  Reader(const Text& where, std::uint32_t vocabulary) : where_(where), most_(vocabulary) {}
 
   Result<SourceTokenizer> read(const Json& root) {
     const Json& model = member(root, "model");
@@ -56,6 +56,9 @@ class Reader {
     if (!falls_back_to_bytes_) {
       RILL_TRY(read_byte_level_parts(root, model));
       RILL_TRY(read_pattern(member(root, "pre_tokenizer")));
+    }
+    for (const Json& each : member(root, "added_tokens")) {
+      if (const auto token = token_id(member(each, "id")); token && *token >= most_) beyond_.insert(*token);
     }
     RILL_TRY(read_vocabulary(member(model, "vocab"), member(root, "added_tokens")));
     RILL_TRY(read_added(member(root, "added_tokens")));
@@ -122,9 +125,11 @@ class Reader {
   }
 
   /// The name of a pattern that a Split brings with it, before a ByteLevel that splits no further; nullptr: not known.
+  /// The patterns leave nothing of a text out, so that what they find is the same as what is between (OLMo 2's way).
   static const char* known_split(const Json& parts) {
     if (!parts.is_array() || parts.size() != 2 || !is(member(parts[0], "type"), "Split") ||
-        !is(member(parts[0], "behavior"), "Isolated") || is_true(member(parts[0], "invert")) ||
+        !(is_true(member(parts[0], "invert")) ? is(member(parts[0], "behavior"), "Removed")
+                                              : is(member(parts[0], "behavior"), "Isolated")) ||
         !is(member(parts[1], "type"), "ByteLevel") || is_true(member(parts[1], "add_prefix_space"))) {
       return nullptr;
     }
@@ -162,7 +167,8 @@ class Reader {
     if (!vocab.is_object()) return bad(text("model.vocab"), text("no object"), text("tokens and their ids"));
     std::size_t count = 0;
     const auto note = [&](const Json& id) {
-      if (const auto token = token_id(id); token) count = std::max<std::size_t>(count, *token + std::size_t{1});
+      if (const auto token = token_id(id); token && !beyond_.contains(*token))
+        count = std::max<std::size_t>(count, *token + std::size_t{1});
     };
     for (const auto& item : vocab.items()) note(item.value());
     if (added.is_array()) {
@@ -177,6 +183,7 @@ class Reader {
     taken_.resize(count);
     for (const auto& item : vocab.items()) {
       const auto token = token_id(item.value());
+      if (token && beyond_.contains(*token)) continue;
       if (!token || taken_[*token]) return bad(text("model.vocab"), text("a bad or repeated id"), text("ids 0 and up"));
       taken_[*token] = true;
       ids_.emplace(item.key(), *token);
@@ -192,6 +199,7 @@ class Reader {
     for (const Json& each : added) {
       const auto token = token_id(member(each, "id"));
       const Json& content = member(each, "content");
+      if (token && beyond_.contains(*token)) continue;
       if (!token || !content.is_string())
         return bad(text("added_tokens"), text("one without id or content"), text("both"));
       for (const char* const name : {"single_word", "lstrip", "rstrip"}) {
@@ -336,6 +344,8 @@ class Reader {
   static constexpr std::string_view kSpaceSymbol = "\xe2\x96\x81";  // U+2581
 
   Text where_;
+  std::uint32_t most_;      // ids of the model are below
+  std::set<Token> beyond_;  // added tokens that are not
   bool falls_back_to_bytes_ = false;
   SourceTokenizer source_;
   std::map<std::string, Token> ids_;
@@ -344,7 +354,7 @@ class Reader {
 
 }  // namespace
 
-Result<SourceTokenizer> parse_tokenizer_json(std::string_view json, const Text& where) {
+Result<SourceTokenizer> parse_tokenizer_json(std::string_view json, const Text& where, std::uint32_t vocabulary) {
   constexpr std::size_t kMostBytes = std::size_t{128} << 20U;  // a vocabulary of 256 thousand tokens takes a quarter
   RILL_ASSIGN(const Json root, parse_json(json, where, {.bytes = kMostBytes}));
   if (!root.is_object()) {
@@ -353,13 +363,13 @@ Result<SourceTokenizer> parse_tokenizer_json(std::string_view json, const Text& 
                       .expected = text("a tokenizer.json of Hugging Face's tokenizers"),
                       .remedy = text("copy the file again")});
   }
-  return Reader(where).read(root);
+  return Reader(where, vocabulary).read(root);
 }
 
-Result<SourceTokenizer> read_tokenizer_json(const std::string& path) {
+Result<SourceTokenizer> read_tokenizer_json(const std::string& path, std::uint32_t vocabulary) {
   RILL_ASSIGN(const MappedFile file, MappedFile::open(path));
   const std::span<const std::byte> bytes = file.bytes();
-  return parse_tokenizer_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, text(path));
+  return parse_tokenizer_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, text(path), vocabulary);
 }
 
 }  // namespace rill::quant

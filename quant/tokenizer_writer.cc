@@ -172,10 +172,15 @@ Result<std::vector<std::byte>> write_bpe(const SourceTokenizer& source, std::uin
 }
 
 Result<std::vector<std::byte>> write_sentencepiece(const SourceTokenizer& source, std::uint32_t vocabulary) {
-  RILL_ASSIGN(const SentencePieceFacts facts, examine_sentencepiece(source.sentencepiece_proto));
-  if (facts.tokens.size() != vocabulary) {
+  std::string proto = source.sentencepiece_proto;
+  RILL_ASSIGN(SentencePieceFacts facts, examine_sentencepiece(proto));
+  if (facts.tokens.size() > vocabulary) {
     return bad_vocabulary(text("tokenizer"), text(facts.tokens.size(), " pieces"),
-                          text("the model's vocabulary of ", vocabulary));
+                          text("at most the model's vocabulary of ", vocabulary));
+  }
+  if (facts.tokens.size() < vocabulary) {
+    proto += unused_pieces(facts.tokens.size(), vocabulary);
+    RILL_ASSIGN(facts, examine_sentencepiece(proto));
   }
   SectionBytes section;
   section.header.kind = TokenizerKind::kSentencePiece;
@@ -185,7 +190,7 @@ Result<std::vector<std::byte>> write_sentencepiece(const SourceTokenizer& source
   SourceTokenizer complete = source;
   complete.special.insert(complete.special.end(), facts.special.begin(), facts.special.end());
   RILL_TRY(add_common(section, complete, facts.tokens, vocabulary));
-  section.add(TokenizerTable::kProto, std::string_view(source.sentencepiece_proto));
+  section.add(TokenizerTable::kProto, std::string_view(proto));
   return std::move(section).finish();
 }
 
@@ -218,13 +223,21 @@ Result<std::vector<std::byte>> write_tokenizer_section(const SourceTokenizer& so
   return section;
 }
 
-Result<std::string> write_chat_section(std::string_view jinja, std::string_view form_name, const std::string* system) {
+Result<std::string> write_chat_section(std::string_view jinja, std::string_view form_name,
+                                       std::span<const std::byte> tokenizer_section, const std::string* system) {
   if (form_name == "none" || (form_name.empty() && jinja.empty())) return std::string();
-  const ChatForm* const form = form_name.empty() ? recognise_chat_form(jinja) : find_chat_form(form_name);
+  const Result<TokenizerSection> tokenizer = TokenizerSection::parse(tokenizer_section);
+  const auto has_token = [&](std::string_view spelling) {
+    const auto is_it = [&](Token token) { return tokenizer->token_bytes(token) == spelling; };
+    return !tokenizer.ok() || (std::ranges::any_of(tokenizer->numbers(TokenizerTable::kSpecial), is_it) ||
+                               std::ranges::any_of(tokenizer->numbers(TokenizerTable::kAdded), is_it) ||
+                               std::ranges::any_of(tokenizer->numbers(TokenizerTable::kEnds), is_it));
+  };
+  const ChatForm* const form = form_name.empty() ? recognise_chat_form(jinja, has_token) : find_chat_form(form_name);
   if (form == nullptr) {
     return form_name.empty()
                ? bad_input({.where = text("chat template"),
-                            .what = text("not a form that Rill knows"),
+                            .what = text("not a form that Rill knows, or the tokenizer has not the form's tokens"),
                             .expected = text("one of ", chat_form_names()),
                             .remedy = text(
                                 "pick one with --chat-form NAME, or --chat-form none for a model that does not chat")})
@@ -248,15 +261,18 @@ const char* pattern_for_pretokenizer(std::string_view name) {
     std::string_view name;
     const char* pattern;
   };
-  constexpr std::array<Known, 9> kKnown = {{{"default", kGpt2Pattern},
-                                            {"gpt-2", kGpt2Pattern},
-                                            {"smollm", kSingleDigitsPattern},
-                                            {"mpt", kGpt2Pattern},
-                                            {"olmo", kGpt2Pattern},
-                                            {"qwen2", kQwen2Pattern},
-                                            {"llama-bpe", kLlama3Pattern},
-                                            {"smaug-bpe", kLlama3Pattern},
-                                            {"falcon", kFalconPattern}}};
+  constexpr std::array<Known, 12> kKnown = {{{"default", kGpt2Pattern},
+                                             {"gpt-2", kGpt2Pattern},
+                                             {"smollm", kSingleDigitsPattern},
+                                             {"mpt", kGpt2Pattern},
+                                             {"olmo", kGpt2Pattern},
+                                             {"qwen2", kQwen2Pattern},
+                                             {"deepseek-r1-qwen", kQwen2Pattern},
+                                             {"llama-bpe", kLlama3Pattern},
+                                             {"llama3", kLlama3Pattern},
+                                             {"llama-v3", kLlama3Pattern},
+                                             {"smaug-bpe", kLlama3Pattern},
+                                             {"falcon", kFalconPattern}}};
   const auto* const found =
       std::find_if(kKnown.begin(), kKnown.end(), [&](const Known& known) { return known.name == name; });
   return found == kKnown.end() ? nullptr : found->pattern;

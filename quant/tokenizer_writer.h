@@ -19,11 +19,13 @@ Result<std::vector<std::byte>> write_tokenizer_section(const SourceTokenizer& so
 
 /// The "chat" section: the form's name and the system text that the model's makers put into their template.
 /// @param form  "" to recognise it by the template, "none" for no chat section, else a form's name.
-/// @returns empty if the source has no template and no form was named. kBadInput names the flag that picks a form when
-/// the
-///          template is not known.
+/// @param tokenizer_section  of the same file: a form is recognised only where its tokens are. Empty: by the template
+/// alone
 /// @param system  the system text to put in instead of the makers'; nullptr keeps theirs.
+/// @returns empty if the source has no template and no form was named. kBadInput names the flag that picks a form when
+///          the template is not known.
 Result<std::string> write_chat_section(std::string_view jinja, std::string_view form,
+                                       std::span<const std::byte> tokenizer_section = {},
                                        const std::string* system = nullptr);
 
 /// True for the special tokens that end a reply, whatever a file names as its end of sequence: chat models are often

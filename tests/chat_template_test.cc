@@ -15,8 +15,10 @@ namespace {
 
 using namespace std::string_view_literals;
 
-std::string_view recognised(std::string_view jinja) {
-  const ChatForm* const form = recognise_chat_form(jinja);
+/// @param token  the one of all forms' tokens that the vocabulary has; empty: it has them all
+std::string_view recognised(std::string_view jinja, std::string_view token = {}) {
+  const ChatForm* const form =
+      recognise_chat_form(jinja, [&](std::string_view asked) { return token.empty() || asked == token; });
   return form == nullptr ? "none" : form->name;
 }
 
@@ -27,11 +29,22 @@ TEST(ChatForms, AreRecognisedByTheMarksOfTheirJinjaTemplates) {
             "chatml");
   EXPECT_EQ(recognised("{% for m in messages %}{% if m['role'] == 'user' %}{{ bos_token + '[INST] ' + m['content'] + "
                        "' [/INST]' }}{% else %}{{ m['content'] + eos_token }}{% endif %}{% endfor %}"),
+            "mistral-v3");
+  constexpr std::string_view kInstructions = "{{ bos_token + '[INST] ' + m['content'] + ' [/INST]' }}";
+  EXPECT_EQ(recognised(kInstructions, "</s>"), "mistral");
+  EXPECT_EQ(recognised(kInstructions, "[INST]"), "mistral-v3");
+  EXPECT_EQ(recognised("{{ '<<SYS>>\n' + system + '\n<</SYS>>\n\n' }}{{ '[INST] ' + m['content'] + ' [/INST]' }}"),
             "llama2");
-  EXPECT_EQ(
-      recognised("{% for m in messages %}{% if m['role'] == 'user' %}{{ '<|user|>\n' + m['content'] + eos_token }}"
-                 "{% elif m['role'] == 'system' %}{{ '<|system|>\n' + m['content'] + eos_token }}{% endif %}"),
-      "zephyr");
+  constexpr std::string_view kSpeakers =
+      "{% for m in messages %}{% if m['role'] == 'user' %}{{ '<|user|>\n' + m['content'] + eos_token }}"
+      "{% elif m['role'] == 'system' %}{{ '<|system|>\n' + m['content'] + eos_token }}{% endif %}";
+  EXPECT_EQ(recognised(kSpeakers, "</s>"), "zephyr");
+  EXPECT_EQ(recognised(kSpeakers, "<|endoftext|>"), "zephyr-endoftext");
+  EXPECT_EQ(recognised(kSpeakers, "<|im_end|>"), "none") << "the tokens of its turns' ends are not there";
+  constexpr std::string_view kTulu =
+      "{{ '<|user|>\n' + m['content'] + '\n' }}{{ '<|assistant|>\n' + m['content'] + eos_token + '\n' }}";
+  EXPECT_EQ(recognised(kTulu, "<|end_of_text|>"), "tulu");
+  EXPECT_EQ(recognised(kTulu, "<|endoftext|>"), "olmo2");
   EXPECT_EQ(recognised("{{ bos_token }}{% for m in messages %}{{ '<|start_header_id|>' + m['role'] + "
                        "'<|end_header_id|>\n\n' + m['content'] | trim + '<|eot_id|>' }}{% endfor %}"),
             "llama3");
@@ -51,7 +64,7 @@ TEST(ChatForms, AreRecognisedByTheMarksOfTheirJinjaTemplates) {
 TEST(ChatForms, AreNotRecognisedInTextsWithoutAMark) {
   for (const std::string_view jinja : {""sv, "<|im_start"sv, "im_start|>"sv, "[inst]"sv, "<|User|>"sv, "\0\xff{{"sv,
                                        "{% for m in messages %}{{ m['content'] }}{% endfor %}"sv}) {
-    EXPECT_EQ(recognise_chat_form(jinja), nullptr) << jinja;
+    EXPECT_EQ(recognised(jinja), "none") << jinja;
   }
 }
 
@@ -61,10 +74,11 @@ TEST(ChatForms, AreFoundByTheirWholeNameOnly) {
   for (const ChatForm& form : chat_forms()) {
     EXPECT_TRUE(names.insert(form.name).second) << form.name << " stands twice";
     EXPECT_EQ(find_chat_form(form.name), &form);
-    EXPECT_EQ(recognise_chat_form(std::string(form.recognised_by[0]).append(form.recognised_by[1])), &form);
+    EXPECT_EQ(recognised(std::string(form.recognised_by[0]).append(form.recognised_by[1]), form.token), form.name);
     listed += (listed.empty() ? "" : ", ") + std::string(form.name);
   }
-  EXPECT_EQ(names, (std::set<std::string_view>{"chatml-no-think", "chatml", "llama2", "zephyr", "llama3", "gemma"}));
+  EXPECT_EQ(names, (std::set<std::string_view>{"chatml-no-think", "chatml", "llama2", "mistral-v3", "mistral", "tulu",
+                                               "olmo2", "zephyr", "zephyr-endoftext", "llama3", "gemma"}));
   EXPECT_EQ(chat_form_names().view(), listed);
   for (const std::string_view name : {""sv, "chatm"sv, "chatml "sv, "ChatML"sv, "chatml\0"sv, "llama"sv}) {
     EXPECT_EQ(find_chat_form(name), nullptr) << name;
@@ -88,6 +102,15 @@ TEST(ChatForms, LayOutTurnsAsTheirModelsCardsDo) {
   EXPECT_EQ(two_turns(*find_chat_form("llama2")), "[INST] <<SYS>>\nS\n<</SYS>>\n\nA [/INST]B</s><s>[INST] C [/INST]");
   EXPECT_EQ(two_turns(*find_chat_form("zephyr")),
             "<|system|>\nS</s>\n<|user|>\nA</s>\n<|assistant|>\nB</s>\n<|user|>\nC</s>\n<|assistant|>\n");
+  EXPECT_EQ(two_turns(*find_chat_form("zephyr-endoftext")),
+            "<|system|>\nS<|endoftext|>\n<|user|>\nA<|endoftext|>\n<|assistant|>\nB<|endoftext|>\n<|user|>\n"
+            "C<|endoftext|>\n<|assistant|>\n");
+  EXPECT_EQ(two_turns(*find_chat_form("olmo2")),
+            "<|system|>\nS\n<|user|>\nA\n<|assistant|>\nB<|endoftext|>\n<|user|>\nC\n<|assistant|>\n");
+  EXPECT_EQ(two_turns(*find_chat_form("tulu")),
+            "<|system|>\nS\n<|user|>\nA\n<|assistant|>\nB<|end_of_text|>\n<|user|>\nC\n<|assistant|>\n");
+  EXPECT_EQ(two_turns(*find_chat_form("mistral")), "[INST] S\n\nA [/INST]B</s>[INST] C [/INST]");
+  EXPECT_EQ(two_turns(*find_chat_form("mistral-v3")), "[INST]S\n\nA[/INST]B</s>[INST]C[/INST]");
   EXPECT_EQ(two_turns(*find_chat_form("llama3")),
             "<|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|><|start_header_id|>user<|end_header_id|>\n\n"
             "A<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nB<|eot_id|><|start_header_id|>user"
@@ -130,7 +153,7 @@ TEST(ChatSection, OfAFormThatIsNotKnownListsThoseThatAre) {
     const Result<ChatSection> chat = parse_chat_section("form: " + std::string(name) + "\nsystem: x", text("m.rill"));
     ASSERT_FALSE(chat.ok()) << name;
     EXPECT_EQ(chat.status().code(), Code::kBadInput);
-    EXPECT_NE(chat.status().message().find("chatml, llama2, zephyr, llama3, gemma"), std::string_view::npos)
+    EXPECT_NE(chat.status().message().find("zephyr, zephyr-endoftext, llama3, gemma"), std::string_view::npos)
         << chat.status().message();
   }
 }

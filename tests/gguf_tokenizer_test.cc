@@ -15,6 +15,7 @@
 #include "platform/process_memory.h"
 #include "quant/sentencepiece_model.h"
 #include "tests/gguf_builder.h"
+#include "tests/support/tokenizer_fixture.h"
 
 namespace rill::quant {
 namespace {
@@ -47,7 +48,8 @@ struct Bpe {
 
   GgufBuilder builder() const {
     GgufBuilder file;
-    file.string("tokenizer.ggml.model", "gpt2").string("tokenizer.ggml.pre", pre);
+    file.string("tokenizer.ggml.model", "gpt2");
+    if (!pre.empty()) file.string("tokenizer.ggml.pre", pre);
     file.strings("tokenizer.ggml.tokens", tokens).numbers("tokenizer.ggml.token_type", 5, types);
     return file.strings("tokenizer.ggml.merges", merges);
   }
@@ -211,6 +213,60 @@ TEST(GgufTokenizer, SentencePieceTablesBecomeAProto) {
   // Field 3 (normalizer_spec) of two bytes, in which field 3 (add_dummy_prefix) is 0.
   EXPECT_EQ(u->sentencepiece_proto, t->sentencepiece_proto + std::string("\x1a\x02\x18\x00", 4));
   expect_refused(sentencepiece(3), "3 scores, expected 4");
+}
+
+/// Llama's kind of vocabulary: bytes from 3, then x 259, U+2581 260, and what is given.
+GgufBuilder with_user_defined(const std::vector<std::string>& pieces, std::uint8_t adds_space) {
+  std::vector<std::string> tokens = {"<unk>", "<s>", "</s>"};
+  std::vector<std::int32_t> types = {2, kControl, kControl};
+  for (int byte = 0; byte < 256; ++byte) {
+    char spelling[8] = {};
+    std::snprintf(spelling, sizeof spelling, "<0x%02X>", static_cast<unsigned>(byte));
+    tokens.emplace_back(spelling);
+    types.push_back(6);
+  }
+  tokens.insert(tokens.end(), {"x", "\u2581"});
+  types.insert(types.end(), {kNormal, kNormal});
+  tokens.insert(tokens.end(), pieces.begin(), pieces.end());
+  types.insert(types.end(), pieces.size(), kUserDefined);
+  GgufBuilder file;
+  file.string("tokenizer.ggml.model", "llama").strings("tokenizer.ggml.tokens", tokens);
+  file.numbers("tokenizer.ggml.token_type", 5, types);
+  file.numbers("tokenizer.ggml.scores", 6, std::vector<float>(tokens.size(), -1.0F));
+  return file.boolean("tokenizer.ggml.add_space_prefix", adds_space);
+}
+
+/// llama.cpp's converter writes the spaces of Gemma's pieces as spaces: no text became one of its runs of spaces.
+TEST(GgufTokenizer, RunsOfSpacesAreFoundAsTheModelsOwnTokenizerFindsThem) {
+  const auto gemma = read(with_user_defined({"  ", "   "}, 0));
+  ASSERT_TRUE(gemma.ok()) << gemma.status().message();
+  EXPECT_TRUE(gemma->added.empty());
+  EXPECT_EQ(test::LoadedTokenizer::from(*gemma).tokens("x   x x"), (std::vector<Token>{259, 262, 259, 260, 259}));
+}
+
+/// Older converters gave chat tokens that were added to a Llama-2 vocabulary that type: what follows one begins with a
+/// space of its own, as in the tokenizers library.
+TEST(GgufTokenizer, AddedTokensOfLlamasKindAreCutOutOfTextFirst) {
+  const auto chat = read(with_user_defined({"<|im_start|>", "<|im_end|>"}, 1));
+  ASSERT_TRUE(chat.ok()) << chat.status().message();
+  EXPECT_EQ(chat->added, (std::vector<Token>{261, 262}));
+  EXPECT_EQ(chat->end_tokens, (std::vector<Token>{2, 262}));
+  EXPECT_EQ(test::LoadedTokenizer::from(*chat).tokens("<|im_start|>x<|im_end|>"),
+            (std::vector<Token>{261, 260, 259, 262}));
+}
+
+/// It was taken for GPT-2's pattern, whatever the model.
+TEST(GgufTokenizer, AFileThatIsOlderThanTheNamesOfPatternsIsCutAsItsFamilyIs) {
+  for (const auto& [family, pattern] : {std::pair{"qwen2", "qwen2"}, {"falcon", "falcon"}, {"gptneox", "gpt-2"}}) {
+    Bpe old;
+    old.pre.clear();
+    const auto t = read(old.builder().string("general.architecture", family));
+    ASSERT_TRUE(t.ok()) << t.status().message();
+    EXPECT_EQ(t->pattern, pattern_for_pretokenizer(pattern)) << family;
+  }
+  Bpe llama3;
+  llama3.pre.clear();
+  expect_refused(llama3.builder().string("general.architecture", "llama"), "key tokenizer.ggml.pre: missing");
 }
 
 // Found by fuzzing: a model of any size was tried out in 512 MB, all of them touched.

@@ -92,6 +92,33 @@ TEST(HuggingfaceText, BeginsAsTheTemplateDoesAndEndsWhereATurnEnds) {
   EXPECT_EQ(model->tokenizer().end_tokens, (std::vector<Token>{2, 4}));
 }
 
+/// Chat tokens that were added to Llama's vocabulary are in tokenizer.json only, and the rest of the rows in neither.
+TEST(HuggingfaceText, TakesTheTokenizerThatIsMadeForTheModelsVocabulary) {
+  RILL_NEED_SHARED("models/stories260K/tok512.model");
+  const HuggingfaceDirectory directory;
+  directory.configure({{"vocab_size", 520}});
+  std::vector<TensorToWrite> tensors = small_tensors();
+  tensors[0].shape = tensors[1].shape = {520, 8};
+  directory.write("model.safetensors", weights(tensors));
+  std::filesystem::copy_file(shared_path("models/stories260K/tok512.model"), directory.path() + "/tokenizer.model");
+  auto model = opened(directory);
+  ASSERT_NE(model, nullptr);
+  EXPECT_TRUE(model->tokenizer().adds_beginning_of_text);
+  const auto section = write_tokenizer_section(model->tokenizer(), 520);
+  ASSERT_TRUE(section.ok()) << section.status().message();
+  EXPECT_FALSE(write_tokenizer_section(model->tokenizer(), 511).ok());
+
+  directory.write("tokenizer.json", small_tokenizer().dump());
+  directory.write("tokenizer_config.json", R"({"add_bos_token": false})");
+  model = opened(directory);
+  ASSERT_NE(model, nullptr);
+  EXPECT_EQ(model->tokenizer().kind, SourceTokenizer::Kind::kByteLevelBpe);
+  directory.remove("tokenizer.json");
+  model = opened(directory);
+  ASSERT_NE(model, nullptr);
+  EXPECT_FALSE(model->tokenizer().adds_beginning_of_text) << "tokenizer_config.json says so";
+}
+
 // Qwen2.5's begins a system turn for tools first.
 TEST(HuggingfaceText, TheMakersSystemTextIsFoundBehindOthersOfJinjasOwn) {
   const auto section = write_chat_section(

@@ -168,6 +168,9 @@ TEST(TokenizerJson, Qwen2sAndLlama3sSplitsAreKnownByTheirRegex) {
   json inverted = arrangement(R"(\p{N})");
   inverted["pre_tokenizer"]["pretokenizers"][0]["invert"] = true;
   expect_refused(inverted, "pre_tokenizer: an unknown arrangement");
+  // OLMo 2's: what the pattern does not find is cut out and dropped, which is nothing.
+  inverted["pre_tokenizer"]["pretokenizers"][0]["behavior"] = "Removed";
+  EXPECT_TRUE(parse_tokenizer_json(inverted.dump(), text("t.json")).ok());
 }
 
 TEST(TokenizerJson, Llama3sWholeWordsAndBeginningOfTextAreTaken) {
@@ -190,6 +193,19 @@ TEST(TokenizerJson, Llama3sWholeWordsAndBeginningOfTextAreTaken) {
   ASSERT_TRUE(read.ok()) << read.status().message();
   EXPECT_FALSE(read->whole_words_first);
   EXPECT_FALSE(read->adds_beginning_of_text);
+}
+
+// Gemma 3's small models have one for images, which they cannot see.
+TEST(TokenizerJson, AddedTokensBeyondTheModelsVocabularyAreLeftOut) {
+  json gemma = byte_fallback();
+  gemma["added_tokens"].push_back({{"id", 266}, {"content", "<image>"}, {"special", true}});
+  gemma["model"]["vocab"]["<image>"] = 266;
+  const auto with = parse_tokenizer_json(gemma.dump(), text("t.json"));
+  const auto without = parse_tokenizer_json(gemma.dump(), text("t.json"), 266);
+  const auto never = parse_tokenizer_json(byte_fallback().dump(), text("t.json"));
+  ASSERT_TRUE(with.ok() && without.ok() && never.ok());
+  EXPECT_EQ(without->sentencepiece_proto, never->sentencepiece_proto);
+  EXPECT_NE(with->sentencepiece_proto, never->sentencepiece_proto);
 }
 
 TEST(TokenizerJson, AModelWithoutATypeIsBpeIfItHasMerges) {

@@ -167,6 +167,25 @@ TEST(FirstWords, RoundsDownToWholeWords) {
   EXPECT_EQ(first_words("", 0.5), "");
 }
 
+/// What the model got was the phrase's own small letters, without marks and without what is not ASCII.
+TEST(SpeechText, AQuestionGoesOnBehindItsWakePhraseAsItWasHeard) {
+  const auto behind = [](std::string_view text, std::string_view phrase) {
+    const auto place = behind_phrase(text, phrase);
+    return place.has_value() ? std::string(text.substr(*place)) : "none";
+  };
+  EXPECT_EQ(behind("Hey, Computer! Wie sp\u00e4t ist es in 3.5 Stunden?", "hey computer"),
+            "Wie sp\u00e4t ist es in 3.5 Stunden?");
+  EXPECT_EQ(behind("\u041f\u0440\u0438\u0432\u0435\u0442, Rill. \u00bfY?", "\u043f\u0440\u0438\u0432\u0435\u0442 rill"),
+            "Y?");
+  EXPECT_EQ(behind("I said: computer.", "Computer"), "");
+  EXPECT_EQ(behind("What's up", "whats"), "up");
+  EXPECT_EQ(behind("computers are here", "computer"), "none");
+  EXPECT_EQ(behind("\xff\xfe computer \xff go", "computer"), "go");
+  EXPECT_EQ(behind("computer", "..."), "none");
+  EXPECT_TRUE(has_words("\u4f60\u597d"));
+  EXPECT_FALSE(has_words(" \u3002.!"));
+}
+
 TEST(LeadIn, DropsSilenceBeforeTheFirstSoundAndNothingAfterIt) {
   LeadIn lead_in;
   std::vector<Sample> piece(3200, Sample{60});

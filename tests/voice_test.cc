@@ -187,7 +187,7 @@ TEST(VoiceLoop, AnswersOnlyWhatHasTheWakePhraseUntilItIsAwake) {
   stage.setting.wake = "hey rill";
   const Told told = stage.run();
   EXPECT_EQ(told.states, "htlhtsl");
-  EXPECT_EQ(stage.answerer.asked, std::vector<std::string>{"what is the time"});
+  EXPECT_EQ(stage.answerer.asked, std::vector<std::string>{"What is the time"}) << "as it was heard";
 }
 
 TEST(VoiceLoop, NeedsNoWakePhraseRightAfterAReply) {

@@ -25,8 +25,8 @@ class SpeechService {
   WyomingReader reader_;
 };
 
-/// Answers every `synthesize` with what `say` makes of its text.
-using SayText = FunctionRef<void(const std::string& text)>;
+/// Answers every `synthesize` with what `say` makes of its text. @returns false if it wrote an error instead
+using SayText = FunctionRef<bool(const std::string& text)>;
 int serve_speaker(SpeechService& service, SayText say);
 
 int run_pocketsphinx(SpeechService& service);

@@ -56,6 +56,7 @@ int run_espeak(SpeechService& service) {
   return serve_speaker(service, [&](const std::string& words) {
     const Status status = say_once(service, words);
     if (!status.ok()) service.write("error", {{"text", status.message()}});
+    return status.ok();
   });
 }
 

@@ -25,10 +25,11 @@ int run_flite(SpeechService& service) {
   }
   return serve_speaker(service, [&](const std::string& text) {
     cst_wave* wave = flite_text_to_wave(text.c_str(), voice);
-    if (wave == nullptr) return;
+    if (wave == nullptr) return true;
     service.write_audio(static_cast<std::uint32_t>(wave->sample_rate),
                         {wave->samples, static_cast<std::size_t>(wave->num_samples)});
     delete_wave(wave);
+    return true;
   });
 }
 

@@ -51,8 +51,7 @@ int serve_speaker(SpeechService& service, SayText say) {
   while (const std::optional<WyomingEvent> event = service.next()) {
     if (event->type != "synthesize") continue;
     service.write("audio-start", nlohmann::json::object());
-    say(event->text());
-    service.write("audio-stop", nlohmann::json::object());
+    if (say(event->text())) service.write("audio-stop", nlohmann::json::object());  // an error ends it as well
   }
   return 0;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -14,20 +15,6 @@ constexpr std::chrono::milliseconds kLongestLook{100};  // between two looks whe
 constexpr std::size_t kChunk = kFrameSamples * 10;      // what the recogniser is given at a time
 
 double seconds(std::chrono::steady_clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
-
-/// Lower case, letters and digits, one space between words: what a phrase is compared by.
-std::string plain(std::string_view text) {
-  std::string words;
-  for (const char c : text) {
-    if (std::isalnum(static_cast<unsigned char>(c)) != 0) {
-      words += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    } else if (!words.empty() && words.back() != ' ' && c != '\'') {
-      words += ' ';
-    }
-  }
-  if (!words.empty() && words.back() == ' ') words.pop_back();
-  return words;
-}
 
 /// The end of what was said, in whole words where there are spaces between them: speech that goes on for ever (a
 /// radio's) does not grow from turn to turn.
@@ -202,15 +189,11 @@ Result<std::string> VoiceLoop::recognize(std::uint64_t turn) {
 /// The wake phrase is taken off what was heard. @returns true if it was there, or is not needed now
 bool VoiceLoop::is_for_us(std::string& words) {
   if (setting_.wake.empty()) return true;
-  const std::string phrase = plain(setting_.wake);
-  std::string heard(1, ' ');
-  heard.append(plain(words)).push_back(' ');
-  const std::size_t found = heard.find(std::string(1, ' ').append(phrase).append(1, ' '));
+  const std::optional<std::size_t> question = behind_phrase(words, setting_.wake);
   const std::scoped_lock lock(mutex_);
-  if (found == std::string::npos) return now() < awake_until_;
+  if (!question.has_value()) return now() < awake_until_;
   awake_until_ = now() + setting_.awake_seconds;
-  words = heard.substr(found + phrase.size() + 2);
-  if (!words.empty()) words.pop_back();
+  words.erase(0, *question);
   return true;
 }
 
@@ -266,10 +249,10 @@ std::string VoiceLoop::said_aloud() const {
   for (const Clip& clip : clips_) {
     if (heard >= clip.end && clip.is_whole) {
       said += clip.text;
-    } else if (heard > clip.begin) {
+    } else if (heard > clip.begin && clip.end > clip.begin) {
       // A clip that is still being made is longer than what there is of it: it counts as twice that.
       const auto length = static_cast<double>(clip.end - clip.begin) * (clip.is_whole ? 1 : 2);
-      said += first_words(clip.text, static_cast<double>(heard - clip.begin) / length);
+      said += first_words(clip.text, static_cast<double>(std::min(heard, clip.end) - clip.begin) / length);
     }
   }
   return said;
@@ -312,6 +295,7 @@ void VoiceLoop::reply_to(const std::string& words, std::uint64_t turn) {
     }
     clips_.clear();
     is_cut_ = false;
+    first_sample_at_ = {};
   }
   std::string reply;
   SentenceCutter cutter;
@@ -340,8 +324,10 @@ void VoiceLoop::reply_to(const std::string& words, std::uint64_t turn) {
   bool was_interrupted = false;
   bool was_asked = false;
   VoiceLatency latency;
+  bool had_sound = false;
   {
     const std::scoped_lock lock(mutex_);
+    had_sound = first_sample_at_ != Clock::time_point();
     was_asked = is_sure(turn);
     was_interrupted = is_cut_ || !was_asked || is_stopped_();  // speech after the last word interrupts nothing
     spoken = was_asked ? said_aloud() : std::string();
@@ -350,7 +336,7 @@ void VoiceLoop::reply_to(const std::string& words, std::uint64_t turn) {
   const bool was_heard = !spoken.empty();
   tell_changes();
   if (was_asked) {
-    tell({.reply = &reply, .spoken = &spoken, .latency = was_heard ? &latency : nullptr});
+    tell({.reply = &reply, .spoken = &spoken, .latency = was_heard && had_sound ? &latency : nullptr});
     unanswered_ = was_interrupted && !was_heard ? last_words(words) : "";
   }
   if (!was_interrupted || (spoken == reply && was_heard) || !status.ok() || is_stopped_()) return;

@@ -64,6 +64,9 @@ Result<PartAddress> PartAddress::parse(const std::string& written, std::string_v
     if (colon > kWyoming.size()) {
       const auto parsed = std::from_chars(written.data() + colon + 1, end, address.port);
       address.host = written.substr(kWyoming.size(), colon - kWyoming.size());
+      if (address.host.starts_with('[') && address.host.ends_with(']')) {  // of IPv6, as `rill wyoming` prints it
+        address.host = address.host.substr(1, address.host.size() - 2);
+      }
       if (parsed.ec == std::errc() && parsed.ptr == end && address.port > 0) return address;
     }
   }

@@ -1,11 +1,8 @@
 #include "apps/voice/printer.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -55,11 +52,6 @@ void print_text(std::FILE* out, const VoiceReport& report) {
   }
   std::fputc('\n', out);
   std::fflush(out);
-}
-
-bool can_rewrite_a_line(std::FILE* out) {
-  const char* const terminal = std::getenv("TERM");
-  return ::isatty(::fileno(out)) == 1 && terminal != nullptr && std::string_view(terminal) != "dumb";
 }
 
 }  // namespace

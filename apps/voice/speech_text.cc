@@ -1,10 +1,14 @@
 #include "apps/voice/speech_text.h"
 
+#include <utf8proc.h>
+
 #include <algorithm>
 #include <array>
 #include <cctype>
 #include <cstdint>
 #include <iterator>
+#include <optional>
+#include <vector>
 
 namespace rill::apps {
 namespace {
@@ -274,6 +278,54 @@ void SentenceCutter::reset() {
 }
 
 std::string spoken_form(std::string_view text) { return Cleaner(text).run(); }
+
+namespace {
+
+/// Lower case, letters and digits of any script, one space between words: what a phrase is compared by.
+struct PlainWords {
+  std::string text;
+  std::vector<std::size_t> origin;  ///< of each byte: where its character stood
+};
+
+PlainWords plain_words(std::string_view text) {
+  constexpr utf8proc_int32_t kApostrophe = 0x2019;
+  PlainWords words;
+  for (std::size_t at = 0; at < text.size();) {
+    utf8proc_int32_t character = -1;
+    const utf8proc_ssize_t size = utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(text.data() + at),
+                                                   static_cast<utf8proc_ssize_t>(text.size() - at), &character);
+    const utf8proc_category_t category = size > 0 ? utf8proc_category(character) : UTF8PROC_CATEGORY_CN;
+    if (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NO) {  // letters, their marks, digits
+      std::array<utf8proc_uint8_t, 4> bytes{};
+      const utf8proc_ssize_t count = utf8proc_encode_char(utf8proc_tolower(character), bytes.data());
+      words.text.append(reinterpret_cast<const char*>(bytes.data()), static_cast<std::size_t>(count));
+      words.origin.resize(words.text.size(), at);
+    } else if (!words.text.empty() && words.text.back() != ' ' && character != '\'' && character != kApostrophe) {
+      words.text += ' ';
+      words.origin.push_back(at);
+    }
+    at += size > 0 ? static_cast<std::size_t>(size) : 1;
+  }
+  if (!words.text.empty() && words.text.back() == ' ') words.text.pop_back();
+  return words;
+}
+
+}  // namespace
+
+std::optional<std::size_t> behind_phrase(std::string_view text, std::string_view phrase) {
+  const PlainWords heard = plain_words(text);
+  const std::string wanted = plain_words(phrase).text;
+  std::string between(1, ' ');
+  between.append(heard.text).append(1, ' ');
+  std::string whole_words(1, ' ');
+  whole_words.append(wanted).append(1, ' ');
+  const std::size_t found = between.find(whole_words);
+  if (found == std::string::npos || wanted.empty()) return std::nullopt;
+  const std::size_t next = found + wanted.size() + 1;  // in heard.text: what is behind the phrase and a space
+  return next < heard.text.size() ? heard.origin[next] : text.size();
+}
+
+bool has_words(std::string_view text) { return !plain_words(text).text.empty(); }
 
 std::string_view first_words(std::string_view text, double share) {
   std::size_t words = 0;

@@ -37,6 +37,12 @@ class SentenceCutter {
 /// accents stay.
 std::string spoken_form(std::string_view text);
 
+/// Where a text goes on behind the first place that has the words of `phrase`, whatever their case and the marks
+/// between them: at its next word, or its end. Nothing if there is no such place.
+std::optional<std::size_t> behind_phrase(std::string_view text, std::string_view phrase);
+/// Whether there is a letter or a digit in it, of any script.
+bool has_words(std::string_view text);
+
 /// The first `share` (0 to 1) of the text's words, whole words only, rounded down.
 std::string_view first_words(std::string_view text, double share);
 

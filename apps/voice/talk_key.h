@@ -20,6 +20,8 @@ class TalkKey {
   virtual bool was_pressed() = 0;
 };
 
+/// kUsage where standard input is no terminal.
+Status check_talk_key();
 /// The space bar of the terminal that is standard input, whose line mode and echo are off as long as this lives. kUsage
 /// where standard input is no terminal.
 Result<std::unique_ptr<TalkKey>> open_talk_key();

@@ -272,6 +272,10 @@ void WyomingServer::take(std::size_t index, const WyomingEvent& event) {
     // What comes in chunks is kept, as there may be a place by the time that it ends.
     if (event.type == "transcript-start" || event.type == "transcript-chunk") take_streamed(index, event);
     if (event.type == "transcript" || event.type == "transcript-stop") turn_away(connection, context_of(event));
+  } else if (event.type == "intent") {
+    queue(connection, to_bytes("not-handled", {{"text",
+                                                "Rill answers what was said (transcript), not what was meant "
+                                                "(intent)"}}));
   } else if (event.type == "transcript") {
     connection.streamed.reset();
     connection.turn = {.connection = index, .text = event.text(), .context = context_of(event)};
