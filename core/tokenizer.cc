@@ -145,11 +145,35 @@ class Tokenizer::Fragment {
   bool is_first_ = true;
 };
 
-Status Tokenizer::encode(std::span<const TextPart> parts, TokenSink sink) {
+Status Tokenizer::encode(std::span<const TextPart> parts, TokenSink sink) { return encode_behind("", parts, sink); }
+
+/// libsentencepiece puts its space in front of any text: in front of a line's end, then, whose tokens are left out.
+Status Tokenizer::encode_further(std::span<const TextPart> parts, TokenSink sink) {
+  bool stands_alone = strips_first_space();
+  for (Token token = 0; stands_alone && token < vocabulary(); ++token) {
+    const std::string_view bytes = section_.token_bytes(token);
+    stands_alone = bytes.size() <= 1 || bytes.find('\n') == std::string_view::npos;
+  }
+  if (!stands_alone) return encode(parts, sink);
+  std::size_t left_out = 0;
+  RILL_TRY(encode("\n", SpecialTokens::kText, [&](std::span<const Token> run) -> Status {
+    left_out += run.size();
+    return {};
+  }));
+  return encode_behind("\n", parts, [&](std::span<const Token> run) -> Status {
+    const std::size_t leave = std::min(left_out, run.size());
+    left_out -= leave;
+    return leave < run.size() ? sink(run.subspan(leave)) : Status();
+  });
+}
+
+/// @param before  text in front of the parts
+Status Tokenizer::encode_behind(std::string_view before, std::span<const TextPart> parts, TokenSink sink) {
   const HeapBuffer buffer(*heap_, window_bytes(section_, text_bytes_));
   if (!buffer.ok()) return heap_full(Code::kFailed, *heap_, "encoding");
   Fragment fragment(*this, buffer.span(), sink);
   try {
+    RILL_TRY(fragment.add(before));
     for (const TextPart& part : parts) {
       for (std::string_view rest = part.text; !rest.empty();) {
         const Match match = find_spelling(rest, part.special);

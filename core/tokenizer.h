@@ -59,6 +59,9 @@ class Tokenizer {
   /// kBadInput if one word is longer than the heap was sized for; tokens before it have been handed out then.
   /// Cost: O(n log n) in a word's bytes, O(n) in words; no allocation outside the heap, which is as before afterwards.
   Status encode(std::span<const TextPart> parts, TokenSink sink);
+  /// The same for parts with which a text goes on that was encoded before them: no space is put in front of them. No
+  /// token reaches over the place.
+  Status encode_further(std::span<const TextPart> parts, TokenSink sink);
   Status encode(std::string_view text, SpecialTokens special, TokenSink sink) {
     const TextPart part = {.text = text, .special = special};
     return encode({&part, 1}, sink);
@@ -104,6 +107,7 @@ class Tokenizer {
   };
   Match find_spelling(std::string_view text, SpecialTokens special) const;
   class Fragment;
+  Status encode_behind(std::string_view before, std::span<const TextPart> parts, TokenSink sink);
 
   TokenizerSection section_;
   FixedHeap* heap_;

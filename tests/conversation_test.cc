@@ -97,6 +97,20 @@ TEST_F(ConversationTest, AReplyThatReachesItsLimitAsTheCacheIsFullIsNoFailure) {
   }
 }
 
+/// SentencePiece puts a space in front of a text; it stood within the first turn as well.
+TEST_F(ConversationTest, GoesOnBehindTheSystemTextAsInOneText) {
+  Conversation conversation = begun(0);
+  ASSERT_TRUE(conversation.say("One day", 0, [](std::string_view) { return true; }).ok());
+  std::uint64_t expected = 1;  // <s>
+  const Status status = engine_->tokenizer()->encode("[INST] <<SYS>>\nTell stories.\n<</SYS>>\n\nOne day [/INST]",
+                                                     SpecialTokens::kText, [&](std::span<const Token> run) -> Status {
+                                                       expected += run.size();
+                                                       return {};
+                                                     });
+  ASSERT_TRUE(status.ok());
+  EXPECT_EQ(engine_->session(0).position(), expected);
+}
+
 /// What did not fit was fed chunk by chunk until the cache was full: how much of the conversation was left after it
 /// depended on the chunk.
 TEST_F(ConversationTest, TakesATurnThatDoesNotFitWholeOrNotAtAll) {
