@@ -84,7 +84,8 @@ TEST_F(RetoldConversation, HoldsTheTokensOfWhatWasSaidAndNoOthers) {
       {"", kControl}, {f.user_begin_after_system, kControl}, {kUser, kText}, {f.user_end, kControl}};
   const TextPart said[] = {{kSaid, kText}};
   feed(system);
-  feed(user);
+  const auto feed_run = [&](std::span<const Token> tokens) { return session.feed(tokens); };
+  ASSERT_TRUE(tokenizer.encode_further(user, feed_run).ok());  // one text with what was before it
   feed(said);
   EXPECT_EQ(session.position(), engine_->session(0).position());
   const auto next = [](Engine& engine) {
