@@ -67,12 +67,10 @@ Status Conversation::begin(std::string_view system) {
   turns_ = 0;
   owes_reply_end_ = false;
   is_torn_ = false;
-  is_begun_ = false;
   has_system_ = !system.empty();
   if (engine_->tokenizer()->adds_beginning_of_text()) RILL_TRY(feed_token(engine_->tokenizer()->beginning_of_text()));
-  RILL_TRY(feed_text(system_parts(*form_, system)));
+  RILL_TRY(feed_text(system_parts(*form_, system), /*goes_on=*/false));
   RILL_TRY(flush());
-  is_begun_ = true;
   if (note_ == nullptr) return {};
   *note_ = {};
   note_->system_crc32 = crc32_of(system);
@@ -118,7 +116,6 @@ Status Conversation::resume(const std::string_view* system) {
   turns_ = note.turns;
   has_system_ = note.has_system != 0;
   owes_reply_end_ = note.owes_reply_end != 0;
-  is_begun_ = true;
   pending_ = 0;
   return {};
 }
@@ -186,16 +183,17 @@ Status Conversation::feed_user(std::string_view user) {
                                           {begin, SpecialTokens::kControl},
                                           {user, SpecialTokens::kText},
                                           {form_->user_end, SpecialTokens::kControl}}};
+  const bool goes_on = turns_ == 0 && has_system_;  // later turns begin behind a token
   // Where a cache ends, a turn is in it whole or not at all, however it is cut into chunks.
   if (!session_->policy().is_endless()) {
     std::size_t tokens = 0;
-    RILL_TRY(encode(parts, [&](std::span<const Token> run) -> Status {
+    RILL_TRY(encode(parts, goes_on, [&](std::span<const Token> run) -> Status {
       tokens += run.size();
       return {};
     }));
     RILL_TRY(session_->check_room(tokens));
   }
-  const Status status = feed_text(parts);
+  const Status status = feed_text(parts, goes_on);
   ++turns_;
   owes_reply_end_ = false;
   return status;
@@ -240,7 +238,7 @@ Status Conversation::retell(std::string_view user, std::string_view said) {
   if (said.empty()) return {};
   RILL_TRY(feed_user(user));
   const TextPart reply[] = {{said, SpecialTokens::kText}};
-  RILL_TRY(feed_text(reply));
+  RILL_TRY(feed_text(reply, /*goes_on=*/false));
   owes_reply_end_ = true;
   return flush();
 }
@@ -301,18 +299,16 @@ Result<Reply> Conversation::reply_to(std::string_view user, std::uint64_t most_t
   return reply;
 }
 
-/// Behind the system text the first turn goes on with it; the others begin behind a token.
-Status Conversation::encode(std::span<const TextPart> parts, TokenSink sink) {
+Status Conversation::encode(std::span<const TextPart> parts, bool goes_on, TokenSink sink) {
   Tokenizer& tokenizer = *engine_->tokenizer();
-  const bool goes_on = turns_ == 0 && has_system_ && is_begun_;
   return goes_on ? tokenizer.encode_further(parts, sink) : tokenizer.encode(parts, sink);
 }
 
 /// A text that fails has left tokens, too. They are fed, which changes no bit: the session is all there is of the
 /// conversation, and the buffer that they waited in is every conversation's. Whoever asked to stop does not wait for
 /// that.
-Status Conversation::feed_text(std::span<const TextPart> parts) {
-  const Status status = encode(parts, [&](std::span<const Token> tokens) -> Status {
+Status Conversation::feed_text(std::span<const TextPart> parts, bool goes_on) {
+  const Status status = encode(parts, goes_on, [&](std::span<const Token> tokens) -> Status {
     for (const Token token : tokens) RILL_TRY(feed_token(token));
     return {};
   });

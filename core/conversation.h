@@ -119,8 +119,9 @@ class Conversation {
   Result<Reply> reply_to(std::string_view user, std::uint64_t most_tokens, Listener listener);
   void save(bool is_mid_reply);
   void note_text(std::string_view text);
-  Status encode(std::span<const TextPart> parts, TokenSink sink);
-  Status feed_text(std::span<const TextPart> parts);
+  /// @param goes_on  with the text that was fed before, as the first turn does with the system text
+  Status encode(std::span<const TextPart> parts, bool goes_on, TokenSink sink);
+  Status feed_text(std::span<const TextPart> parts, bool goes_on);
   Status feed_token(Token token);
   Status flush();
 
@@ -129,7 +130,6 @@ class Conversation {
   const ChatForm* form_;
   std::uint64_t turns_ = 0;
   bool has_system_ = false;
-  bool is_begun_ = false;        ///< the system text is in the session
   bool owes_reply_end_ = false;  ///< the last reply's end has not been fed yet
   bool is_torn_ = false;
   std::size_t pending_ = 0;  ///< tokens that wait in the engine's chunk buffer

@@ -58,7 +58,7 @@ TEST(TokenCost, IsTheSameWhereverInTheStreamItIs) {
 #endif
   const ScratchDirectory scratch;
   ModelConfig config = SyntheticModel::small_config();
-  config.layers = 1;  // each instruction takes some ten microseconds
+  config.layers = 1;  // each instruction takes some twenty microseconds
   const SyntheticModel source(config);
   ASSERT_TRUE(quant::quantize(source, scratch.file("model.rill"), {}).ok());
   const Result<ModelFile> model = ModelFile::open(scratch.file("model.rill"));
