@@ -44,7 +44,7 @@ class BusyLoop {
   }
   double run() {
     const Stopwatch watch;
-    pool_.run(pool_.threads(), [&](const WorkerPool::Part&) { kernels_.dot_products(rounds_); });
+    pool_.run_on_each([&](const WorkerPool::Part&) { kernels_.dot_products(rounds_); });
     return watch.seconds();
   }
 

@@ -4,7 +4,6 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
 #include <fstream>
 #include <utility>
 
@@ -57,6 +56,14 @@ class OrdinaryPages {
   std::span<std::byte> bytes_;
   bool is_ordinary_ = false;
 };
+
+/// What one of so many threads touches of the buffer.
+template <typename Byte>
+std::span<Byte> share_of(std::span<Byte> buffer, std::size_t thread, std::size_t threads) {
+  const std::size_t shares = buffer.size() / kShare;
+  const std::size_t begin = shares * thread / threads;
+  return buffer.subspan(begin * kShare, (shares * (thread + 1) / threads - begin) * kShare);
+}
 
 /// One number of threads, its pool, and what was measured with it.
 struct Crew {
@@ -128,10 +135,10 @@ struct LimitProbe::State {
     std::array<std::uint64_t, WorkerPool::kMaxThreads> sums{};
     const auto times = static_cast<std::uint64_t>(passes);
     const Stopwatch watch;
-    crew.pool.run(buffer.size() / kShare, [&](const WorkerPool::Part& part) {
+    crew.pool.run_on_each([&](const WorkerPool::Part& part) {
+      const std::span<const std::byte> share = share_of(buffer, part.thread, crew.pool.threads());
       for (std::uint64_t pass = 0; pass < times; ++pass) {
-        sums[part.thread] +=
-            options.kernels->read(buffer.data() + part.begin * kShare, (part.end - part.begin) * kShare);
+        sums[part.thread] += options.kernels->read(share.data(), share.size());
       }
     });
     const double seconds = watch.seconds();
@@ -143,7 +150,7 @@ struct LimitProbe::State {
   double multiply(Crew& crew, double rounds) {
     std::array<std::uint64_t, WorkerPool::kMaxThreads> macs{};
     const Stopwatch watch;
-    crew.pool.run(crew.pool.threads(), [&](const WorkerPool::Part& part) {
+    crew.pool.run_on_each([&](const WorkerPool::Part& part) {
       macs[part.thread] = options.kernels->dot_products(static_cast<std::uint64_t>(rounds));
     });
     const double seconds = watch.seconds();
@@ -194,9 +201,8 @@ Result<LimitProbe> LimitProbe::start(const ProbeOptions& options, const ThreadPi
   // Whoever touches a page first has it near: the largest crew, each thread its share.
   const auto largest =
       std::ranges::max_element(state->crews, {}, [](const auto& crew) { return crew->pool.threads(); });
-  const std::span<std::byte> buffer = state->memory.bytes();
-  (*largest)->pool.run(buffer.size() / kShare, [&](const WorkerPool::Part& part) {
-    std::memset(buffer.data() + part.begin * kShare, 1, (part.end - part.begin) * kShare);
+  (*largest)->pool.run_on_each([&](const WorkerPool::Part& part) {
+    std::ranges::fill(share_of(state->memory.bytes(), part.thread, (*largest)->pool.threads()), std::byte{1});
   });
   for (const auto& crew : state->crews) state->warm_up(*crew);
   return LimitProbe(std::move(state));

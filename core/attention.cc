@@ -341,10 +341,11 @@ void attend(const Weights& m, const Layer& layer, std::span<const float> qkv, st
                                     .score_scale = c.attention_scale > 0 ? static_cast<float>(c.attention_scale)
                                                                          : 1.0F / std::sqrt(static_cast<float>(d)),
                                     .rotated = layer.rotates ? c.rotated_size() : 0};
-  pool.run(n, [&](const WorkerPool::Part& part) {
+  pool.run(n, 1, [&](const WorkerPool::Part& part) {
     attention.stage(part.begin, part.end, scratch_of(b, stride, part.thread));
   });
-  pool.run(n * c.heads, [&](const WorkerPool::Part& part) {
+  const std::size_t sharing_keys = n * (c.heads / c.kv_heads);
+  pool.run(n * c.heads, std::min(kMostQueries, sharing_keys), [&](const WorkerPool::Part& part) {
     attention.attend_queries(part.begin, part.end, n, scratch_of(b, stride, part.thread), mixed);
   });
 }

@@ -66,7 +66,7 @@ class Steps {
                              .scales = b_.scales.data(),
                              .columns = groups_of(columns, m_.config) * m_.config.group,
                              .groups = groups_of(columns, m_.config)};
-    pool_.run(rows, [&](const WorkerPool::Part& part) {
+    pool_.run(rows, 1, [&](const WorkerPool::Part& part) {
       float* scratch = b_.scratch.data() + part.thread * (b_.scratch.size() / pool_.threads());
       for (std::size_t t = part.begin; t < part.end; ++t) k_.quantize(fill(t, scratch), columns, all.from_row(t));
     });
@@ -86,7 +86,7 @@ class Steps {
   /// The output of attention or of the MLP, in place, where a model normalises it before it joins the stream.
   void normalize_output(const Norm& norm, std::span<float> y) const {
     if (norm.gain.empty()) return;
-    pool_.run(n_, [&](const WorkerPool::Part& part) {
+    pool_.run(n_, 1, [&](const WorkerPool::Part& part) {
       for (std::size_t t = part.begin; t < part.end; ++t) {
         normalize_row(norm, y.data() + t * x_stride(), y.data() + t * x_stride());
       }
@@ -104,7 +104,7 @@ class Steps {
         k_.rms_normalize(heads + at, gain.data(), gain.size(), epsilon, heads + at);
       }
     };
-    pool_.run(n_, [&](const WorkerPool::Part& part) {
+    pool_.run(n_, 1, [&](const WorkerPool::Part& part) {
       for (std::size_t t = part.begin; t < part.end; ++t) {
         float* qkv = b_.qkv.data() + t * qkv_width(c);
         each(layer.query_norm, qkv, query_width);
@@ -115,7 +115,7 @@ class Steps {
 
   void project(const Projection& w, const Activations& in, std::size_t rows, std::span<float> out) const {
     const kernels::TileShape& shape = w.weights.shape;
-    pool_.run(shape.row_blocks(), [&](const WorkerPool::Part& part) {
+    pool_.run(shape.row_blocks(), kernels::kBlocksTogether, [&](const WorkerPool::Part& part) {
       k_.multiply(w.weights, part.begin, part.end, in, rows, out.data(), shape.padded_rows());
       if (w.bias.empty()) return;
       const std::size_t begin = part.begin * kernels::kTileRows;

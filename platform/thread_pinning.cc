@@ -26,8 +26,7 @@ ThreadPinning::~ThreadPinning() {
 bool ThreadPinning::pin(WorkerPool& pool) const {
   const bool enough = pool.threads() <= count_;
   std::atomic<std::size_t> pinned = 0;
-  // As many pieces as threads: each thread gets exactly one.
-  pool.run(pool.threads(), [&](const WorkerPool::Part& part) {
+  pool.run_on_each([&](const WorkerPool::Part& part) {
     cpu_set_t one;
     CPU_ZERO(&one);
     if (enough) CPU_SET(order_[part.thread], &one);

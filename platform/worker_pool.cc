@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <climits>
 
 #include "platform/size.h"
@@ -21,14 +22,33 @@ inline void relax() {
 #endif
 }
 
-/// Waits until `value` is no longer `old`: spins for about 20 microseconds (the gap between two loops of a forward pass
-/// is shorter), then sleeps, so that an idle assistant takes no CPU.
-void wait_while(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
-  for (int spin = 0; spin < 2000; ++spin) {
-    if (value.load(std::memory_order_acquire) != old) return;
-    relax();
+// gate_, from its lowest bit: 7 bits of workers that entered, one for "open", 24 of the round, which wraps.
+constexpr std::uint32_t kEntered = 127;
+constexpr std::uint32_t kOpen = 128;
+constexpr unsigned kRoundShift = 8;
+static_assert(WorkerPool::kMaxThreads <= kEntered);
+
+std::uint32_t round_of(std::uint32_t gate) { return gate >> kRoundShift; }
+
+// The gap between two loops of a forward pass is shorter. By the clock, since a pause lasts from 1 to 140 cycles.
+constexpr std::chrono::microseconds kSpin{20};
+
+/// Waits until is_reached(value), and returns that value: spins, then sleeps, so that an idle assistant takes no CPU.
+template <typename Condition>
+std::uint32_t wait_until(const std::atomic<std::uint32_t>& value, Condition is_reached) {
+  const auto end = std::chrono::steady_clock::now() + kSpin;
+  do {
+    for (int look = 0; look < 16; ++look) {
+      const std::uint32_t now = value.load(std::memory_order_acquire);
+      if (is_reached(now)) return now;
+      relax();
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  for (;;) {
+    const std::uint32_t now = value.load(std::memory_order_acquire);
+    if (is_reached(now)) return now;
+    value.wait(now, std::memory_order_acquire);
   }
-  value.wait(old, std::memory_order_acquire);
 }
 
 }  // namespace
@@ -66,39 +86,71 @@ Status WorkerPool::start(std::size_t threads, std::span<std::byte> stacks) {
     started_ = i;
   }
   // One empty round: whatever a thread's own beginning takes from the system is taken before the first real one.
-  run(threads, [](const Part&) {});
+  run_on_each([](const Part&) {});
   return {};
 }
 
 WorkerPool::~WorkerPool() {
   stopping_.store(true, std::memory_order_relaxed);
-  round_.fetch_add(1, std::memory_order_seq_cst);
-  round_.notify_all();
+  gate_.fetch_add(1U << kRoundShift, std::memory_order_seq_cst);
+  gate_.notify_all();
   for (std::size_t i = 1; i <= started_; ++i) pthread_join(workers_[i].thread, nullptr);
 }
 
-void WorkerPool::run(std::size_t count, FunctionRef<void(const Part&)> work) {
+void WorkerPool::run(std::size_t count, std::size_t grain, Work work) {
   if (count == 0) return;
-  if (threads_ == 1 || count == 1) {
+  if (threads_ == 1 || count <= grain) {
     work({.begin = 0, .end = count, .thread = 0});
     return;
   }
-  count_ = count;
-  work_ = &work;
-  unfinished_.store(static_cast<std::uint32_t>(threads_ - 1), std::memory_order_relaxed);
-  // In this order for all to see, here and in serve(): or who begins to sleep in between is not seen by notify_all().
-  round_.fetch_add(1, std::memory_order_seq_cst);
-  round_.notify_all();
-  take_part(0);
-  for (std::uint32_t left = unfinished_.load(std::memory_order_acquire); left != 0;
-       left = unfinished_.load(std::memory_order_acquire)) {
-    wait_while(unfinished_, left);
-  }
+  open((count + grain - 1) / grain, count, grain, Sharing::kRest, work);
+  take_parts(0);
+  wait_until_left(gate_.fetch_and(~kOpen, std::memory_order_acq_rel) & kEntered);
 }
 
-void WorkerPool::take_part(std::size_t thread) const {
-  const Part part = {.begin = count_ * thread / threads_, .end = count_ * (thread + 1) / threads_, .thread = thread};
-  if (part.begin < part.end) (*work_)(part);
+void WorkerPool::run_on_each(Work work) {
+  open(threads_, threads_, 1, Sharing::kNone, work);
+  take_parts(0);
+  wait_until_left(static_cast<std::uint32_t>(threads_ - 1));
+  gate_.fetch_and(~kOpen, std::memory_order_relaxed);
+}
+
+/// Begins a round. Nobody is inside: what follows is the caller's alone until the gate opens.
+void WorkerPool::open(std::size_t grains, std::size_t count, std::size_t grain, Sharing sharing, const Work& work) {
+  count_ = count;
+  grain_ = grain;
+  sharing_ = sharing;
+  work_ = &work;
+  for (std::size_t i = 0; i < threads_; ++i) {
+    ranges_[i].next.store(grains * i / threads_, std::memory_order_relaxed);
+    ranges_[i].end = grains * (i + 1) / threads_;
+  }
+  left_.store(0, std::memory_order_relaxed);
+  const std::uint32_t round = round_of(gate_.load(std::memory_order_relaxed)) + 1;
+  // In this order for all to see, here and in serve(): or who begins to sleep in between is not seen by notify_all().
+  gate_.exchange((round << kRoundShift) | kOpen, std::memory_order_seq_cst);
+  gate_.notify_all();
+}
+
+void WorkerPool::wait_until_left(std::uint32_t entered) {
+  wait_until(left_, [&](std::uint32_t left) { return left == entered; });
+}
+
+void WorkerPool::take_parts(std::size_t thread) {
+  take_from(ranges_[thread], thread);
+  if (sharing_ == Sharing::kNone) return;
+  for (std::size_t i = 1; i < threads_; ++i) take_from(ranges_[(thread + i) % threads_], thread);
+}
+
+/// Half of what is left each time, so that a thread which falls behind holds up the others by little.
+void WorkerPool::take_from(Range& range, std::size_t thread) const {
+  std::size_t next = range.next.load(std::memory_order_relaxed);
+  while (next < range.end) {
+    const std::size_t after = next + (range.end - next + 1) / 2;
+    if (!range.next.compare_exchange_weak(next, after, std::memory_order_relaxed)) continue;
+    (*work_)({.begin = next * grain_, .end = std::min(after * grain_, count_), .thread = thread});
+    next = range.next.load(std::memory_order_relaxed);
+  }
 }
 
 void* WorkerPool::worker_main(void* worker) {
@@ -110,14 +162,17 @@ void* WorkerPool::worker_main(void* worker) {
 void WorkerPool::serve(std::size_t thread) {
   std::uint32_t seen = 0;
   for (;;) {
-    wait_while(round_, seen);
-    const std::uint32_t now = round_.load(std::memory_order_acquire);
-    if (now == seen) continue;
-    seen = now;
+    std::uint32_t gate = wait_until(gate_, [&](std::uint32_t now) { return round_of(now) != seen; });
     if (stopping_.load(std::memory_order_relaxed)) return;
-    take_part(thread);
-    unfinished_.fetch_sub(1, std::memory_order_seq_cst);
-    unfinished_.notify_one();
+    bool inside = false;
+    while ((gate & kOpen) != 0 && !inside) {
+      inside = gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acquire);
+    }
+    seen = round_of(gate);
+    if (!inside) continue;
+    take_parts(thread);
+    left_.fetch_add(1, std::memory_order_seq_cst);
+    left_.notify_one();
   }
 }
 

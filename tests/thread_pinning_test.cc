@@ -29,7 +29,7 @@ TEST(ThreadPinning, GivesEachThreadACpuOfItsOwnAndTheCallerItsCpusBack) {
     ASSERT_TRUE(pinning.pin(pool));
     std::array<int, 2> cpu{-1, -1};
     std::array<int, 2> choices{1, 1};
-    pool.run(threads, [&](const WorkerPool::Part& part) {
+    pool.run_on_each([&](const WorkerPool::Part& part) {
       cpu[part.thread] = ::sched_getcpu();
       choices[part.thread] = allowed_cpus();
     });
@@ -53,7 +53,7 @@ TEST(ThreadPinning, RefusesMoreThreadsThanCpusAndLeavesThemAllOfThem) {
   ASSERT_TRUE(pool.start(threads, stacks->bytes()).ok());
   EXPECT_FALSE(pinning.pin(pool));
   std::vector<int> choices(threads);
-  pool.run(threads, [&](const WorkerPool::Part& part) { choices[part.thread] = allowed_cpus(); });
+  pool.run_on_each([&](const WorkerPool::Part& part) { choices[part.thread] = allowed_cpus(); });
   EXPECT_EQ(choices, std::vector<int>(threads, before));
 }
 

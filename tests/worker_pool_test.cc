@@ -8,6 +8,10 @@
 #include <utility>
 #include <vector>
 
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
 #include "core/memory_plan.h"
 
 namespace rill {
@@ -23,9 +27,10 @@ TEST(WorkerPool, GivesEveryIndexToExactlyOneThreadInEveryRound) {
       const std::size_t count = round % 101;
       std::vector<std::atomic<int>> hits(count);
       std::vector<std::atomic<int>> busy(threads);
-      pool.run(count, [&](const WorkerPool::Part& part) {
-        EXPECT_EQ(busy[part.thread].fetch_add(1), 0) << "two parts of one thread";
+      pool.run(count, 1, [&](const WorkerPool::Part& part) {
+        EXPECT_EQ(busy[part.thread].fetch_add(1), 0) << "two parts of one thread at a time";
         for (std::size_t i = part.begin; i < part.end; ++i) hits[i].fetch_add(1);
+        busy[part.thread].fetch_sub(1);
       });
       for (const auto& hit : hits) ASSERT_EQ(hit.load(), 1) << threads << " threads, " << count;
     }
@@ -45,7 +50,7 @@ TEST(WorkerPool, WorkersRunOnTheBorrowedStacksAndTheCallerOnItsOwn) {
   ASSERT_TRUE(pool.start(kThreads, stacks->bytes()).ok());
   EXPECT_EQ(pool.threads(), kThreads);
   std::array<const void*, kThreads> frames{};
-  pool.run(kThreads, [&](const WorkerPool::Part& part) { frames[part.thread] = __builtin_frame_address(0); });
+  pool.run_on_each([&](const WorkerPool::Part& part) { frames[part.thread] = __builtin_frame_address(0); });
   for (std::size_t thread = 0; thread < kThreads; ++thread) {
     const std::uintptr_t offset =
         reinterpret_cast<std::uintptr_t>(frames[thread]) - reinterpret_cast<std::uintptr_t>(stacks->bytes().data());
@@ -57,25 +62,96 @@ TEST(WorkerPool, WorkersRunOnTheBorrowedStacksAndTheCallerOnItsOwn) {
   }
 }
 
-TEST(WorkerPool, CutsALoopIntoAscendingPartsThatDifferByOneAtMost) {
+TEST(WorkerPool, CutsALoopAtMultiplesOfItsGrain) {
   constexpr std::size_t kThreads = 3;
   Result<PageBlock> stacks = PageBlock::take((kThreads - 1) * WorkerPool::stack_bytes());
   ASSERT_TRUE(stacks.ok());
   WorkerPool pool;
   ASSERT_TRUE(pool.start(kThreads, stacks->bytes()).ok());
-  for (std::size_t count = 2; count <= 100; ++count) {
-    std::array<WorkerPool::Part, kThreads> parts{};
-    pool.run(count, [&](const WorkerPool::Part& part) { parts[part.thread] = part; });
-    std::size_t end = 0;
-    for (const WorkerPool::Part& part : parts) {
-      if (part.begin == part.end) continue;  // fewer indices than threads
-      EXPECT_EQ(part.begin, end) << count;
-      EXPECT_GE(part.end - part.begin, count / kThreads) << count;
-      EXPECT_LE(part.end - part.begin, count / kThreads + 1) << count;
-      end = part.end;
+  for (const std::size_t grain : {1U, 2U, 6U, 200U}) {
+    for (std::size_t count = 1; count <= 100; ++count) {
+      std::atomic<std::size_t> done = 0;
+      pool.run(count, grain, [&](const WorkerPool::Part& part) {
+        EXPECT_LT(part.begin, part.end);
+        EXPECT_EQ(part.begin % grain, 0U) << count;
+        EXPECT_TRUE(part.end % grain == 0 || part.end == count) << part.end << " of " << count;
+        done.fetch_add(part.end - part.begin);
+      });
+      EXPECT_EQ(done.load(), count) << grain;
     }
-    EXPECT_EQ(end, count);
   }
+}
+
+/// Holds a thread wherever it is when the signal finds it, as a busy machine does that gives it no CPU.
+class HeldThread {
+ public:
+  explicit HeldThread(pthread_t thread) {
+    held = false;
+    released = false;
+    struct sigaction action = {};
+    action.sa_handler = [](int) {
+      held = true;
+      while (!released) ::usleep(100);
+    };
+    ::sigaction(SIGUSR1, &action, &before_);
+    ::pthread_kill(thread, SIGUSR1);
+    while (!held) ::usleep(100);
+  }
+  HeldThread(const HeldThread&) = delete;
+  HeldThread& operator=(const HeldThread&) = delete;
+  ~HeldThread() {
+    released = true;
+    ::sigaction(SIGUSR1, &before_, nullptr);
+  }
+
+ private:
+  static inline std::atomic<bool> held;
+  static inline std::atomic<bool> released;
+  struct sigaction before_ = {};
+};
+
+TEST(WorkerPool, WaitsForNoWorkerThatGetsNoCpu) {
+  constexpr std::size_t kThreads = 3;
+  Result<PageBlock> stacks = PageBlock::take((kThreads - 1) * WorkerPool::stack_bytes());
+  ASSERT_TRUE(stacks.ok());
+  WorkerPool pool;
+  ASSERT_TRUE(pool.start(kThreads, stacks->bytes()).ok());
+  std::array<pthread_t, kThreads> threads{};
+  pool.run_on_each([&](const WorkerPool::Part& part) { threads[part.thread] = ::pthread_self(); });
+  {
+    const HeldThread held(threads[1]);
+    for (std::size_t count = 1; count <= 100; ++count) {
+      std::vector<std::atomic<int>> hits(count);
+      pool.run(count, 1, [&](const WorkerPool::Part& part) {
+        EXPECT_NE(part.thread, 1U);
+        for (std::size_t i = part.begin; i < part.end; ++i) hits[i].fetch_add(1);
+      });
+      for (const auto& hit : hits) ASSERT_EQ(hit.load(), 1) << count;
+    }
+  }
+  std::array<int, kThreads> calls{};
+  pool.run_on_each([&](const WorkerPool::Part& part) { ++calls[part.thread]; });
+  EXPECT_EQ(calls, (std::array{1, 1, 1})) << "with the worker that slept through a hundred rounds";
+}
+
+TEST(WorkerPool, TheOthersDoTheRestOfASlowWorkersRange) {
+  constexpr std::size_t kCount = 64;
+  Result<PageBlock> stacks = PageBlock::take(WorkerPool::stack_bytes());
+  ASSERT_TRUE(stacks.ok());
+  WorkerPool pool;
+  ASSERT_TRUE(pool.start(2, stacks->bytes()).ok());
+  std::atomic<bool> has_begun = false;
+  std::atomic<std::size_t> done = 0;
+  pool.run(kCount, 1, [&](const WorkerPool::Part& part) {
+    const std::size_t size = part.end - part.begin;
+    if (part.thread == 1 && !has_begun.exchange(true)) {
+      EXPECT_LE(size, kCount / 4) << "the others cannot help with a piece that is begun";
+      while (done < kCount - size) ::usleep(100);
+    }
+    while (part.thread == 0 && !has_begun) ::usleep(100);  // so that the worker gets a piece at all
+    done += size;
+  });
+  EXPECT_EQ(done.load(), kCount);
 }
 
 TEST(WorkerPool, ShowsOneRoundsWritesToTheNextOverManyRounds) {
@@ -90,7 +166,7 @@ TEST(WorkerPool, ShowsOneRoundsWritesToTheNextOverManyRounds) {
   std::array<std::uint64_t, kCells> next{};
   constexpr std::uint64_t kRounds = 2000;
   for (std::uint64_t round = 0; round < kRounds; ++round) {
-    pool.run(kCells, [&](const WorkerPool::Part& part) {
+    pool.run(kCells, 1, [&](const WorkerPool::Part& part) {
       for (std::size_t i = part.begin; i < part.end; ++i) next[i] = now[(i + kCells / 2) % kCells] + 1;
     });
     std::swap(now, next);
@@ -101,9 +177,9 @@ TEST(WorkerPool, ShowsOneRoundsWritesToTheNextOverManyRounds) {
 TEST(WorkerPool, ThatWasNeverStartedRunsOnItsCaller) {
   WorkerPool pool;
   int calls = 0;
-  pool.run(0, [&](const WorkerPool::Part&) { ++calls; });
+  pool.run(0, 1, [&](const WorkerPool::Part&) { ++calls; });
   EXPECT_EQ(calls, 0);
-  pool.run(10, [&](const WorkerPool::Part& part) {
+  pool.run(10, 1, [&](const WorkerPool::Part& part) {
     ++calls;
     EXPECT_EQ(part.end - part.begin, 10U);
   });

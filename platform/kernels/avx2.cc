@@ -29,7 +29,7 @@ constexpr std::size_t kFewTokens = 32;  // up to here widening the weights costs
 
 /// Inputs whose weights, widened and of two row blocks, stay in the first-level cache together with the tokens'.
 constexpr std::size_t kPanelInputs = 256;
-constexpr std::size_t kPanelBlocks = 2;
+constexpr std::size_t kPanelBlocks = kBlocksTogether;
 constexpr std::size_t kPassTokens = 4;  ///< two registers of sums each leave room for operands
 
 /// Tiles widened: for each pair of a tile's inputs 16 rows of that pair, one 32-bit lane a row.

@@ -36,6 +36,9 @@ struct Activations {
   }
 };
 
+/// Row blocks that the widest kernels multiply together: whoever shares a matrix out does it in multiples of them.
+inline constexpr std::size_t kBlocksTogether = 2;
+
 /// Most query heads that meet the same keys and values at a time.
 inline constexpr std::size_t kMostQueries = 6;
 
