@@ -295,7 +295,7 @@ CachedSlots cached_slots(const ModelConfig& config, const Layer& layer, const St
 
 }  // namespace
 
-void prepare_phases(const Weights& m, const StreamCache& cache, std::size_t n, AttentionBuffers& b) {
+void prepare_phases(const Weights& m, const StreamCache& cache, std::size_t n, AttentionBuffers& b, WorkerPool& pool) {
   const std::size_t half = m.config.rotated_size() / 2;
   if (half == 0) return;
   // Of all tokens or of none, so that neighbours can be attended to together: before they freeze, both are the same.
@@ -305,14 +305,16 @@ void prepare_phases(const Weights& m, const StreamCache& cache, std::size_t n, A
   const std::uint64_t start = cache.position - (counts.sinks + counts.passed);
   for (std::size_t table = 0; table < m.config.rope_tables; ++table) {
     const std::span<const std::uint64_t> turns = m.rope_turns.subspan(table * half, half);
-    for (std::size_t i = 0; i < n; ++i) {
-      const std::size_t at = table * b.table_stride + i * half;
-      rope_phases(turns, cache.position + i, b.cosines.subspan(at, half), b.sines.subspan(at, half));
-      if (has_frozen_sinks) {
-        rope_phases(turns, start + cache.occupancy.cache_position(i), b.sink_cosines.subspan(at, half),
-                    b.sink_sines.subspan(at, half));
+    pool.run(n, kFewRows, [&](const WorkerPool::Part& part) {
+      for (std::size_t i = part.begin; i < part.end; ++i) {
+        const std::size_t at = table * b.table_stride + i * half;
+        rope_phases(turns, cache.position + i, b.cosines.subspan(at, half), b.sines.subspan(at, half));
+        if (has_frozen_sinks) {
+          rope_phases(turns, start + cache.occupancy.cache_position(i), b.sink_cosines.subspan(at, half),
+                      b.sink_sines.subspan(at, half));
+        }
       }
-    }
+    });
   }
 }
 
@@ -351,12 +353,15 @@ void attend(const Weights& m, const Layer& layer, std::span<const float> qkv, st
 }
 
 void commit(const ModelConfig& config, const Layer& layer, std::size_t first, std::size_t n, const StreamCache& cache,
-            const Slots& staged) {
+            const Slots& staged, WorkerPool& pool) {
   CachedSlots cached = cached_slots(config, layer, cache);
   const Reach reach = reach_of(cache.occupancy.policy(), config, layer.is_local);
-  cache.occupancy.for_each_kept(n, reach, [&](std::size_t index, Segment::Place place, std::size_t slot) {
-    Slots& to = place == Segment::Place::kSinks ? cached.sinks : cached.ring;
-    to.copy_from(staged, first + index, config.kv_heads, slot);
+  pool.run(n, kFewRows, [&](const WorkerPool::Part& part) {
+    cache.occupancy.for_each_kept(n, reach, [&](std::size_t index, Segment::Place place, std::size_t slot) {
+      if (index < part.begin || index >= part.end) return;
+      Slots& to = place == Segment::Place::kSinks ? cached.sinks : cached.ring;
+      to.copy_from(staged, first + index, config.kv_heads, slot);
+    });
   });
 }
 

@@ -75,8 +75,11 @@ AttentionItems plan_attention(MemoryPlan& plan, const ModelConfig& config, const
 AttentionBuffers cut_attention(const Arena& arena, const AttentionItems& items, const ModelConfig& config,
                                std::size_t threads);
 
+/// Tokens whose rows are added or copied before a second thread has begun to help.
+inline constexpr std::size_t kFewRows = 16;
+
 /// The angles of a chunk's n tokens, once for all layers.
-void prepare_phases(const Weights& m, const StreamCache& cache, std::size_t n, AttentionBuffers& b);
+void prepare_phases(const Weights& m, const StreamCache& cache, std::size_t n, AttentionBuffers& b, WorkerPool& pool);
 
 /// Where the keys and values of drafted tokens of a layer are.
 Slots drafted_slots(const ModelConfig& config, const Layer& layer, const StreamCache& cache);
@@ -92,6 +95,6 @@ void attend(const Weights& m, const Layer& layer, std::span<const float> qkv, st
 /// Moves staged keys and values [first, first + n) of one layer into the cache. Not earlier than after attend(), and in
 /// the order of the stream.
 void commit(const ModelConfig& config, const Layer& layer, std::size_t first, std::size_t n, const StreamCache& cache,
-            const Slots& staged);
+            const Slots& staged, WorkerPool& pool);
 
 }  // namespace rill

@@ -247,7 +247,7 @@ Result<std::span<const float>> Session::advance(Token token) {
     drafted.session = this;
     project_logits(engine_->weights, 0, drafted.count, engine_->buffers, engine_->machine());
   }
-  commit_drafted(engine_->weights, drafted.next, cache_);
+  commit_drafted(engine_->weights, drafted.next, cache_, engine_->pool);
   return std::span<const float>(engine_->buffers.logits).subspan(drafted.next++ * stride, vocabulary);
 }
 

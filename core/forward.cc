@@ -187,7 +187,12 @@ class Steps {
     }
   }
 
-  void add_to_residual(std::span<const float> y) const { k_.add(y.data(), n_ * x_stride(), b_.x.data()); }
+  void add_to_residual(std::span<const float> y) const {
+    pool_.run(n_, kFewRows, [&](const WorkerPool::Part& part) {
+      const std::size_t begin = part.begin * x_stride();
+      k_.add(y.data() + begin, part.end * x_stride() - begin, b_.x.data() + begin);
+    });
+  }
 
   std::size_t x_stride() const { return padded_rows(m_.config.hidden); }
 
@@ -223,8 +228,9 @@ void forward(const Weights& m, std::span<const Token> tokens, Chunk kind, Stream
   const std::size_t mixed_width = std::size_t{c.heads} * c.head_size;
   const Steps step(m, n, b, machine);
 
-  step.embed(tokens, cache.occupancy);       // x         [n, D]  float32, the residual stream
-  prepare_phases(m, cache, n, b.attention);  // angles    [n, rotated/2]  twice: for the ring, for the sinks
+  step.embed(tokens, cache.occupancy);  // x         [n, D]  float32, the residual stream
+  prepare_phases(m, cache, n, b.attention,
+                 *machine.pool);  // angles    [n, rotated/2]  twice: for the ring, for the sinks
   for (const Layer& layer : m.layers) {
     const Activations h = step.normalize(layer.attention_norm, 0, n);  // h  [n, D]  int8, a scale per (token, group)
     step.project(layer.qkv, h, n, b.qkv);                              // qkv       [n, (H + 2 G) d]  float32
@@ -233,7 +239,7 @@ void forward(const Weights& m, std::span<const Token> tokens, Chunk kind, Stream
     attend(m, layer, b.qkv, qkv_width(c), n, cache, staged, b.attention, *machine.kernels, *machine.pool,
            b.mixed);  // mixed     [n, H d]  float32
     // Not earlier: the chunk's first query needs the oldest slot.
-    if (kind == Chunk::kFed) commit(c, layer, 0, n, cache, staged);
+    if (kind == Chunk::kFed) commit(c, layer, 0, n, cache, staged, *machine.pool);
     const Activations mixed =
         step.quantize_rows(mixed_width, n, [&](std::size_t t, float*) { return &b.mixed[t * mixed_width]; });
     step.project(layer.out, mixed, n, b.projected);  // projected [n, D]  float32
@@ -255,8 +261,10 @@ void forward(const Weights& m, std::span<const Token> tokens, Chunk kind, Stream
   if (kind == Chunk::kFed) count_in(n, cache);
 }
 
-void commit_drafted(const Weights& m, std::size_t first, StreamCache& cache) {
-  for (const Layer& layer : m.layers) commit(m.config, layer, first, 1, cache, drafted_slots(m.config, layer, cache));
+void commit_drafted(const Weights& m, std::size_t first, StreamCache& cache, WorkerPool& pool) {
+  for (const Layer& layer : m.layers) {
+    commit(m.config, layer, first, 1, cache, drafted_slots(m.config, layer, cache), pool);
+  }
   count_in(1, cache);
 }
 

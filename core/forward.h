@@ -70,7 +70,7 @@ void forward(const Weights& m, std::span<const Token> tokens, Chunk kind, Stream
 
 /// Makes the first drafted tokens that are not the stream's yet part of it: [first, first + 1), in order, before the
 /// next forward().
-void commit_drafted(const Weights& m, std::size_t first, StreamCache& cache);
+void commit_drafted(const Weights& m, std::size_t first, StreamCache& cache, WorkerPool& pool);
 
 /// Logits of rows [first, first + count) of the last chunk, in nats, unnormalised.
 /// @param count  1 <= count <= b.logits_rows

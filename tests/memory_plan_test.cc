@@ -5,8 +5,11 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <filesystem>
+#include <fstream>
 #include <limits>
 #include <random>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -154,6 +157,25 @@ TEST(PageBlock, IsZeroWritableAndMovesItsOwnership) {
     byte = std::byte{1};
   }
   EXPECT_TRUE(PageBlock::take(0)->bytes().empty());
+}
+
+TEST(PageBlock, AsksForHugePages) {
+  if (!std::filesystem::exists("/sys/kernel/mm/transparent_hugepage")) GTEST_SKIP() << "this kernel has no huge pages";
+  const Result<PageBlock> block = PageBlock::take(4 * 1024 * 1024);
+  ASSERT_TRUE(block.ok());
+  const auto address = reinterpret_cast<std::uintptr_t>(block->bytes().data());
+  // proc(5): a line "begin-end ..." in hexadecimal opens each mapping, its flags close it; "hg" is the advice.
+  std::ifstream mappings("/proc/self/smaps");
+  std::string line;
+  bool found = false;
+  while (std::getline(mappings, line) && !(found && line.starts_with("VmFlags:"))) {
+    std::uintptr_t begin = 0;
+    std::uintptr_t end = 0;
+    char dash = 0;
+    std::istringstream words(line);
+    if (words >> std::hex >> begin >> dash >> end && dash == '-') found = begin <= address && address < end;
+  }
+  EXPECT_NE(line.find(" hg"), std::string::npos) << line;
 }
 
 TEST(PageBlock, NamesTheBytesThatTheSystemDoesNotGrant) {
