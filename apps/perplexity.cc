@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -39,6 +40,18 @@ struct PerplexityArguments {
   StateArguments state;
 };
 
+/// The largest of x, not empty. Sixteen at a time, since one maximum that waits for the other was a twentieth of a run.
+float largest_of(std::span<const float> x) {
+  std::array<float, 16> most{};
+  most.fill(x[0]);
+  const std::size_t whole = x.size() / most.size() * most.size();
+  for (std::size_t i = 0; i < whole; i += most.size()) {
+    for (std::size_t lane = 0; lane < most.size(); ++lane) most[lane] = std::max(most[lane], x[i + lane]);
+  }
+  for (const float rest : x.subspan(whole)) most[0] = std::max(most[0], rest);
+  return *std::ranges::max_element(most);
+}
+
 /// Turns logits into minus the logarithm of a token's probability, in nats, with the runtime's own exp: to about 1e-6.
 class NllMeter {
  public:
@@ -46,7 +59,7 @@ class NllMeter {
 
   double measure(std::span<const float> logits, Token token) {
     scratch_.assign(logits.begin(), logits.end());
-    const double top = static_cast<double>(*std::max_element(logits.begin(), logits.end()));
+    const double top = static_cast<double>(largest_of(logits));
     const double sum = static_cast<double>(kernels_.exponentiate(scratch_.data(), scratch_.size()));
     return std::log(sum) + top - static_cast<double>(logits[token]);
   }
