@@ -346,8 +346,9 @@ void attend(const Weights& m, const Layer& layer, std::span<const float> qkv, st
   pool.run(n, 1, [&](const WorkerPool::Part& part) {
     attention.stage(part.begin, part.end, scratch_of(b, stride, part.thread));
   });
-  const std::size_t sharing_keys = n * (c.heads / c.kv_heads);
-  pool.run(n * c.heads, std::min(kMostQueries, sharing_keys), [&](const WorkerPool::Part& part) {
+  const std::size_t queries = n * c.heads;
+  const std::size_t of_a_thread = (queries + pool.threads() - 1) / pool.threads();
+  pool.run(queries, std::min({kMostQueries, queries / c.kv_heads, of_a_thread}), [&](const WorkerPool::Part& part) {
     attention.attend_queries(part.begin, part.end, n, scratch_of(b, stride, part.thread), mixed);
   });
 }

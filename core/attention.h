@@ -75,7 +75,7 @@ AttentionItems plan_attention(MemoryPlan& plan, const ModelConfig& config, const
 AttentionBuffers cut_attention(const Arena& arena, const AttentionItems& items, const ModelConfig& config,
                                std::size_t threads);
 
-/// Tokens whose rows are added or copied before a second thread has begun to help.
+/// So few tokens' rows are added or copied before a second thread has begun to help, and are multiplied block by block.
 inline constexpr std::size_t kFewRows = 16;
 
 /// The angles of a chunk's n tokens, once for all layers.

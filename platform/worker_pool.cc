@@ -22,7 +22,8 @@ inline void relax() {
 #endif
 }
 
-// gate_, from its lowest bit: 7 bits of workers that entered, one for "open", 24 of the round, which wraps.
+// gate_, from its lowest bit: 7 bits of workers that entered, one for "open", 24 of the round. It wraps: a worker that
+// slept through exactly so many rounds misses one, which matters to run_on_each() alone.
 constexpr std::uint32_t kEntered = 127;
 constexpr std::uint32_t kOpen = 128;
 constexpr unsigned kRoundShift = 8;
@@ -69,7 +70,7 @@ Status WorkerPool::start(std::size_t threads, std::span<std::byte> stacks) {
     return bad_usage(
         {.where = text("worker threads"), .what = text(threads), .expected = text("1 to ", kMaxThreads), .remedy = {}});
   }
-  threads_ = threads;
+  threads_ = 1;
   for (std::size_t i = 1; i < threads; ++i) {
     Worker& worker = workers_[i];
     worker.pool = this;
@@ -85,6 +86,7 @@ Status WorkerPool::start(std::size_t threads, std::span<std::byte> stacks) {
     }
     started_ = i;
   }
+  threads_ = threads;
   // One empty round: whatever a thread's own beginning takes from the system is taken before the first real one.
   run_on_each([](const Part&) {});
   return {};
@@ -163,13 +165,15 @@ void WorkerPool::serve(std::size_t thread) {
   std::uint32_t seen = 0;
   for (;;) {
     std::uint32_t gate = wait_until(gate_, [&](std::uint32_t now) { return round_of(now) != seen; });
-    if (stopping_.load(std::memory_order_relaxed)) return;
     bool inside = false;
     while ((gate & kOpen) != 0 && !inside) {
       inside = gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acquire);
     }
-    seen = round_of(gate);
-    if (!inside) continue;
+    seen = round_of(gate);  // later than the round that was waited for, if the gate was closed in between
+    if (!inside) {
+      if (stopping_.load(std::memory_order_relaxed)) return;  // not sooner: that round may be the last
+      continue;
+    }
     take_parts(thread);
     left_.fetch_add(1, std::memory_order_seq_cst);
     left_.notify_one();

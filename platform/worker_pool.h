@@ -21,8 +21,8 @@ namespace rill {
 ///   parts until none is left, first of their own range, then of the others' -> run() closes the gate and returns when
 ///   all who entered have left.
 ///
-/// Nobody waits for a worker that the system gave no CPU in time (the machine is busy, or its core is a slow one of
-/// several kinds): the others do its work, and it finds the gate closed.
+/// run() waits for no worker that the system gave no CPU in time: the others do its work, and it finds the gate closed.
+/// One that loses its CPU or is slow (a small core beside large ones) holds up the others by the piece in its hands.
 class WorkerPool {
  public:
   /// A thread's share of a loop over [0, count).
@@ -48,7 +48,8 @@ class WorkerPool {
   Status start(std::size_t threads, std::span<std::byte> stacks);
 
   /// Calls work(part) with pieces of [0, count), one after the other on each thread that comes in time, and waits for
-  /// all. Pieces begin at multiples of `grain` and get smaller towards the end of the loop.
+  /// all. Pieces begin at multiples of `grain` and get smaller towards the end of each thread's range. work must not
+  /// throw.
   void run(std::size_t count, std::size_t grain, Work work);
 
   /// Calls work(part) once on every thread, each with its own index as the part, and waits for all.
@@ -87,7 +88,7 @@ class WorkerPool {
   Sharing sharing_ = Sharing::kNone;
   const Work* work_ = nullptr;
   alignas(64) std::atomic<std::uint32_t> gate_{0};  // round, whether it is open, how many workers entered
-  std::atomic<bool> stopping_{false};               // read after each round: not on the line that all count on
+  std::atomic<bool> stopping_{false};
   alignas(64) std::atomic<std::uint32_t> left_{0};  // workers that entered and have left again
 };
 

@@ -90,8 +90,10 @@ class HeldThread {
     released = false;
     struct sigaction action = {};
     action.sa_handler = [](int) {
+      const int error = errno;
       held = true;
       while (!released) ::usleep(100);
+      errno = error;
     };
     ::sigaction(SIGUSR1, &action, &before_);
     ::pthread_kill(thread, SIGUSR1);
@@ -172,6 +174,17 @@ TEST(WorkerPool, ShowsOneRoundsWritesToTheNextOverManyRounds) {
     std::swap(now, next);
   }
   for (const std::uint64_t cell : now) EXPECT_EQ(cell, kRounds);
+}
+
+// A worker that was about to enter the last round, and found it closed, went to sleep for ever: once in some 20,000.
+TEST(WorkerPool, EndsWhereverItsWorkersAre) {
+  Result<PageBlock> stacks = PageBlock::take(WorkerPool::stack_bytes());
+  ASSERT_TRUE(stacks.ok());
+  for (std::size_t life = 0; life < 3000; ++life) {
+    WorkerPool pool;
+    ASSERT_TRUE(pool.start(2, stacks->bytes()).ok());
+    for (std::size_t round = 0; round <= life % 4; ++round) pool.run(2, 1, [](const WorkerPool::Part&) {});
+  }
 }
 
 TEST(WorkerPool, ThatWasNeverStartedRunsOnItsCaller) {
