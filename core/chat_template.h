@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string_view>
 
@@ -16,7 +17,8 @@ namespace rill {
 /// as plain text.
 struct ChatForm {
   std::string_view name;  ///< "chatml", "llama2"
-  /// Parts of a Jinja template that, together, tell this form from those below it in the table. An empty one is none.
+  /// Parts of a Jinja template, with its line ends as such, that together tell this form from those below it in the
+  /// table. An empty one is none.
   std::array<std::string_view, 2> recognised_by;
   std::string_view token;  ///< the vocabulary must have it as a whole: where templates are alike, this tells
   std::string_view system_begin;
@@ -26,6 +28,8 @@ struct ChatForm {
   std::string_view user_begin;               ///< before every later one
   std::string_view user_end;                 ///< up to where the reply begins
   std::string_view reply_end;                ///< after a reply, the token with which the model ends it included
+  /// Where a user's turn has a mark of its own in the template: whether a token ends it, too.
+  enum class UserEnd : std::uint8_t { kAny, kText, kToken } user_end_kind = UserEnd::kAny;
   /// What of the above a text could hold to look like another turn. Empty ones are none.
   std::array<std::string_view, 5> marks;
 };

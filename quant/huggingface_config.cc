@@ -36,7 +36,7 @@ constexpr NumberKey kDimensions[] = {
     {"layer_norm_eps", "norm_epsilon"},
     {"layer_norm_epsilon", "norm_epsilon"},
 };
-constexpr NumberKey kThetaKeys[] = {{"rope_theta", "rope_theta"}, {"rotary_emb_base", "rope_theta"}};
+constexpr NumberKey kThetaKeys[] = {{"rotary_emb_base", "rope_theta"}, {"rope_theta", "rope_theta"}};
 constexpr NumberKey kSampling[] = {
     {"temperature", "temperature"}, {"top_p", "top_p"}, {"top_k", "top_k"}, {"min_p", "min_p"}};
 constexpr NumberKey kPenalty[] = {{"repetition_penalty", "repeat_penalty"}};  // of greedy texts as well
@@ -144,27 +144,32 @@ Result<RopeScaling> read_llama3_bands(const Fields& fields) {
   return scaling;
 }
 
-Result<RopeScaling> read_yarn(const Fields& fields) {
+/// @param context  of the model as it is now
+Result<RopeScaling> read_yarn(const Fields& fields, double context) {
   RopeScaling scaling{.kind = RopeScaling::Kind::kYarn};
   RILL_ASSIGN(scaling.factor, fields.number("factor", 1.0, 1e6));
-  RILL_ASSIGN(scaling.original_context, fields.number("original_max_position_embeddings", 1.0, 1e9));
+  constexpr std::string_view kContext = "original_max_position_embeddings";
+  RILL_ASSIGN(scaling.original_context,
+              context >= 1 ? fields.number(kContext, 1.0, 1e9, context) : fields.number(kContext, 1.0, 1e9));
   RILL_ASSIGN(scaling.beta_fast, fields.number("beta_fast", 1e-3, 1e6, 32.0));
   RILL_ASSIGN(scaling.beta_slow, fields.number("beta_slow", 1e-3, 1e6, 1.0));
   RILL_ASSIGN(scaling.truncate, fields.flag("truncate", true));
-  for (const std::string_view key : {"mscale", "mscale_all_dim"}) {
-    RILL_TRY(fields.must_be_absent(key, "the factor of YaRN's own formula"));
-  }
-  // arXiv 2309.00071, eq. 22: the scores' temperature, put on cosines and sines.
-  RILL_ASSIGN(scaling.magnitude, fields.number("attention_factor", 1e-3, 1e3, 0.1 * std::log(scaling.factor) + 1.0));
+  // arXiv 2309.00071, eq. 22: the scores' temperature, put on cosines and sines. DeepSeek's two scales of it count as a
+  // pair only, as in transformers.
+  RILL_ASSIGN(const double scale, fields.number("mscale", 0.0, 1e3, 0.0));
+  RILL_ASSIGN(const double common_scale, fields.number("mscale_all_dim", 0.0, 1e3, 0.0));
+  const auto magnitude = [&](double by) { return 0.1 * by * std::log(scaling.factor) + 1.0; };
+  const double own = scale > 0 && common_scale > 0 ? magnitude(scale) / magnitude(common_scale) : magnitude(1.0);
+  RILL_ASSIGN(scaling.magnitude, fields.number("attention_factor", 1e-3, 1e3, own));
   return scaling;
 }
 
-Result<RopeScaling> read_scaling(const Fields& fields) {
+Result<RopeScaling> read_scaling(const Fields& fields, double context) {
   RILL_ASSIGN(const std::string old_key, fields.word("type", "default"));
   RILL_ASSIGN(const std::string type, fields.word("rope_type", old_key));
   if (type == "default") return RopeScaling{};
   if (type == "llama3") return read_llama3_bands(fields);
-  if (type == "yarn") return read_yarn(fields);
+  if (type == "yarn") return read_yarn(fields, context);
   if (type == "linear") {
     RILL_ASSIGN(const double factor, fields.number("factor", 1e-6, 1e9));
     return RopeScaling{.kind = RopeScaling::Kind::kLinear, .factor = factor};
@@ -178,7 +183,7 @@ Status read_local_rope(const Fields& form, HuggingfaceConfig& config) {
   RILL_ASSIGN(const auto local, form.object("sliding_attention"));
   if (!local) return {};
   RILL_ASSIGN(config.positions.local_theta, local->number("rope_theta", 1.0, 1e12, config.positions.local_theta));
-  RILL_ASSIGN(config.local_rope, read_scaling(*local));
+  RILL_ASSIGN(config.local_rope, read_scaling(*local, config.model.context_length));
   if (config.local_rope.magnitude == 1.0) return {};
   return local->bad("rope_type", text("yarn on a part of the layers"), text("default, linear or llama3"));
 }
@@ -198,7 +203,7 @@ Status read_rope(const Fields& fields, HuggingfaceConfig& config) {
     const Fields& rope = global ? *global : *form;
     RILL_TRY(rope.read(kThetaKeys, c));
     RILL_TRY(read_rotary_fraction(rope, c));
-    RILL_ASSIGN(config.rope, read_scaling(rope));
+    RILL_ASSIGN(config.rope, read_scaling(rope, c.context_length));
   }
   if (config.rope.magnitude != 1.0) {  // a factor of queries and of keys is its square on the scores, if all rotates
     if (c.rotated_size() != c.head_size || c.unrotated_layers != 0 || c.rope_tables != 1) {
@@ -211,15 +216,15 @@ Status read_rope(const Fields& fields, HuggingfaceConfig& config) {
   return {};
 }
 
-/// A token id or an array of them, each added once.
+/// A token id or an array of them, each added once. Those that the vocabulary has not are left out: transformers writes
+/// its classes' defaults into the files of models that have no such token, -1 or GPT-2's 50256 in a vocabulary of 320.
 Status read_tokens(const Fields& fields, std::string_view key, std::uint32_t vocabulary, std::vector<Token>& out) {
   const json* value = fields.find(key);
   if (value == nullptr) return {};
   const json one = value->is_array() ? json() : json::array({*value});
   for (const json& id : value->is_array() ? *value : one) {
-    if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= vocabulary) {
-      return fields.bad(key, Fields::describe(&id), text("ids below vocab_size, ", vocabulary));
-    }
+    if (!id.is_number_integer()) return fields.bad(key, Fields::describe(&id), text("token ids"));
+    if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= vocabulary) continue;
     const auto token = static_cast<Token>(id.get<std::uint64_t>());
     if (out.size() == kMostEndTokens) return fields.bad(key, text("too many"), text("at most ", kMostEndTokens));
     if (std::ranges::find(out, token) == out.end()) out.push_back(token);

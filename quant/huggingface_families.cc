@@ -42,6 +42,7 @@ Status read_layer_types(const Fields& fields, ModelConfig& c) {
 
 /// Every layer has the window, whatever `layer_types` says: transformers passes it over.
 Status refine_mistral(const Fields& fields, ModelConfig& c, PositionSource& /*positions*/) {
+  c.attention_bias = c.out_bias = c.mlp_bias = 0;  // whatever the file says: its network has none
   RILL_TRY(read_window(fields, c));
   const json* types = fields.find("layer_types");
   if (types == nullptr || c.local_window == 0) return {};
@@ -62,6 +63,12 @@ Status refine_qwen(const Fields& fields, ModelConfig& c, PositionSource& /*posit
   for (std::uint32_t l = first; l < c.layers; ++l) local[l] = true;
   RILL_TRY(set_layer_pattern(fields, "max_window_layers", local, c, &ModelConfig::local_layers));
   return read_layer_types(fields, c);
+}
+
+Status refine_qwen2(const Fields& fields, ModelConfig& c, PositionSource& positions) {
+  c.attention_bias = 1;  // whatever the file says: its network has these and no others
+  c.out_bias = 0;
+  return refine_qwen(fields, c, positions);
 }
 
 Status refine_smollm3(const Fields& fields, ModelConfig& c, PositionSource& /*positions*/) {
@@ -216,8 +223,12 @@ namespace names = huggingface_names;
 
 constexpr HuggingfaceFamily kFamilies[] = {
     {.model_type = "llama", .family = "llama", .ignored = kRopeTables, .names = names::kLlama},
-    {.model_type = "mistral", .family = "mistral", .names = names::kLlama, .refine = refine_mistral},
-    {.model_type = "qwen2", .family = "qwen2", .names = names::kLlama, .refine = refine_qwen},
+    {.model_type = "mistral",
+     .family = "mistral",
+     .ignored = kRopeTables,
+     .names = names::kLlama,
+     .refine = refine_mistral},
+    {.model_type = "qwen2", .family = "qwen2", .ignored = kRopeTables, .names = names::kLlama, .refine = refine_qwen2},
     {.model_type = "qwen3", .family = "qwen3", .names = names::kLlama, .refine = refine_qwen},
     {.model_type = "smollm3", .family = "smollm3", .names = names::kLlama, .refine = refine_smollm3},
     {.model_type = "olmo2", .family = "olmo2", .names = names::kOlmo2},

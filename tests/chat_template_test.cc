@@ -43,6 +43,7 @@ TEST(ChatForms, AreRecognisedByTheMarksOfTheirJinjaTemplates) {
   EXPECT_EQ(recognised(kSpeakers, "<|im_end|>"), "none") << "the tokens of its turns' ends are not there";
   constexpr std::string_view kTulu =
       "{{ '<|user|>\n' + m['content'] + '\n' }}{{ '<|assistant|>\n' + m['content'] + eos_token + '\n' }}";
+  EXPECT_EQ(recognised(kTulu, "</s>"), "tulu2");
   EXPECT_EQ(recognised(kTulu, "<|end_of_text|>"), "tulu");
   EXPECT_EQ(recognised(kTulu, "<|endoftext|>"), "olmo2");
   EXPECT_EQ(recognised("{{ bos_token }}{% for m in messages %}{{ '<|start_header_id|>' + m['role'] + "
@@ -57,8 +58,35 @@ TEST(ChatForms, AreRecognisedByTheMarksOfTheirJinjaTemplates) {
                  "{% endfor %}{{ '<|im_start|>assistant\n' }}{% if enable_thinking is defined and enable_thinking "
                  "is false %}{{ '<think>\n\n</think>\n\n' }}{% endif %}"),
       "chatml-no-think");
-  EXPECT_EQ(recognised("{% if enable_thinking %}{{ '<|start_header_id|>' }}{% endif %}"), "llama3");
+  EXPECT_EQ(recognised("{% if enable_thinking %}{{ '<|start_header_id|>\n\n' }}{% endif %}"), "llama3");
   EXPECT_EQ(recognised("{% if enable_thinking %}{{ '[|assistant|]' }}{% endif %}"), "none");
+}
+
+TEST(ChatForms, OfTheSameMarksAreToldApartByHowAUsersTurnEnds) {
+  // unsloth's way to write Zephyr's template: the line's end is a literal of its own there, as it is in Tulu's.
+  constexpr std::string_view kZephyr =
+      "{% if m['role'] == 'user' %}{{ '<|user|>\n' + m['content'] + eos_token + '\n' }}"
+      "{% else %}{{ '<|assistant|>\n' + m['content'] + eos_token + '\n' }}{% endif %}";
+  EXPECT_EQ(recognised(kZephyr, "</s>"), "zephyr");
+  EXPECT_EQ(recognised(kZephyr, "<|endoftext|>"), "zephyr-endoftext");
+  EXPECT_EQ(recognised(kZephyr, "<|end_of_text|>"), "none");
+  // Phi-4's, as microsoft/phi-4 has it.
+  EXPECT_EQ(recognised("{{'<|im_start|>user<|im_sep|>' + m['content'] + '<|im_end|>'}}"
+                       "{{ '<|im_start|>assistant<|im_sep|>' }}"),
+            "phi4");
+}
+
+// Each has a mark of a form that Rill knows, and would be laid out wrongly by it.
+TEST(ChatForms, OfOthersAreNotTakenForThoseThatShareAMark) {
+  for (const std::string_view jinja :
+       {"{{'<|user|>\n' + m['content'] + '<|end|>\n' + '<|assistant|>\n'}}"sv,                           // Phi-3
+        "{{'[SYSTEM_PROMPT]' + system + '[/SYSTEM_PROMPT]'}}{{'[INST]' + m['content'] + '[/INST]'}}"sv,  // Mistral, 7
+        "{{'<|start_header_id|>GPT4 Correct User<|end_header_id|>\n\n' + m['content'] + '<|eot_id|>'}}"sv,  // OpenChat
+        "{{'<|start_header_id|>user<|end_header_id|>\n' + m['content'] + '<|eot_id|>\n'}}"sv,               // RLHFlow
+        "{{'[gMASK]<sop>'}}{{'<|user|>\n' + m['content']}}"sv,                                              // GLM
+        "{{'<|user|>: ' + m['content'] + '\n<|assistant|>:'}}"sv}) {                                        // Vigogne
+    EXPECT_EQ(recognised(jinja), "none") << jinja;
+  }
 }
 
 TEST(ChatForms, AreNotRecognisedInTextsWithoutAMark) {
@@ -74,11 +102,17 @@ TEST(ChatForms, AreFoundByTheirWholeNameOnly) {
   for (const ChatForm& form : chat_forms()) {
     EXPECT_TRUE(names.insert(form.name).second) << form.name << " stands twice";
     EXPECT_EQ(find_chat_form(form.name), &form);
-    EXPECT_EQ(recognised(std::string(form.recognised_by[0]).append(form.recognised_by[1]), form.token), form.name);
+    const bool token_ends_user = form.user_end_kind == ChatForm::UserEnd::kToken;
+    EXPECT_EQ(recognised(std::string(form.recognised_by[0])
+                             .append(form.recognised_by[1])
+                             .append(token_ends_user ? "eos_token }}" : "}}"),
+                         form.token),
+              form.name);
     listed += (listed.empty() ? "" : ", ") + std::string(form.name);
   }
-  EXPECT_EQ(names, (std::set<std::string_view>{"chatml-no-think", "chatml", "llama2", "mistral-v3", "mistral", "tulu",
-                                               "olmo2", "zephyr", "zephyr-endoftext", "llama3", "gemma"}));
+  EXPECT_EQ(names,
+            (std::set<std::string_view>{"chatml-no-think", "phi4", "chatml", "llama2", "mistral-v3", "mistral", "tulu2",
+                                        "tulu", "olmo2", "zephyr", "zephyr-endoftext", "llama3", "gemma"}));
   EXPECT_EQ(chat_form_names().view(), listed);
   for (const std::string_view name : {""sv, "chatm"sv, "chatml "sv, "ChatML"sv, "chatml\0"sv, "llama"sv}) {
     EXPECT_EQ(find_chat_form(name), nullptr) << name;
@@ -107,6 +141,12 @@ TEST(ChatForms, LayOutTurnsAsTheirModelsCardsDo) {
             "C<|endoftext|>\n<|assistant|>\n");
   EXPECT_EQ(two_turns(*find_chat_form("olmo2")),
             "<|system|>\nS\n<|user|>\nA\n<|assistant|>\nB<|endoftext|>\n<|user|>\nC\n<|assistant|>\n");
+  EXPECT_EQ(two_turns(*find_chat_form("tulu2")),
+            "<|system|>\nS\n<|user|>\nA\n<|assistant|>\nB</s>\n<|user|>\nC\n<|assistant|>\n");
+  EXPECT_EQ(
+      two_turns(*find_chat_form("phi4")),
+      "<|im_start|>system<|im_sep|>S<|im_end|><|im_start|>user<|im_sep|>A<|im_end|><|im_start|>assistant<|im_sep|>"
+      "B<|im_end|><|im_start|>user<|im_sep|>C<|im_end|><|im_start|>assistant<|im_sep|>");
   EXPECT_EQ(two_turns(*find_chat_form("tulu")),
             "<|system|>\nS\n<|user|>\nA\n<|assistant|>\nB<|end_of_text|>\n<|user|>\nC\n<|assistant|>\n");
   EXPECT_EQ(two_turns(*find_chat_form("mistral")), "[INST] S\n\nA [/INST]B</s>[INST] C [/INST]");

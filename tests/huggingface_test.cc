@@ -156,8 +156,33 @@ TEST(HuggingfaceImporter, ReadsHowTheMakersSampleAndEveryEndToken) {
   EXPECT_EQ(model->config().repeat_penalty, 1.2) << "of greedy texts as well";
   directory.write("generation_config.json", R"({"do_sample": true, "top_p": 1.5})");
   directory.expect_refused("generation_config.json, key top_p: 1.5");
-  directory.write("generation_config.json", R"({"eos_token_id": [2, 5]})");
-  directory.expect_refused("key eos_token_id: 5, expected ids below vocab_size, 5");
+  directory.write("generation_config.json", R"({"eos_token_id": [2, true]})");
+  directory.expect_refused("key eos_token_id: true, expected token ids");
+}
+
+// As transformers saves a GPT-2 of a small vocabulary: with its class's 50256; others have -1.
+TEST(HuggingfaceImporter, LeavesOutTokensThatTheVocabularyHasNot) {
+  const HuggingfaceDirectory directory;
+  directory.configure({{"bos_token_id", -1}, {"eos_token_id", {50256, 2}}});
+  const auto model = opened(directory);
+  ASSERT_NE(model, nullptr);
+  EXPECT_EQ(model->tokenizer().beginning_of_text, kNoToken);
+}
+
+// The magnitudes are those of transformers 4.57, _compute_yarn_parameters.
+TEST(HuggingfaceImporter, ReadsTheScalesOfYarnsTemperature) {
+  const HuggingfaceDirectory directory;
+  const auto magnitude = [&](const json& more) {
+    json scaling = {{"rope_type", "yarn"}, {"factor", 4.0}};
+    scaling.merge_patch(more);
+    directory.configure({{"max_position_embeddings", 64}, {"rope_scaling", scaling}});
+    const auto model = opened(directory);
+    return model == nullptr ? 0.0 : std::sqrt(model->config().attention_scale * 2);  // a head of 4: 1/2 without
+  };
+  EXPECT_DOUBLE_EQ(magnitude({{"mscale", 1.0}, {"mscale_all_dim", 0.5}}), 1.0648216253695715);
+  EXPECT_DOUBLE_EQ(magnitude({{"mscale", 0.7}}), 1.138629436111989);
+  EXPECT_DOUBLE_EQ(magnitude({{"mscale", 0.707}, {"mscale_all_dim", 0.0}}), 1.138629436111989);
+  EXPECT_DOUBLE_EQ(magnitude(json::object()), 1.138629436111989) << "the original context is max_position_embeddings";
 }
 
 TEST(HuggingfaceImporter, RefusesAConfigurationThatIsNoJsonObject) {

@@ -129,5 +129,30 @@ TEST(HuggingfaceText, TheMakersSystemTextIsFoundBehindOthersOfJinjasOwn) {
   EXPECT_EQ(*section, "form: chatml\nsystem: You are Qwen. You are helpful.");
 }
 
+TEST(HuggingfaceText, TheMakersSystemTextHasItsLineEnds) {
+  const auto section = write_chat_section(R"({{ '<|im_start|>system\nOne.\nTwo.<|im_end|>\n' }})", "");
+  ASSERT_TRUE(section.ok()) << section.status().message();
+  EXPECT_EQ(*section, "form: chatml\nsystem: One.\nTwo.");
+}
+
+TEST(HuggingfaceText, TheMakersSystemTextIsFoundInAVariable) {
+  constexpr std::string_view kUse = "{{ '[INST] <<SYS>>' + system_message + '<</SYS>>' }}";
+  const auto system = [&](std::string_view before) {
+    const auto section = write_chat_section(std::string(before).append(kUse), "");
+    return section.ok() ? section->substr(std::string_view("form: llama2\nsystem: ").size()) : "refused";
+  };
+  EXPECT_EQ(system("{% set system_message = 'Be kind.' %}"), "Be kind.");
+  EXPECT_EQ(system("{%- set default_system_message = \"It's you.\" -%}"), "It's you.");
+  EXPECT_EQ(system("{% set system_message = '' %}{% else %}{% set system_message = 'Be kind.' %}"), "Be kind.");
+  EXPECT_EQ(system("{% if tools %}{% set system_message = 'Call.' %}{% endif %}"), "");
+  // Llama-2's own.
+  EXPECT_EQ(system("{% elif false == true and not '<<SYS>>' in x %}{% set system_message = 'You are honest.' %}"), "");
+  for (const std::string_view no_literal :
+       {"{% set system_message = 'Today is ' + today %}", "{% set system_message = messages[0]['content'] %}",
+        "{% set system_message = 'open", "{% set system_message = '{{ x }}' %}", "{% set system_message = false %}"}) {
+    EXPECT_EQ(system(no_literal), "") << no_literal;
+  }
+}
+
 }  // namespace
 }  // namespace rill::quant
