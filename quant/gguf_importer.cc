@@ -125,6 +125,11 @@ Status GgufModel::read_dimensions() {
   RILL_ASSIGN(c.kv_heads, keys.number("attention.head_count_kv", c.heads));
   const bool learned = c.position == Position::kLearned;
   RILL_ASSIGN(c.context_length, keys.number("context_length", learned ? std::nullopt : std::optional(0U)));
+  RILL_ASSIGN(const bool is_causal, keys.flag("attention.causal", true));
+  if (!is_causal) {
+    return bad(file_.where(key("attention.causal")), text("false"), text("a model that sees what came before only"),
+               text("import one that generates text"));
+  }
   const bool is_layer_norm = c.norm == NormKind::kLayer;
   RILL_ASSIGN(c.norm_epsilon,
               keys.real(is_layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon"));

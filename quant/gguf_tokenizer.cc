@@ -56,6 +56,7 @@ class Reader {
  private:
   Status read_tokens();
   Status read_types();
+  Status find_unknown();
   Status read_special_tokens();
   Status read_token_id(std::string_view key, Token& token) const;
   Status read_bpe();
@@ -81,6 +82,7 @@ Result<SourceTokenizer> Reader::read() {
   }
   RILL_TRY(read_tokens());
   RILL_TRY(read_types());
+  if (*model == "llama") RILL_TRY(find_unknown());
   RILL_TRY(*model == "gpt2" ? read_bpe() : read_sentencepiece());
   RILL_TRY(read_special_tokens());
   return std::move(out_);
@@ -113,6 +115,23 @@ Status Reader::read_types() {
     if (types_[i] == TokenType::kUserDefined && is_filler(spellings_[i], i)) types_[i] = TokenType::kUnused;
     if (types_[i] == TokenType::kUserDefined) out_.added.push_back(static_cast<Token>(i));
   }
+  return {};
+}
+
+/// llama.cpp's converter types as control all that tokenizer_config.json calls special, the unknown piece too, without
+/// which no SentencePiece model is one.
+Status Reader::find_unknown() {
+  if (std::ranges::find(types_, TokenType::kUnknown) != types_.end()) return {};
+  Token unknown = kNoToken;
+  RILL_TRY(read_token_id("tokenizer.ggml.unknown_token_id", unknown));
+  if (unknown == kNoToken) {
+    const auto spelt = std::ranges::find(spellings_, std::string_view("<unk>"));
+    if (spelt == spellings_.end()) return {};
+    unknown = static_cast<Token>(spelt - spellings_.begin());
+  }
+  types_[unknown] = TokenType::kUnknown;
+  std::erase(out_.special, unknown);
+  std::erase(out_.added, unknown);
   return {};
 }
 

@@ -245,6 +245,12 @@ TEST(GgufImporter, ARotationOfAPartOfEachHeadIsRefusedWhereTheConverterMixedItsH
   expect_refused(file, "llama.rope.dimension_count");
 }
 
+TEST(GgufImporter, RefusesAModelThatSeesWhatComesAfter) {
+  GgufBuilder file = small_model();
+  file.boolean("llama.attention.causal", 0);
+  expect_refused(file, "key llama.attention.causal");
+}
+
 TEST(GgufImporter, OtherRopeScalingIsRefusedByName) {
   GgufBuilder louder = small_model();
   louder.f32("llama.rope.scaling.attn_factor", 1.5F);

@@ -188,10 +188,10 @@ TEST(GgufTokenizer, HostileTablesAreSentences) {
   }
 }
 
-GgufBuilder sentencepiece(std::size_t scores) {
+GgufBuilder sentencepiece(std::size_t scores, std::int32_t type_of_unknown = 2) {
   GgufBuilder file;
   file.string("tokenizer.ggml.model", "llama").strings("tokenizer.ggml.tokens", {"<unk>", "<s>", "</s>", "a"});
-  file.numbers("tokenizer.ggml.token_type", 5, std::vector<std::int32_t>{2, 3, 3, 1});
+  file.numbers("tokenizer.ggml.token_type", 5, std::vector<std::int32_t>{type_of_unknown, 3, 3, 1});
   return file.numbers("tokenizer.ggml.scores", 6, std::vector<float>(scores, -1.0F));
 }
 
@@ -213,6 +213,22 @@ TEST(GgufTokenizer, SentencePieceTablesBecomeAProto) {
   // Field 3 (normalizer_spec) of two bytes, in which field 3 (add_dummy_prefix) is 0.
   EXPECT_EQ(u->sentencepiece_proto, t->sentencepiece_proto + std::string("\x1a\x02\x18\x00", 4));
   expect_refused(sentencepiece(3), "3 scores, expected 4");
+}
+
+// llama.cpp's converter types whatever tokenizer_config.json lists as special as control, <unk> among it;
+// libsentencepiece takes no model without an unknown piece.
+TEST(GgufTokenizer, FindsTheUnknownPieceThatIsTypedAsControl) {
+  const auto expected = read(sentencepiece(4));
+  ASSERT_TRUE(expected.ok());
+  const auto spelt = read(sentencepiece(4, 3));
+  ASSERT_TRUE(spelt.ok()) << spelt.status().message();
+  EXPECT_EQ(spelt->sentencepiece_proto, expected->sentencepiece_proto);
+  EXPECT_EQ(spelt->special, expected->special);
+  GgufBuilder named = sentencepiece(4, 3);
+  named.u32("tokenizer.ggml.unknown_token_id", 2);
+  const auto other = read(named);
+  ASSERT_TRUE(other.ok()) << other.status().message();
+  EXPECT_EQ(other->special, (std::vector<Token>{0, 1}));
 }
 
 /// Llama's kind of vocabulary: bytes from 3, then x 259, U+2581 260, and what is given.
