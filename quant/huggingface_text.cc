@@ -1,7 +1,10 @@
 #include "quant/huggingface_text.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cstdint>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <system_error>
 #include <utility>
@@ -45,7 +48,62 @@ Result<bool> read_adds_beginning(const std::string& directory, bool otherwise) {
   return found != document.end() && found->is_boolean() ? found->get<bool>() : otherwise;
 }
 
-/// Tokens that were added for a chat are in tokenizer.json alone: it is taken where tokenizer.model is not all.
+/// A token that was added to a tokenizer.model.
+struct AddedToken {
+  std::string spelling;
+  bool is_special = false;
+};
+
+Status bad_added_token(const std::string& path, std::string_view entry) {
+  return bad_input({.where = text(path, ", added token ", legible(entry)),
+                    .what = text("no id and spelling"),
+                    .expected = text("\"ID\": {\"content\": SPELLING} in tokenizer_config.json, SPELLING: ID in "
+                                     "added_tokens.json"),
+                    .remedy = text("download the file again")});
+}
+
+/// What tokenizer_config.json lists, with whether it is special, else what the older added_tokens.json does.
+Result<std::map<std::uint64_t, AddedToken>> read_added_tokens(const std::string& directory) {
+  std::map<std::uint64_t, AddedToken> added;
+  if (const std::string path = directory + "/tokenizer_config.json"; exists(path)) {
+    RILL_ASSIGN(const json document, read_json_object(path));
+    const json listed = document.value("added_tokens_decoder", json::object());
+    for (const auto& [id, token] : listed.items()) {
+      std::uint64_t number = 0;
+      const auto [end, error] = std::from_chars(id.data(), id.data() + id.size(), number);
+      const json spelling = token.is_object() ? token.value("content", json()) : json();
+      if (error != std::errc() || end != id.data() + id.size() || !spelling.is_string()) {
+        return bad_added_token(path, id);
+      }
+      added[number] = {.spelling = spelling.get<std::string>(), .is_special = token.value("special", json()) == true};
+    }
+  }
+  if (const std::string path = directory + "/added_tokens.json"; added.empty() && exists(path)) {
+    RILL_ASSIGN(const json document, read_json_object(path));
+    for (const auto& [spelling, id] : document.items()) {
+      if (!id.is_number_unsigned()) return bad_added_token(path, spelling);
+      added[id.get<std::uint64_t>()] = {.spelling = spelling};
+    }
+  }
+  return added;
+}
+
+/// Gives a SentencePiece model the tokens that stand beside it, behind its own pieces.
+Status add_tokens(const std::string& directory, std::uint32_t vocabulary, SourceTokenizer& tokenizer) {
+  RILL_ASSIGN(const auto added, read_added_tokens(directory));
+  RILL_ASSIGN(const SentencePieceFacts facts, examine_sentencepiece(tokenizer.sentencepiece_proto));
+  std::map<Token, std::string> spelt;
+  for (const auto& [id, token] : added) {
+    if (id < facts.tokens.size() || id >= vocabulary || token.spelling.empty()) continue;
+    spelt[static_cast<Token>(id)] = token.spelling;
+    (token.is_special ? tokenizer.special : tokenizer.added).push_back(static_cast<Token>(id));
+  }
+  if (spelt.empty()) return {};
+  tokenizer.sentencepiece_proto += unused_pieces(facts.tokens.size(), std::size_t{spelt.rbegin()->first} + 1, spelt);
+  return {};
+}
+
+/// Tokens that were added for a chat are in tokenizer.json: it is taken where tokenizer.model is not all.
 Result<SourceTokenizer> choose_tokenizer(const std::string& directory, const std::string& tokenizer_path,
                                          std::uint32_t vocabulary) {
   if (!tokenizer_path.empty()) return read_sentencepiece_file(tokenizer_path);
@@ -54,7 +112,10 @@ Result<SourceTokenizer> choose_tokenizer(const std::string& directory, const std
   const bool has_json = exists(json_path);
   if (exists(proto_path)) {
     RILL_ASSIGN(SourceTokenizer tokenizer, read_sentencepiece_file(proto_path));
-    if (!has_json) return tokenizer;
+    if (!has_json) {
+      RILL_TRY(add_tokens(directory, vocabulary, tokenizer));
+      return tokenizer;
+    }
     RILL_ASSIGN(const SentencePieceFacts facts, examine_sentencepiece(tokenizer.sentencepiece_proto));
     if (facts.tokens.size() == vocabulary) return tokenizer;
   }

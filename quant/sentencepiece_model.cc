@@ -195,11 +195,12 @@ class ProtoMessage {
 
 }  // namespace
 
-std::string unused_pieces(std::size_t first, std::size_t end) {
+std::string unused_pieces(std::size_t first, std::size_t end, const std::map<Token, std::string>& spelt) {
   ProtoMessage pieces;
   for (std::size_t id = first; id < end; ++id) {
     ProtoMessage piece;
-    piece.add_bytes(1, text("<no token ", id, ">").view());
+    const auto spelling = spelt.find(static_cast<Token>(id));
+    piece.add_bytes(1, spelling != spelt.end() ? spelling->second : std::string(text("<no token ", id, ">").view()));
     piece.add_varint(3, static_cast<std::uint64_t>(PieceType::kUnused));
     pieces.add_bytes(1, piece.bytes());
   }

@@ -2,6 +2,7 @@
 // SentencePiece models as sources: what is in one, and how to make one of a GGUF file's tables.
 
 #include <cstdint>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -43,8 +44,9 @@ enum class PieceType : std::int32_t {
 /// second occurrence of a message into the first.
 inline constexpr std::string_view kNoDummyPrefix("\x1a\x02\x18\x00", 4);
 
-/// Pieces that no text becomes, for the ids from `first` to before `end`, to stand behind a ModelProto.
-std::string unused_pieces(std::size_t first, std::size_t end);
+/// Pieces that SentencePiece makes of no text, for the ids from `first` to before `end`, to stand behind a ModelProto.
+/// @param spelt  spellings of those that have one
+std::string unused_pieces(std::size_t first, std::size_t end, const std::map<Token, std::string>& spelt = {});
 
 /// A serialised BPE ModelProto of Llama's kind (byte fallback, dummy prefix, no normalisation) of parallel tables.
 /// @param scores, types  as many as tokens, or fewer: missing scores are 0, missing types normal

@@ -2,12 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "core/tokenizer_section.h"
 #include "quant/huggingface_importer.h"
 #include "quant/tokenizer_writer.h"
 #include "tests/support/huggingface_directory.h"
@@ -117,6 +119,48 @@ TEST(HuggingfaceText, TakesTheTokenizerThatIsMadeForTheModelsVocabulary) {
   model = opened(directory);
   ASSERT_NE(model, nullptr);
   EXPECT_FALSE(model->tokenizer().adds_beginning_of_text) << "tokenizer_config.json says so";
+}
+
+// As fine-tuned Llama and Mistral models were published before tokenizer.json was common.
+TEST(HuggingfaceText, TakesTheTokensThatStandBesideTokenizerModel) {
+  const HuggingfaceDirectory directory;
+  directory.configure({{"vocab_size", 520}});
+  std::vector<TensorToWrite> tensors = small_tensors();
+  tensors[0].shape = tensors[1].shape = {520, 8};
+  directory.write("model.safetensors", weights(tensors));
+  std::filesystem::copy_file(shared_path("models/stories260K/tok512.model"), directory.path() + "/tokenizer.model");
+  directory.write("tokenizer_config.json",
+                  R"({"chat_template": "{{ '<|im_start|>' + m + '<|im_end|>' }}", "added_tokens_decoder": {
+                      "1": {"content": "<s>", "special": true},
+                      "513": {"content": "<|im_end|>", "special": true},
+                      "512": {"content": "<|im_start|>", "special": true},
+                      "515": {"content": "<tool>", "special": false},
+                      "700": {"content": "<beyond the matrix>", "special": true}}})");
+  auto model = opened(directory);
+  ASSERT_NE(model, nullptr);
+  EXPECT_EQ(model->tokenizer().special, (std::vector<Token>{512, 513}));
+  EXPECT_EQ(model->tokenizer().added, std::vector<Token>{515});
+  EXPECT_TRUE(std::ranges::count(model->tokenizer().end_tokens, Token{513}) == 1);
+  const auto section = write_tokenizer_section(model->tokenizer(), 520);
+  ASSERT_TRUE(section.ok()) << section.status().message();
+  const auto chat = write_chat_section(model->jinja_chat_template(), "", *section);
+  ASSERT_TRUE(chat.ok()) << chat.status().message();
+  EXPECT_EQ(*chat, "form: chatml\nsystem: ");
+  const auto tables = TokenizerSection::parse(*section);
+  ASSERT_TRUE(tables.ok());
+  EXPECT_EQ(tables->token_bytes(515), "<tool>");
+
+  directory.write("tokenizer_config.json", "{}");
+  directory.write("added_tokens.json", R"({"<|im_end|>": 512})");
+  model = opened(directory);
+  ASSERT_NE(model, nullptr);
+  EXPECT_EQ(model->tokenizer().added, std::vector<Token>{512});
+  EXPECT_TRUE(std::ranges::count(model->tokenizer().end_tokens, Token{512}) == 1);
+
+  directory.write("added_tokens.json", R"({"<|im_end|>": "512"})");
+  directory.expect_refused("added token <|im_end|>: no id and spelling");
+  directory.write("tokenizer_config.json", R"({"added_tokens_decoder": {"5x": {"content": "a"}}})");
+  directory.expect_refused("added token 5x");
 }
 
 // Qwen2.5's begins a system turn for tools first.
