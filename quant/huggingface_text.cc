@@ -48,12 +48,6 @@ Result<bool> read_adds_beginning(const std::string& directory, bool otherwise) {
   return found != document.end() && found->is_boolean() ? found->get<bool>() : otherwise;
 }
 
-/// A token that was added to a tokenizer.model.
-struct AddedToken {
-  std::string spelling;
-  bool is_special = false;
-};
-
 Status bad_added_token(const std::string& path, std::string_view entry) {
   return bad_input({.where = text(path, ", added token ", legible(entry)),
                     .what = text("no id and spelling"),
@@ -92,14 +86,14 @@ Result<std::map<std::uint64_t, AddedToken>> read_added_tokens(const std::string&
 Status add_tokens(const std::string& directory, std::uint32_t vocabulary, SourceTokenizer& tokenizer) {
   RILL_ASSIGN(const auto added, read_added_tokens(directory));
   RILL_ASSIGN(const SentencePieceFacts facts, examine_sentencepiece(tokenizer.sentencepiece_proto));
-  std::map<Token, std::string> spelt;
+  std::map<Token, AddedToken> missing;
   for (const auto& [id, token] : added) {
     if (id < facts.tokens.size() || id >= vocabulary || token.spelling.empty()) continue;
-    spelt[static_cast<Token>(id)] = token.spelling;
+    missing[static_cast<Token>(id)] = token;
     (token.is_special ? tokenizer.special : tokenizer.added).push_back(static_cast<Token>(id));
   }
-  if (spelt.empty()) return {};
-  tokenizer.sentencepiece_proto += unused_pieces(facts.tokens.size(), std::size_t{spelt.rbegin()->first} + 1, spelt);
+  if (missing.empty()) return {};
+  tokenizer.sentencepiece_proto += more_pieces(facts.tokens.size(), std::size_t{missing.rbegin()->first} + 1, missing);
   return {};
 }
 

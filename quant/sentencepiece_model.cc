@@ -195,13 +195,15 @@ class ProtoMessage {
 
 }  // namespace
 
-std::string unused_pieces(std::size_t first, std::size_t end, const std::map<Token, std::string>& spelt) {
+std::string more_pieces(std::size_t first, std::size_t end, const std::map<Token, AddedToken>& added) {
   ProtoMessage pieces;
   for (std::size_t id = first; id < end; ++id) {
     ProtoMessage piece;
-    const auto spelling = spelt.find(static_cast<Token>(id));
-    piece.add_bytes(1, spelling != spelt.end() ? spelling->second : std::string(text("<no token ", id, ">").view()));
-    piece.add_varint(3, static_cast<std::uint64_t>(PieceType::kUnused));
+    const auto token = added.find(static_cast<Token>(id));
+    const bool is_added = token != added.end();
+    piece.add_bytes(1, is_added ? token->second.spelling : std::string(text("<no token ", id, ">").view()));
+    const PieceType type = is_added && token->second.is_special ? PieceType::kControl : PieceType::kUnused;
+    piece.add_varint(3, static_cast<std::uint64_t>(type));
     pieces.add_bytes(1, piece.bytes());
   }
   return std::move(pieces).take();

@@ -44,9 +44,14 @@ enum class PieceType : std::int32_t {
 /// second occurrence of a message into the first.
 inline constexpr std::string_view kNoDummyPrefix("\x1a\x02\x18\x00", 4);
 
-/// Pieces that SentencePiece makes of no text, for the ids from `first` to before `end`, to stand behind a ModelProto.
-/// @param spelt  spellings of those that have one
-std::string unused_pieces(std::size_t first, std::size_t end, const std::map<Token, std::string>& spelt = {});
+/// A token that was added to a vocabulary.
+struct AddedToken {
+  std::string spelling;
+  bool is_special = false;  ///< a control piece, else one that SentencePiece itself makes of no text
+};
+
+/// Pieces for the ids from `first` to before `end`, to stand behind a ModelProto; those that are not added are unused.
+std::string more_pieces(std::size_t first, std::size_t end, const std::map<Token, AddedToken>& added = {});
 
 /// A serialised BPE ModelProto of Llama's kind (byte fallback, dummy prefix, no normalisation) of parallel tables.
 /// @param scores, types  as many as tokens, or fewer: missing scores are 0, missing types normal

@@ -179,7 +179,7 @@ Result<std::vector<std::byte>> write_sentencepiece(const SourceTokenizer& source
                           text("at most the model's vocabulary of ", vocabulary));
   }
   if (facts.tokens.size() < vocabulary) {
-    proto += unused_pieces(facts.tokens.size(), vocabulary);
+    proto += more_pieces(facts.tokens.size(), vocabulary);
     RILL_ASSIGN(facts, examine_sentencepiece(proto));
   }
   SectionBytes section;

@@ -9,11 +9,11 @@
 #include <string>
 #include <vector>
 
-#include "core/tokenizer_section.h"
 #include "quant/huggingface_importer.h"
 #include "quant/tokenizer_writer.h"
 #include "tests/support/huggingface_directory.h"
 #include "tests/support/shared_data.h"
+#include "tests/support/tokenizer_fixture.h"
 
 namespace rill::quant {
 namespace {
@@ -146,9 +146,14 @@ TEST(HuggingfaceText, TakesTheTokensThatStandBesideTokenizerModel) {
   const auto chat = write_chat_section(model->jinja_chat_template(), "", *section);
   ASSERT_TRUE(chat.ok()) << chat.status().message();
   EXPECT_EQ(*chat, "form: chatml\nsystem: ");
-  const auto tables = TokenizerSection::parse(*section);
-  ASSERT_TRUE(tables.ok());
-  EXPECT_EQ(tables->token_bytes(515), "<tool>");
+  const test::LoadedTokenizer tokenizer(*section);
+  ASSERT_TRUE(tokenizer);
+  const std::vector<Token> marked = tokenizer.tokens("<|im_start|>a<|im_end|>", SpecialTokens::kControl);
+  ASSERT_GE(marked.size(), 3U);
+  EXPECT_EQ(marked.front(), 512U);
+  EXPECT_EQ(marked.back(), 513U);
+  for (const Token token : tokenizer.tokens("<|im_start|>a<|im_end|>")) EXPECT_LT(token, 512U) << "a forged mark";
+  EXPECT_EQ(std::ranges::count(tokenizer.tokens("a<tool>a"), Token{515}), 1);
 
   directory.write("tokenizer_config.json", "{}");
   directory.write("added_tokens.json", R"({"<|im_end|>": 512})");
