@@ -94,15 +94,20 @@ TEST(HuggingfaceText, BeginsAsTheTemplateDoesAndEndsWhereATurnEnds) {
   EXPECT_EQ(model->tokenizer().end_tokens, (std::vector<Token>{2, 4}));
 }
 
-/// Chat tokens that were added to Llama's vocabulary are in tokenizer.json only, and the rest of the rows in neither.
-TEST(HuggingfaceText, TakesTheTokenizerThatIsMadeForTheModelsVocabulary) {
-  RILL_NEED_SHARED("models/stories260K/tok512.model");
-  const HuggingfaceDirectory directory;
+/// A model of 520 rows and a tokenizer.model of 512 pieces.
+void write_rows_beyond_tokenizer(const HuggingfaceDirectory& directory) {
   directory.configure({{"vocab_size", 520}});
   std::vector<TensorToWrite> tensors = small_tensors();
   tensors[0].shape = tensors[1].shape = {520, 8};
   directory.write("model.safetensors", weights(tensors));
   std::filesystem::copy_file(shared_path("models/stories260K/tok512.model"), directory.path() + "/tokenizer.model");
+}
+
+/// Chat tokens that were added to Llama's vocabulary are in tokenizer.json only, and the rest of the rows in neither.
+TEST(HuggingfaceText, TakesTheTokenizerThatIsMadeForTheModelsVocabulary) {
+  RILL_NEED_SHARED("models/stories260K/tok512.model");
+  const HuggingfaceDirectory directory;
+  write_rows_beyond_tokenizer(directory);
   auto model = opened(directory);
   ASSERT_NE(model, nullptr);
   EXPECT_TRUE(model->tokenizer().adds_beginning_of_text);
@@ -123,12 +128,9 @@ TEST(HuggingfaceText, TakesTheTokenizerThatIsMadeForTheModelsVocabulary) {
 
 // As fine-tuned Llama and Mistral models were published before tokenizer.json was common.
 TEST(HuggingfaceText, TakesTheTokensThatStandBesideTokenizerModel) {
+  RILL_NEED_SHARED("models/stories260K/tok512.model");
   const HuggingfaceDirectory directory;
-  directory.configure({{"vocab_size", 520}});
-  std::vector<TensorToWrite> tensors = small_tensors();
-  tensors[0].shape = tensors[1].shape = {520, 8};
-  directory.write("model.safetensors", weights(tensors));
-  std::filesystem::copy_file(shared_path("models/stories260K/tok512.model"), directory.path() + "/tokenizer.model");
+  write_rows_beyond_tokenizer(directory);
   directory.write("tokenizer_config.json",
                   R"({"chat_template": "{{ '<|im_start|>' + m + '<|im_end|>' }}", "added_tokens_decoder": {
                       "1": {"content": "<s>", "special": true},
