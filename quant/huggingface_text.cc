@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -86,9 +88,11 @@ Result<std::map<std::uint64_t, AddedToken>> read_added_tokens(const std::string&
 Status add_tokens(const std::string& directory, std::uint32_t vocabulary, SourceTokenizer& tokenizer) {
   RILL_ASSIGN(const auto added, read_added_tokens(directory));
   RILL_ASSIGN(const SentencePieceFacts facts, examine_sentencepiece(tokenizer.sentencepiece_proto));
+  std::set<std::string_view> known(facts.tokens.begin(), facts.tokens.end());
   std::map<Token, AddedToken> missing;
   for (const auto& [id, token] : added) {
     if (id < facts.tokens.size() || id >= vocabulary || token.spelling.empty()) continue;
+    if (!known.insert(token.spelling).second) continue;  // libsentencepiece takes no piece twice
     missing[static_cast<Token>(id)] = token;
     (token.is_special ? tokenizer.special : tokenizer.added).push_back(static_cast<Token>(id));
   }

@@ -298,8 +298,8 @@ Result<std::string> write_chat_section(std::string_view source_template, std::st
 }
 
 bool is_end_spelling(std::string_view spelling) {
-  constexpr std::string_view kEnds[] = {"<|im_end|>",      "<|endoftext|>", "</s>",          "<|eot_id|>",
-                                        "<|end_of_text|>", "<|eom_id|>",    "<end_of_turn>", "<|end|>"};
+  constexpr std::string_view kEnds[] = {"<|im_end|>",      "<|endoftext|>", "</s>",         "<|eot_id|>",
+                                        "<|end_of_text|>", "<|eom_id|>",    "<end_of_turn>"};
   return std::ranges::find(kEnds, spelling) != std::end(kEnds);
 }
 
