@@ -229,18 +229,18 @@ void forward(const Weights& m, std::span<const Token> tokens, Chunk kind, Stream
   const std::size_t mixed_width = std::size_t{c.heads} * c.head_size;
   const Steps step(m, n, b, machine);
 
-  step.embed(tokens, cache.occupancy);  // x         [n, D]  float32, the residual stream
-  prepare_phases(m, cache, n, b.attention,
-                 *machine.pool);  // angles    [n, rotated/2]  twice: for the ring, for the sinks
+  WorkerPool& pool = *machine.pool;
+  step.embed(tokens, cache.occupancy);             // x       [n, D]  float32, the residual stream
+  prepare_phases(m, cache, n, b.attention, pool);  // angles  [n, rotated/2]  twice: for the ring, for the sinks
   for (const Layer& layer : m.layers) {
     const Activations h = step.normalize(layer.attention_norm, 0, n);  // h  [n, D]  int8, a scale per (token, group)
     step.project(layer.qkv, h, n, b.qkv);                              // qkv       [n, (H + 2 G) d]  float32
     step.normalize_heads(layer);
     const Slots staged = kind == Chunk::kFed ? b.attention.staged : drafted_slots(c, layer, cache);
-    attend(m, layer, b.qkv, qkv_width(c), n, cache, staged, b.attention, *machine.kernels, *machine.pool,
+    attend(m, layer, b.qkv, qkv_width(c), n, cache, staged, b.attention, *machine.kernels, pool,
            b.mixed);  // mixed     [n, H d]  float32
     // Not earlier: the chunk's first query needs the oldest slot.
-    if (kind == Chunk::kFed) commit(c, layer, 0, n, cache, staged, *machine.pool);
+    if (kind == Chunk::kFed) commit(c, layer, 0, n, cache, staged, pool);
     const Activations mixed =
         step.quantize_rows(mixed_width, n, [&](std::size_t t, float*) { return &b.mixed[t * mixed_width]; });
     step.project(layer.out, mixed, n, b.projected);  // projected [n, D]  float32
