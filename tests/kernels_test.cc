@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -97,7 +98,7 @@ TEST_P(EveryKernelSet, MultiplyHasTheBitsThatTheDefinitionGives) {
   unsigned seed = 1;
   for (const TileShape shape :
        {TileShape{16, 32, 32}, TileShape{50, 96, 32}, TileShape{7, 20, 16}, TileShape{48, 256, 64},
-        TileShape{576, 1536, 32}, TileShape{33, 172, 32}, TileShape{20, 608, 304}}) {
+        TileShape{576, 1536, 32}, TileShape{33, 172, 32}, TileShape{20, 608, 304}, TileShape{20, 1536, 768}}) {
     for (const std::size_t tokens : {1U, 2U, 3U, 5U, 6U, 7U, 13U, 39U}) {
       MultiplyCase c = random_case(shape, tokens, ++seed);
       std::vector<float> out(tokens * shape.padded_rows(), -1.0F);
@@ -108,10 +109,29 @@ TEST_P(EveryKernelSet, MultiplyHasTheBitsThatTheDefinitionGives) {
 }
 
 TEST_P(EveryKernelSet, MultiplyIsExactForWeightsThatOnlyADamagedFileHas) {
-  MultiplyCase c = random_case({32, 128, 64}, 3, 5, /*hostile=*/true);
-  std::vector<float> out(3 * 32);
-  set().multiply(c.matrix(), 0, 2, c.activations(set()), 3, out.data(), 32);
-  EXPECT_EQ(bits(out), bits(multiply_by_definition(c)));
+  const auto expect_exact = [&](MultiplyCase& c, const char* what) {
+    const std::size_t stride = c.shape.padded_rows();
+    std::vector<float> out(c.tokens * stride);
+    set().multiply(c.matrix(), 0, c.shape.row_blocks(), c.activations(set()), c.tokens, out.data(), stride);
+    EXPECT_EQ(bits(out), bits(multiply_by_definition(c))) << what << ", " << c.tokens << " tokens";
+  };
+  for (const std::size_t tokens : {3U, 39U}) {
+    for (const std::size_t group : {32U, 64U}) {
+      MultiplyCase c = random_case({32, 128, group}, tokens, 5, /*hostile=*/true);
+      expect_exact(c, "some of -128");
+      // Neighbouring products as large as they get, of both signs.
+      for (std::size_t g = 0; g < c.shape.groups(); ++g) {
+        for (std::size_t block = 0; block < c.shape.row_blocks(); ++block) {
+          std::byte* const tiles = c.blocks.data() + block * c.shape.block_bytes() + c.shape.tiles_offset(g);
+          std::fill_n(tiles, c.shape.group_bytes(), std::byte{0x80});
+        }
+      }
+      for (const std::int8_t x : {std::int8_t{127}, std::int8_t{-127}}) {
+        std::fill(c.values.begin(), c.values.end(), x);
+        expect_exact(c, "all of -128");
+      }
+    }
+  }
 }
 
 TEST_P(EveryKernelSet, MultiplyWritesOnlyTheRowBlocksItWasGiven) {

@@ -19,50 +19,125 @@ inline __m256i dot_bytes(__m256i sum, __m256i weights, __m256i x) {
 }
 constexpr int kShift = 0;  // signed times signed needs no correction
 constexpr bool kWideParts = false;
-constexpr std::size_t kFewTokens = 32;  // up to here widening the weights costs as much as it gains
+constexpr std::size_t kFewTokens = 8;  // up to here taking the weights apart costs as much as it gains
 
 #include "platform/kernels/ymm.h"
 
-// A weight that meets more than kFewTokens tokens, and every key, is widened to 16 bits first, once for all that it
-// meets: a dot product is then vpmaddwd and an addition. Of bytes it takes four instructions, of which three wait for
-// the two ports that multiply on AMD's cores.
+// A weight that meets more than kFewTokens tokens is taken apart first, once for all that it meets: w x = |w| (x ^ m) +
+// n, where m is all ones and n is |w| if w is below zero, and both are nothing otherwise, as -x = (x ^ -1) + 1. The n
+// of a row's group are where its sums begin. So only two of a dot product's four instructions wait for the two ports
+// that multiply on AMD's cores, where dot_bytes has three. |w| is 128 at most and x ^ m from -128 to 127, of which 127
+// only meets a w of 127 at most: the sum of two products is exact in 16 bits.
 
-/// Inputs whose weights, widened and of two row blocks, stay in the first-level cache together with the tokens'.
-constexpr std::size_t kPanelInputs = 256;
-constexpr std::size_t kPanelBlocks = kBlocksTogether;
+/// Inputs whose weights, taken apart, stay in the first-level cache while all tokens pass.
+constexpr std::size_t kPanelInputs = 576;
+constexpr std::size_t kPanelGroups = 36;
 constexpr std::size_t kPassTokens = 4;  ///< two registers of sums each leave room for operands
 
-/// Tiles widened: for each pair of a tile's inputs 16 rows of that pair, one 32-bit lane a row.
-struct WidePanel {
-  alignas(32) std::int16_t weights[kPanelBlocks][kPanelInputs * kTileRows];
-  alignas(32) std::int16_t x[kPassTokens][kPanelInputs];
+/// A run of groups of one row block, tiles as they lie in memory.
+struct Panel {
+  alignas(kAlignment) std::int8_t magnitudes[kPanelInputs * kTileRows];
+  alignas(kAlignment) std::int8_t signs[kPanelInputs * kTileRows];  ///< -1 or 0
+  alignas(kAlignment) std::int32_t first_sums[kPanelGroups * kTileRows];
 };
 
-/// A register's 8 rows of four bytes as two registers of 8 rows of two 16-bit numbers.
-inline void widen_rows(__m256i rows, std::int16_t* first_pair, std::int16_t* second_pair) {
-  // Each byte to the upper half of its place, whence an arithmetic shift brings it down with its sign.
-  const __m256i first = _mm256_setr_epi8(-1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13,  //
-                                         -1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13);
-  const __m256i second = _mm256_add_epi8(first, _mm256_set1_epi16(0x0200));
-  const auto widen = [&](__m256i bytes) { return _mm256_srai_epi16(_mm256_shuffle_epi8(rows, bytes), 8); };
-  _mm256_store_si256(reinterpret_cast<__m256i*>(first_pair), widen(first));
-  _mm256_store_si256(reinterpret_cast<__m256i*>(second_pair), widen(second));
+/// Takes one group's weights apart. @param at  of the group, in weights
+inline void fill_group(const std::byte* tiles, std::size_t bytes, std::size_t at, std::int32_t* first_sums,
+                       Panel& panel) {
+  const __m256i zero = _mm256_setzero_si256();
+  IntLanes below_zero = int_all(0);
+  const auto take_apart = [&](__m256i w, std::size_t to, __m256i sum) {
+    const __m256i sign = _mm256_cmpgt_epi8(zero, w);
+    const __m256i magnitude = _mm256_abs_epi8(w);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(panel.magnitudes + to), magnitude);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(panel.signs + to), sign);
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_and_si256(magnitude, sign), _mm256_set1_epi8(1));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  };
+  for (std::size_t i = 0; i < bytes; i += kTileBytes) {
+    below_zero.lo = take_apart(load_bytes(tiles + i), at + i, below_zero.lo);
+    below_zero.hi = take_apart(load_bytes(tiles + i + 32), at + i + 32, below_zero.hi);
+  }
+  store_int32(below_zero, first_sums);
 }
 
-inline void widen_tiles(const void* tiles, std::size_t bytes, std::int16_t* out) {
-  const auto* p = static_cast<const std::byte*>(tiles);
-  for (std::size_t at = 0; at < bytes; at += kTileBytes, out += kTileBytes) {
-    widen_rows(load_bytes(p + at), out, out + 32);
-    widen_rows(load_bytes(p + at + 32), out + 16, out + 48);
+/// sum += the dot products of 8 rows with four activations. In assembly: compilers make the products of all tokens
+/// first, and then have no register left for some of the sums.
+inline void add_products(__m256i& sum, __m256i magnitudes, __m256i signs, __m256i four) {
+  __m256i products;
+  __asm__("vpxor %4, %3, %1\n\tvpmaddubsw %1, %2, %1\n\tvpmaddwd %5, %1, %1\n\tvpaddd %1, %0, %0"
+          : "+x"(sum), "=&x"(products)
+          : "x"(magnitudes), "x"(signs), "x"(four), "x"(_mm256_set1_epi16(1)));
+}
+
+/// Groups [begin, end), which are the panel's, times kTokens tokens. Adds to out unless begin is 0.
+/// @tparam kGroup  inputs a group, 0 if only known at run time: known, a group is straight code
+template <std::size_t kTokens, std::size_t kGroup>
+void multiply_panel(const Panel& panel, const std::byte* block, const TileShape& shape, std::size_t begin,
+                    std::size_t end, const Activations& x, float* out, std::size_t out_stride) {
+  const std::size_t group = kGroup != 0 ? kGroup : shape.group;
+  const std::int8_t* magnitudes = panel.magnitudes;
+  const std::int8_t* signs = panel.signs;
+  Lanes y[kTokens];
+  for (std::size_t t = 0; t < kTokens; ++t) y[t] = begin == 0 ? all(0.0F) : load(out + t * out_stride);
+  for (std::size_t g = begin; g < end; ++g) {
+    const std::int8_t* const values = x.values + g * group;
+    IntLanes sums[kTokens];
+    for (auto& lanes : sums) lanes = load_int32(panel.first_sums + (g - begin) * kTileRows);
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < group; i += kTileColumns, magnitudes += kTileBytes, signs += kTileBytes) {
+      for (std::size_t t = 0; t < kTokens; ++t) {
+        const __m256i four = broadcast_four(values + t * x.columns + i);
+        add_products(sums[t].lo, load_bytes(magnitudes), load_bytes(signs), four);
+        add_products(sums[t].hi, load_bytes(magnitudes + 32), load_bytes(signs + 32), four);
+      }
+    }
+    const auto* scales = reinterpret_cast<const __m128i*>(block + shape.scales_offset(g));
+    const Lanes w = {_mm256_cvtph_ps(_mm_loadu_si128(scales)), _mm256_cvtph_ps(_mm_loadu_si128(scales + 1))};
+    for (std::size_t t = 0; t < kTokens; ++t) {
+      y[t] = fma(to_float(sums[t]), multiply(w, all(x.scales[t * x.groups + g])), y[t]);
+    }
+  }
+  for (std::size_t t = 0; t < kTokens; ++t) store(y[t], out + t * out_stride);
+}
+
+/// One row block times any number of tokens, panel by panel.
+template <std::size_t kGroup>
+void multiply_block(const std::byte* block, const TileShape& shape, const Activations& x, std::size_t tokens,
+                    float* out, std::size_t out_stride) {
+  constexpr auto kPasses = std::array{multiply_panel<1, kGroup>, multiply_panel<2, kGroup>, multiply_panel<3, kGroup>,
+                                      multiply_panel<4, kGroup>};
+  Panel panel;
+  const std::size_t fitting = kPanelInputs / shape.group;
+  const std::size_t panel_groups = fitting < kPanelGroups ? fitting : kPanelGroups;
+  for (std::size_t begin = 0; begin < x.groups; begin += panel_groups) {
+    const std::size_t end = begin + panel_groups < x.groups ? begin + panel_groups : x.groups;
+    for (std::size_t g = begin; g < end; ++g) {
+      const std::byte* const tiles = block + shape.tiles_offset(g);
+      prefetch_group(tiles, shape.group_bytes());
+      fill_group(tiles, shape.group_bytes(), (g - begin) * shape.group_bytes(),
+                 panel.first_sums + (g - begin) * kTileRows, panel);
+    }
+    for (std::size_t t = 0; t < tokens; t += kPassTokens) {
+      const std::size_t pass = tokens - t < kPassTokens ? tokens - t : kPassTokens;
+      kPasses[pass - 1](panel, block, shape, begin, end, x.from_row(t), out + t * out_stride, out_stride);
+    }
   }
 }
 
-/// Two 16-bit activations in every 32-bit lane.
-inline __m256i broadcast_pair(const std::int16_t* p) {
-  std::int32_t two;
-  std::memcpy(&two, p, sizeof two);
-  return _mm256_set1_epi32(two);
+void multiply_many(const Matrix& w, std::size_t first_block, std::size_t end_block, const Activations& x,
+                   std::size_t tokens, float* out, std::size_t out_stride) {
+  const auto multiply_one = w.shape.group == 32 ? multiply_block<32>
+                            : w.shape.group <= kPanelInputs
+                                ? multiply_block<0>
+                                : multiply_few<0>;  // a group's sum is exact only as a whole
+  for (std::size_t block = first_block; block < end_block; ++block) {
+    multiply_one(w.blocks + block * w.shape.block_bytes(), w.shape, x, tokens, out + block * kTileRows, out_stride);
+  }
 }
+
+// A key or a value, which meets numbers of 16 bits, is widened to 16 bits itself: a dot product is then vpmaddwd and an
+// addition.
 
 /// Four rows of a tile in 16 bits.
 inline __m256i widen_quarter(const std::int8_t* p) {
@@ -76,96 +151,10 @@ inline __m256i broadcast_wide(const std::int8_t* p) {
   return _mm256_set1_epi64x(four);
 }
 
-/// sum += the dot products of 8 widened rows with a pair. In assembly: compilers make the products of all tokens first,
-/// and then have no register left for some of the sums.
+/// sum += the products of 16 numbers, neighbours added. In assembly for the same reason.
 inline void add_pair(__m256i& sum, __m256i rows, __m256i pair) {
   __m256i products;
   __asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(sum), "=&x"(products) : "x"(rows), "x"(pair));
-}
-
-/// sums[t] += the dot products of 16 widened rows with `inputs` activations of each token; inputs a multiple of 4.
-template <std::size_t kTokens>
-inline void add_wide_products(const std::int16_t* rows, std::size_t inputs, const std::int16_t* x, std::size_t x_stride,
-                              IntLanes (&sums)[kTokens]) {
-  for (std::size_t c = 0; c < inputs; c += 4) {
-#pragma GCC unroll 2
-    for (std::size_t i = c; i < c + 4; i += 2, rows += 2 * kTileRows) {
-      const __m256i lo = load_bytes(rows);
-      const __m256i hi = load_bytes(rows + kTileRows);
-      for (std::size_t t = 0; t < kTokens; ++t) {
-        const __m256i pair = broadcast_pair(x + t * x_stride + i);
-        add_pair(sums[t].lo, lo, pair);
-        add_pair(sums[t].hi, hi, pair);
-      }
-    }
-  }
-}
-
-/// Groups [begin, end) of one row block of the panel times kTokens of its tokens. Adds to out unless begin is 0.
-template <std::size_t kTokens>
-void multiply_wide(const WidePanel& panel, std::size_t panel_block, const std::byte* block, const TileShape& shape,
-                   std::size_t begin, std::size_t end, const Activations& x, float* out, std::size_t out_stride) {
-  for (std::size_t g = begin; g < end; ++g) {
-    const std::size_t first = (g - begin) * shape.group;
-    IntLanes sums[kTokens];
-    for (auto& lanes : sums) lanes = int_all(0);
-    add_wide_products<kTokens>(panel.weights[panel_block] + first * kTileRows, shape.group, panel.x[0] + first,
-                               kPanelInputs, sums);
-    const auto* scales = reinterpret_cast<const __m128i*>(block + shape.scales_offset(g));
-    const Lanes w = {_mm256_cvtph_ps(_mm_loadu_si128(scales)), _mm256_cvtph_ps(_mm_loadu_si128(scales + 1))};
-    for (std::size_t t = 0; t < kTokens; ++t) {
-      const Lanes y = g == 0 ? all(0.0F) : load(out + t * out_stride);
-      store(fma(to_float(sums[t]), multiply(w, all(x.scales[t * x.groups + g])), y), out + t * out_stride);
-    }
-  }
-}
-
-/// `count` row blocks times any number of tokens, in panels of groups.
-void multiply_panels(const std::byte* blocks, std::size_t count, const TileShape& shape, const Activations& x,
-                     std::size_t tokens, float* out, std::size_t out_stride) {
-  constexpr auto kPasses = std::array{multiply_wide<1>, multiply_wide<2>, multiply_wide<3>, multiply_wide<4>};
-  WidePanel panel;
-  const std::size_t panel_groups = kPanelInputs / shape.group;
-  for (std::size_t begin = 0; begin < x.groups; begin += panel_groups) {
-    const std::size_t end = begin + panel_groups < x.groups ? begin + panel_groups : x.groups;
-    for (std::size_t b = 0; b < count; ++b) {
-      for (std::size_t g = begin; g < end; ++g) {
-        const std::byte* const tiles = blocks + b * shape.block_bytes() + shape.tiles_offset(g);
-        prefetch_group(tiles, shape.group_bytes());
-        widen_tiles(tiles, shape.group_bytes(), panel.weights[b] + (g - begin) * shape.group * kTileRows);
-      }
-    }
-    for (std::size_t t = 0; t < tokens; t += kPassTokens) {
-      const std::size_t pass = tokens - t < kPassTokens ? tokens - t : kPassTokens;
-      for (std::size_t k = 0; k < pass; ++k) {
-        const std::int8_t* const values = x.from_row(t + k).values + begin * shape.group;
-        for (std::size_t i = 0; i < (end - begin) * shape.group; i += 16) {
-          const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(values + i));
-          _mm256_store_si256(reinterpret_cast<__m256i*>(panel.x[k] + i), _mm256_cvtepi8_epi16(bytes));
-        }
-      }
-      for (std::size_t b = 0; b < count; ++b) {
-        kPasses[pass - 1](panel, b, blocks + b * shape.block_bytes(), shape, begin, end, x.from_row(t),
-                          out + t * out_stride + b * kTileRows, out_stride);
-      }
-    }
-  }
-}
-
-void multiply_many(const Matrix& w, std::size_t first_block, std::size_t end_block, const Activations& x,
-                   std::size_t tokens, float* out, std::size_t out_stride) {
-  for (std::size_t block = first_block; block < end_block; block += kPanelBlocks) {
-    const std::size_t count = end_block - block < kPanelBlocks ? end_block - block : kPanelBlocks;
-    const std::byte* const blocks = w.blocks + block * w.shape.block_bytes();
-    float* const y = out + block * kTileRows;
-    if (w.shape.group <= kPanelInputs) {
-      multiply_panels(blocks, count, w.shape, x, tokens, y, out_stride);
-      continue;
-    }
-    for (std::size_t b = 0; b < count; ++b) {  // a group's sum is exact only as a whole
-      multiply_few<0>(blocks + b * w.shape.block_bytes(), w.shape, x, tokens, y + b * kTileRows, out_stride);
-    }
-  }
 }
 
 /// Eight 32-bit sums of the neighbouring pairs in two registers, in order.
