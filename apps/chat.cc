@@ -142,11 +142,11 @@ Status run_chat(const ChatArguments& arguments) {
   setting.system = arguments.system.value_or(std::string(chat.default_system));
   setting.most_tokens = arguments.most_tokens;
   StreamNeeds needs{.keeps_state = arguments.state.is_asked_for()};
-  RILL_ASSIGN(needs.system_tokens, system_sinks(arguments.model, model, *chat.form, setting.system));
+  RILL_ASSIGN(needs.system_tokens, system_sinks(arguments.model, model, chat.form, setting.system));
   RILL_ASSIGN(const EngineOptions options, engine_options(arguments.model, model.config(), needs));
   RILL_ASSIGN(Engine engine, start_engine(model, options));
   engine.session(0).set_sampling(sampling_options(arguments.model, model.config()));
-  RILL_ASSIGN(Conversation conversation, Conversation::open(engine, 0, *chat.form));
+  RILL_ASSIGN(Conversation conversation, Conversation::open(engine, 0, chat.form));
   SessionKeeper keeper;  // goes before the engine does, and waits for its last save
   StateWatch watch(arguments.state, keeper);
   setting.engine = &engine;

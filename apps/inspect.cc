@@ -1,6 +1,7 @@
 // rill inspect: what is in a .rill file.
 
 #include <CLI/CLI.hpp>
+#include <array>
 #include <cstdio>
 #include <iostream>
 #include <memory>
@@ -42,9 +43,35 @@ std::string tokenizer_kind(const ModelFile& model) {
   return section->header().kind == TokenizerKind::kByteLevelBpe ? "byte-level bpe" : "sentencepiece";
 }
 
+/// How turns are laid out; null for a model that does not chat.
+nlohmann::ordered_json chat_of(const Result<ChatSection>& chat) {
+  if (!chat.ok()) return nullptr;
+  constexpr std::array<const char*, ChatForm::kTexts> kNames = {
+      "system_begin", "system_end", "first_user_begin", "user_begin_after_system",
+      "user_begin",   "user_end",   "reply_end"};
+  nlohmann::ordered_json shown = {{"form", chat->form.name}, {"default_system", chat->default_system}};
+  const auto texts = chat->form.texts();
+  for (std::size_t i = 0; i < texts.size(); ++i) shown[kNames[i]] = texts[i];
+  return shown;
+}
+
+/// JSON of what a file says, which may be no UTF-8.
+std::string json_text(const nlohmann::ordered_json& value, int indent = -1, bool ascii = false) {
+  return value.dump(indent, ' ', ascii, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+void print_turns(const ChatSection& chat) {
+  const auto quoted = [](std::string_view text) { return json_text(text, -1, /*ascii=*/true); };
+  std::cout << "  system text: " << quoted(chat.form.system_begin) << ' ' << quoted(chat.default_system) << ' '
+            << quoted(chat.form.system_end) << "\n  turns: " << quoted(chat.form.first_user_begin) << " question "
+            << quoted(chat.form.user_end) << " reply " << quoted(chat.form.reply_end) << ' '
+            << quoted(chat.form.user_begin) << " question ...\n";
+}
+
 Status run_inspect(const std::string& path, bool verify, bool json) {
   RILL_ASSIGN(const ModelFile model, ModelFile::open(path));
   if (!model.tokenizer_section().empty()) RILL_TRY(TokenizerSection::parse(model.tokenizer_section()).status());
+  const auto chat = parse_chat_section(model.chat_section(), text(path));
   nlohmann::ordered_json intact = nullptr;  // unknown unless every byte was read
   Status verified;
   if (verify) {
@@ -71,19 +98,20 @@ Status run_inspect(const std::string& path, bool verify, bool json) {
                          {"bytes", t.bytes},
                          {"crc32", t.crc32}});
     }
-    std::cout << nlohmann::ordered_json{{"family", model.family()},
-                                        {"config", config},
-                                        {"tensors", tensors},
-                                        {"tokenizer", tokenizer_kind(model)},
-                                        {"crc_ok", intact}}
-                     .dump(2)
+    std::cout << json_text({{"family", model.family()},
+                            {"config", config},
+                            {"tensors", tensors},
+                            {"tokenizer", tokenizer_kind(model)},
+                            {"chat", chat_of(chat)},
+                            {"crc_ok", intact}},
+                           2)
               << '\n';
     return verified;
   }
   std::cout << path << ": family " << model.family() << ", " << human_bytes(model.bytes().size()) << ", tokenizer "
             << tokenizer_kind(model) << ", chat form ";
-  const auto chat = parse_chat_section(model.chat_section(), text(path));
-  std::cout << (chat.ok() ? chat->form->name : "none") << '\n';
+  std::cout << (chat.ok() ? chat->form.name : "none") << '\n';
+  if (chat.ok()) print_turns(*chat);
   for (const auto& [name, value] : config.items()) std::cout << "  " << name << " = " << value << '\n';
   for (const format::TensorEntry& t : model.entries()) {
     std::printf("  %-28s %-8s [%llu, %llu] at %llu, %llu bytes, crc32 %08x\n", tensor_name(t).c_str(),

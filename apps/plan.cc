@@ -49,7 +49,7 @@ Result<std::optional<std::uint32_t>> system_tokens(const PlanArguments& argument
   if (arguments.sinks != "system" || !file || file->chat_section().empty()) return std::optional<std::uint32_t>();
   RILL_ASSIGN(const ChatSection chat, parse_chat_section(file->chat_section(), text(file->name())));
   const std::string own = arguments.has_voice ? kVoiceSystem : std::string(chat.default_system);
-  return system_sinks(arguments, *file, *chat.form, arguments.system.value_or(own));
+  return system_sinks(arguments, *file, chat.form, arguments.system.value_or(own));
 }
 
 Status run_plan(const PlanArguments& arguments) {

@@ -14,6 +14,7 @@
 #include "apps/plan_report.h"
 #include "apps/progress.h"
 #include "core/chat_template.h"
+#include "quant/chat_section.h"
 #include "quant/published_shapes.h"
 #include "quant/quantizer.h"
 #include "quant/source_model.h"
@@ -88,7 +89,7 @@ class WithOptions final : public quant::SourceModel {
   std::vector<double> rope_turns() const override { return source_->rope_turns(); }
   std::vector<double> alibi_slopes() const override { return source_->alibi_slopes(); }
   const quant::SourceTokenizer& tokenizer() const override { return source_->tokenizer(); }
-  std::string_view jinja_chat_template() const override { return source_->jinja_chat_template(); }
+  quant::ChatTemplate chat_template() const override { return source_->chat_template(); }
 
  private:
   std::unique_ptr<quant::SourceModel> source_;
@@ -108,17 +109,16 @@ Result<quant::QuantizeReport> import(const QuantizeArguments& arguments, quant::
   ModelConfig config = opened->config();
   RILL_TRY(refine(arguments, config));
   const WithOptions source(std::move(opened), config);
-  RILL_ASSIGN(const auto tokenizer, quant::write_tokenizer_section(source.tokenizer(), source.config().vocabulary));
-  if (tokenizer.empty()) {
+  RILL_ASSIGN(const quant::TextSections text_sections,
+              quant::write_text_sections(
+                  source, source.config().vocabulary,
+                  {.form = arguments.chat_form, .system = arguments.system ? &*arguments.system : nullptr}));
+  if (text_sections.tokenizer.empty()) {
     std::fputs("rill: no tokenizer comes with this model: without --tokenizer FILE it takes ids, and no text\n",
                stderr);
   }
-  // A model without a tokenizer cannot chat, whatever its template says.
-  RILL_ASSIGN(const auto chat, tokenizer.empty() ? Result<std::string>(std::string())
-                                                 : quant::write_chat_section(
-                                                       source.jinja_chat_template(), arguments.chat_form, tokenizer,
-                                                       arguments.system ? &*arguments.system : nullptr));
-  if (arguments.system.has_value() && chat.empty()) {
+  if (!text_sections.notice.empty()) std::fprintf(stderr, "rill: chat template: %s\n", text_sections.notice.c_str());
+  if (arguments.system.has_value() && text_sections.chat.empty()) {
     return bad_usage({.where = text("--system"),
                       .what = text("the model has no chat form that could hold it"),
                       .expected = {},
@@ -127,8 +127,8 @@ Result<quant::QuantizeReport> import(const QuantizeArguments& arguments, quant::
   return quant::quantize(source, arguments.output,
                          {.group = arguments.group,
                           .is_rotated = arguments.rotate,
-                          .tokenizer_section = tokenizer,
-                          .chat_section = std::as_bytes(std::span(chat)),
+                          .tokenizer_section = text_sections.tokenizer,
+                          .chat_section = std::as_bytes(std::span(text_sections.chat)),
                           .progress = progress});
 }
 
@@ -214,9 +214,8 @@ void add_quantize(CLI::App& app, Action& action) {
   command.add_option("--tokenizer", arguments->tokenizer, "A SentencePiece model, for a source without a tokenizer")
       ->excludes(synthetic);
   command
-      .add_option(
-          "--chat-form", arguments->chat_form,
-          std::string(chat_form_names().view()) + ", or none (default: recognised by the source's own template)")
+      .add_option("--chat-form", arguments->chat_form,
+                  std::string(chat_form_names().view()) + ", or none (default: as the source's own template has it)")
       ->excludes(synthetic);
   command
       .add_option("--system", arguments->system,

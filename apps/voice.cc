@@ -156,11 +156,11 @@ Status run_voice(const VoiceArguments& arguments) {
   RILL_ASSIGN(const ChatSection chat, parse_chat_section(model.chat_section(), text(model.name())));
   // Room for a copy of the session: an interrupted reply goes back to the question and takes what was said aloud.
   StreamNeeds needs{.keeps_state = true};
-  RILL_ASSIGN(needs.system_tokens, system_sinks(arguments.model, model, *chat.form, arguments.system));
+  RILL_ASSIGN(needs.system_tokens, system_sinks(arguments.model, model, chat.form, arguments.system));
   RILL_ASSIGN(const EngineOptions options, engine_options(arguments.model, model.config(), needs));
   RILL_ASSIGN(Engine engine, start_engine(model, options, memory.items()));
   engine.session(0).set_sampling(sampling_options(arguments.model, model.config()));
-  RILL_ASSIGN(Conversation conversation, Conversation::open(engine, 0, *chat.form));
+  RILL_ASSIGN(Conversation conversation, Conversation::open(engine, 0, chat.form));
 
   RILL_TRY(parts.warm_up());
   conversation.set_stop([](void*) { return stop_pending(); });

@@ -184,13 +184,13 @@ Status run_wyoming(const WyomingArguments& arguments) {
   RILL_ASSIGN(const ChatSection chat, parse_chat_section(model.chat_section(), text(model.name())));
   const std::string system = arguments.system.value_or(std::string(chat.default_system));
   StreamNeeds needs;
-  RILL_ASSIGN(needs.system_tokens, system_sinks(arguments.model, model, *chat.form, system));
+  RILL_ASSIGN(needs.system_tokens, system_sinks(arguments.model, model, chat.form, system));
   RILL_ASSIGN(EngineOptions options, engine_options(arguments.model, model.config(), needs));
   options.sessions = arguments.sessions;
   RILL_ASSIGN(Engine engine, start_engine(model, options, WyomingServer::items(arguments.sessions)));
   catch_termination();
   Assistant assistant(engine, server, system, arguments.most_tokens);
-  RILL_TRY(assistant.open(engine, *chat.form, sampling_options(arguments.model, model.config())));
+  RILL_TRY(assistant.open(engine, chat.form, sampling_options(arguments.model, model.config())));
   RILL_TRY(close_sandbox(arguments.sandbox, {.memory = true, .clients = true}));
   print_listening(server.address(), arguments.model.json);
   while (!termination_pending()) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <map>
 #include <optional>
@@ -50,7 +51,7 @@ class GgufModel final : public SourceModel {
     return quant::alibi_slopes(config_.heads, positions_.alibi_most_bias);
   }
   const SourceTokenizer& tokenizer() const override { return tokenizer_; }
-  std::string_view jinja_chat_template() const override { return chat_template_; }
+  ChatTemplate chat_template() const override { return chat_template_; }
 
  private:
   GgufKeys keys() const { return {file_, family_->architecture}; }
@@ -76,7 +77,7 @@ class GgufModel final : public SourceModel {
   std::map<std::string, SourceTensor, std::less<>> tensors_;
   std::vector<double> rope_turns_;
   SourceTokenizer tokenizer_;
-  std::string_view chat_template_;
+  ChatTemplate chat_template_;
 };
 
 Status GgufModel::read_network() {
@@ -277,7 +278,15 @@ Status GgufModel::read_tokenizer() {
 
 Status GgufModel::read_chat_template() {
   RILL_ASSIGN(const auto chat, file_.find_string("tokenizer.chat_template"));
-  chat_template_ = chat.value_or(std::string_view());
+  RILL_ASSIGN(const auto tokens, file_.find_strings("tokenizer.ggml.tokens"));
+  const auto spelling = [&](std::string_view key) -> Result<std::string> {
+    RILL_ASSIGN(const auto id, file_.find_u64(key));
+    if (!id || !tokens || *id >= tokens->size()) return std::string();
+    return std::string(*std::next(tokens->begin(), static_cast<std::ptrdiff_t>(*id)));
+  };
+  chat_template_.jinja = chat.value_or(std::string_view());
+  RILL_ASSIGN(chat_template_.bos_token, spelling("tokenizer.ggml.bos_token_id"));
+  RILL_ASSIGN(chat_template_.eos_token, spelling("tokenizer.ggml.eos_token_id"));
   return {};
 }
 

@@ -48,7 +48,7 @@ class HuggingfaceModel final : public SourceModel {
   std::vector<double> rope_turns() const override { return config_.rope_turns(); }
   std::vector<double> alibi_slopes() const override { return config_.alibi_slopes(); }
   const SourceTokenizer& tokenizer() const override { return tokenizer_; }
-  std::string_view jinja_chat_template() const override { return chat_template_; }
+  ChatTemplate chat_template() const override { return chat_template_; }
 
  private:
   struct Found {
@@ -70,7 +70,7 @@ class HuggingfaceModel final : public SourceModel {
   SafetensorsShards shards_;
   std::map<std::string, Found, std::less<>> tensors_;
   SourceTokenizer tokenizer_;
-  std::string chat_template_;
+  ChatTemplate chat_template_;
   mutable std::atomic<std::uint64_t> bytes_since_forgetting_ = 0;
 };
 
@@ -188,7 +188,7 @@ Status HuggingfaceModel::read_text(const std::string& tokenizer_path) {
   RILL_ASSIGN(chat_template_, read_huggingface_chat_template(directory_));
   // Llama 3's template begins with the token that its tokenizer.json, as it was first published, leaves to it.
   if (tokenizer_.kind == SourceTokenizer::Kind::kByteLevelBpe &&
-      chat_template_.find("bos_token") != std::string::npos) {
+      chat_template_.jinja.find("bos_token") != std::string::npos) {
     tokenizer_.adds_beginning_of_text = tokenizer_.beginning_of_text != kNoToken;
   }
   return {};

@@ -120,6 +120,22 @@ Result<SourceTokenizer> choose_tokenizer(const std::string& directory, const std
   return has_json ? read_tokenizer_json(json_path, vocabulary) : Result<SourceTokenizer>(SourceTokenizer());
 }
 
+/// The template itself, or of several the one named "default".
+Result<std::string> chosen_template(const json& value, const std::string& path) {
+  if (value.is_null()) return std::string();
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_array()) {
+    for (const json& named : value) {
+      if (!named.is_object() || named.value("name", json()) != "default") continue;
+      if (const json chosen = named.value("template", json()); chosen.is_string()) return chosen.get<std::string>();
+    }
+  }
+  return bad_input({.where = text(path, ", key chat_template"),
+                    .what = text("a JSON ", value.type_name()),
+                    .expected = text("a string, or an array with a template named \"default\""),
+                    .remedy = text("download the file again")});
+}
+
 }  // namespace
 
 Result<SourceTokenizer> read_huggingface_tokenizer(const std::string& directory, const std::string& tokenizer_path,
@@ -148,25 +164,27 @@ Result<SourceTokenizer> read_huggingface_tokenizer(const std::string& directory,
   return tokenizer;
 }
 
-Result<std::string> read_huggingface_chat_template(const std::string& directory) {
-  const std::string jinja = directory + "/chat_template.jinja";
-  if (exists(jinja)) return read_file(jinja, kMostTemplateBytes);
+Result<ChatTemplate> read_huggingface_chat_template(const std::string& directory) {
   const std::string path = directory + "/tokenizer_config.json";
-  if (!exists(path)) return std::string();
-  RILL_ASSIGN(const json document, read_json_object(path));
-  const auto found = document.find("chat_template");
-  if (found == document.end() || found->is_null()) return std::string();
-  if (found->is_string()) return found->get<std::string>();
-  if (found->is_array()) {
-    for (const json& named : *found) {
-      if (!named.is_object() || named.value("name", json()) != "default") continue;
-      if (const json chosen = named.value("template", json()); chosen.is_string()) return chosen.get<std::string>();
-    }
+  const std::string jinja = directory + "/chat_template.jinja";
+  json document = json::object();
+  if (exists(path)) {
+    RILL_ASSIGN(document, read_json_object(path));
   }
-  return bad_input({.where = text(path, ", key chat_template"),
-                    .what = text("a JSON ", found->type_name()),
-                    .expected = text("a string, or an array with a template named \"default\""),
-                    .remedy = text("download the file again")});
+  ChatTemplate found;
+  const auto spelling = [&](const char* key) {
+    const json token = document.value(key, json());
+    const json content = token.is_object() ? token.value("content", json()) : token;
+    return content.is_string() ? content.get<std::string>() : std::string();
+  };
+  found.bos_token = spelling("bos_token");
+  found.eos_token = spelling("eos_token");
+  if (exists(jinja)) {
+    RILL_ASSIGN(found.jinja, read_file(jinja, kMostTemplateBytes));
+  } else {
+    RILL_ASSIGN(found.jinja, chosen_template(document.value("chat_template", json()), path));
+  }
+  return found;
 }
 
 }  // namespace rill::quant

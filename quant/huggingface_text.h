@@ -19,6 +19,6 @@ Result<SourceTokenizer> read_huggingface_tokenizer(const std::string& directory,
 
 /// The Jinja chat template: chat_template.jinja, else "chat_template" in tokenizer_config.json (where there are
 /// several, the one called "default"), else empty.
-Result<std::string> read_huggingface_chat_template(const std::string& directory);
+Result<ChatTemplate> read_huggingface_chat_template(const std::string& directory);
 
 }  // namespace rill::quant

@@ -68,7 +68,6 @@ class Llama2cModel final : public SourceModel {
     return quant::rope_turns(config_.head_size, config_.rope_theta, {});
   }
   const SourceTokenizer& tokenizer() const override { return tokenizer_; }
-  std::string_view jinja_chat_template() const override { return {}; }
 
  private:
   struct Placed {

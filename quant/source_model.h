@@ -84,6 +84,13 @@ struct SourceTokenizer {
   std::vector<Token> end_tokens;
 };
 
+/// How a source lays out a conversation, in Jinja, and what it calls two of its tokens there.
+struct ChatTemplate {
+  std::string jinja;      ///< empty if the source has none
+  std::string bos_token;  ///< spelling; empty if the source does not say
+  std::string eos_token;
+};
+
 /// A model open for import. Everything it says was checked against the file's size; nothing in it is trusted further.
 class SourceModel {
  public:
@@ -105,7 +112,7 @@ class SourceModel {
   /// How much a score falls with each token of distance. [heads]; empty without ALiBi.
   virtual std::vector<double> alibi_slopes() const { return {}; }
   virtual const SourceTokenizer& tokenizer() const = 0;
-  virtual std::string_view jinja_chat_template() const = 0;  ///< empty if the source has none
+  virtual ChatTemplate chat_template() const { return {}; }
 };
 
 /// Opens whatever stands at the path: a GGUF file, a directory with config.json, or a llama2.c checkpoint.

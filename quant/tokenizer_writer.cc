@@ -6,7 +6,6 @@
 #include <map>
 #include <span>
 
-#include "core/chat_template.h"
 #include "core/tokenizer_section.h"
 #include "platform/size.h"
 #include "quant/sentencepiece_model.h"
@@ -194,70 +193,6 @@ Result<std::vector<std::byte>> write_sentencepiece(const SourceTokenizer& source
   return std::move(section).finish();
 }
 
-/// A template in which line ends are written as such, where Jinja's literals may spell them.
-std::string with_line_ends(std::string_view jinja) {
-  std::string written;
-  written.reserve(jinja.size());
-  for (std::size_t i = 0; i < jinja.size(); ++i) {
-    const bool is_spelt = jinja.substr(i).starts_with("\\n");
-    written += is_spelt ? '\n' : jinja[i];
-    i += is_spelt ? 1 : 0;
-  }
-  return written;
-}
-
-constexpr std::size_t kLongestSystem = 16384;  // with this, a template full of marks takes no square of its time
-
-/// A literal between "system" and the end mark, as in SmolLM2's template.
-std::string_view system_turn_in(std::string_view jinja) {
-  constexpr std::string_view kBegin = "<|im_start|>system\n";
-  for (std::string_view rest = jinja; rest.find(kBegin) != std::string_view::npos;) {
-    rest.remove_prefix(rest.find(kBegin) + kBegin.size());
-    const std::string_view near = rest.substr(0, kLongestSystem);
-    const std::size_t end = near.find("<|im_end|>");
-    // A literal has neither quotes nor braces: those would be Jinja's own.
-    if (end != std::string_view::npos && near.substr(0, end).find_first_of("'\"{}") == std::string_view::npos) {
-      return near.substr(0, end);
-    }
-  }
-  return {};
-}
-
-/// Whether the last condition of a piece of a template is of tools, or never holds: Llama-2's template carries its
-/// makers' text under "false == true", since they advise against it.
-bool ends_under_other_condition(std::string_view before) {
-  const std::size_t condition = before.rfind("if ");
-  if (condition == std::string_view::npos) return false;
-  return std::ranges::any_of(std::array{"tool", "false == true", "USE_DEFAULT_PROMPT"}, [&](std::string_view part) {
-    return before.substr(condition).find(part) != std::string_view::npos;
-  });
-}
-
-/// A literal that a variable is set to, {% set default_system_message = "..." %}.
-std::string_view system_variable_in(std::string_view jinja) {
-  constexpr std::string_view kBegin = "system_message = ";
-  for (std::size_t at = jinja.find(kBegin); at != std::string_view::npos; at = jinja.find(kBegin, at + 1)) {
-    std::string_view literal = jinja.substr(at + kBegin.size(), kLongestSystem);
-    if (!literal.starts_with('"') && !literal.starts_with('\'')) continue;
-    const std::size_t end = literal.find(literal[0], 1);
-    if (end == std::string_view::npos) continue;
-    std::string_view after = literal.substr(end + 1);
-    after.remove_prefix(std::min(after.find_first_not_of(" \n-"), after.size()));
-    literal = literal.substr(1, end - 1);
-    if (literal.empty() || !after.starts_with("%}") || literal.find_first_of("{}\\") != std::string_view::npos)
-      continue;
-    const std::size_t near = std::min(at, kLongestSystem);
-    if (!ends_under_other_condition(jinja.substr(at - near, near))) return literal;
-  }
-  return {};
-}
-
-/// The system text of a template for a conversation that brings none.
-std::string_view default_system_of(std::string_view jinja) {
-  const std::string_view turn = system_turn_in(jinja);
-  return turn.empty() ? system_variable_in(jinja) : turn;
-}
-
 }  // namespace
 
 Result<std::vector<std::byte>> write_tokenizer_section(const SourceTokenizer& source, std::uint32_t vocabulary) {
@@ -267,34 +202,6 @@ Result<std::vector<std::byte>> write_tokenizer_section(const SourceTokenizer& so
                                                   : write_sentencepiece(source, vocabulary));
   RILL_TRY(TokenizerSection::parse(section).status());  // what would be refused when it is loaded is not written
   return section;
-}
-
-Result<std::string> write_chat_section(std::string_view source_template, std::string_view form_name,
-                                       std::span<const std::byte> tokenizer_section, const std::string* system) {
-  if (form_name == "none" || (form_name.empty() && source_template.empty())) return std::string();
-  const std::string jinja = with_line_ends(source_template);
-  const Result<TokenizerSection> tokenizer = TokenizerSection::parse(tokenizer_section);
-  const auto has_token = [&](std::string_view spelling) {
-    const auto is_it = [&](Token token) { return tokenizer->token_bytes(token) == spelling; };
-    return !tokenizer.ok() || (std::ranges::any_of(tokenizer->numbers(TokenizerTable::kSpecial), is_it) ||
-                               std::ranges::any_of(tokenizer->numbers(TokenizerTable::kAdded), is_it) ||
-                               std::ranges::any_of(tokenizer->numbers(TokenizerTable::kEnds), is_it));
-  };
-  const ChatForm* const form = form_name.empty() ? recognise_chat_form(jinja, has_token) : find_chat_form(form_name);
-  if (form == nullptr) {
-    return form_name.empty()
-               ? bad_input({.where = text("chat template"),
-                            .what = text("not a form that Rill knows, or the tokenizer has not the form's tokens"),
-                            .expected = text("one of ", chat_form_names()),
-                            .remedy = text(
-                                "pick one with --chat-form NAME, or --chat-form none for a model that does not chat")})
-               : bad_usage({.where = text("--chat-form"),
-                            .what = text(form_name),
-                            .expected = text("none, ", chat_form_names()),
-                            .remedy = {}});
-  }
-  return "form: " + std::string(form->name) +
-         "\nsystem: " + (system != nullptr ? *system : std::string(default_system_of(jinja)));
 }
 
 bool is_end_spelling(std::string_view spelling) {

@@ -1,4 +1,4 @@
-// Chat forms: known by the marks of their Jinja templates, and read from a section that may hold anything.
+// Chat forms: known by their names, and read from a section that may hold anything.
 
 #include "core/chat_template.h"
 
@@ -15,99 +15,12 @@ namespace {
 
 using namespace std::string_view_literals;
 
-/// @param token  the one of all forms' tokens that the vocabulary has; empty: it has them all
-std::string_view recognised(std::string_view jinja, std::string_view token = {}) {
-  const ChatForm* const form =
-      recognise_chat_form(jinja, [&](std::string_view asked) { return token.empty() || asked == token; });
-  return form == nullptr ? "none" : form->name;
-}
-
-// Templates written after the layouts that the models' cards document.
-TEST(ChatForms, AreRecognisedByTheMarksOfTheirJinjaTemplates) {
-  EXPECT_EQ(recognised("{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' }}"
-                       "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"),
-            "chatml");
-  EXPECT_EQ(recognised("{% for m in messages %}{% if m['role'] == 'user' %}{{ bos_token + '[INST] ' + m['content'] + "
-                       "' [/INST]' }}{% else %}{{ m['content'] + eos_token }}{% endif %}{% endfor %}"),
-            "mistral-v3");
-  constexpr std::string_view kInstructions = "{{ bos_token + '[INST] ' + m['content'] + ' [/INST]' }}";
-  EXPECT_EQ(recognised(kInstructions, "</s>"), "mistral");
-  EXPECT_EQ(recognised(kInstructions, "[INST]"), "mistral-v3");
-  EXPECT_EQ(recognised("{{ '<<SYS>>\n' + system + '\n<</SYS>>\n\n' }}{{ '[INST] ' + m['content'] + ' [/INST]' }}"),
-            "llama2");
-  constexpr std::string_view kSpeakers =
-      "{% for m in messages %}{% if m['role'] == 'user' %}{{ '<|user|>\n' + m['content'] + eos_token }}"
-      "{% elif m['role'] == 'system' %}{{ '<|system|>\n' + m['content'] + eos_token }}{% endif %}";
-  EXPECT_EQ(recognised(kSpeakers, "</s>"), "zephyr");
-  EXPECT_EQ(recognised(kSpeakers, "<|endoftext|>"), "zephyr-endoftext");
-  EXPECT_EQ(recognised(kSpeakers, "<|im_end|>"), "none") << "the tokens of its turns' ends are not there";
-  constexpr std::string_view kTulu =
-      "{{ '<|user|>\n' + m['content'] + '\n' }}{{ '<|assistant|>\n' + m['content'] + eos_token + '\n' }}";
-  EXPECT_EQ(recognised(kTulu, "</s>"), "tulu2");
-  EXPECT_EQ(recognised(kTulu, "<|end_of_text|>"), "tulu");
-  EXPECT_EQ(recognised(kTulu, "<|endoftext|>"), "olmo2");
-  EXPECT_EQ(recognised("{{ bos_token }}{% for m in messages %}{{ '<|start_header_id|>' + m['role'] + "
-                       "'<|end_header_id|>\n\n' + m['content'] | trim + '<|eot_id|>' }}{% endfor %}"),
-            "llama3");
-  EXPECT_EQ(
-      recognised("{{ bos_token }}{% for m in messages %}{{ '<start_of_turn>' + role + '\n' + m['content'] | trim + "
-                 "'<end_of_turn>\n' }}{% endfor %}"),
-      "gemma");
-  EXPECT_EQ(
-      recognised("{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}"
-                 "{% endfor %}{{ '<|im_start|>assistant\n' }}{% if enable_thinking is defined and enable_thinking "
-                 "is false %}{{ '<think>\n\n</think>\n\n' }}{% endif %}"),
-      "chatml-no-think");
-  EXPECT_EQ(recognised("{% if enable_thinking %}{{ '<|start_header_id|>\n\n' }}{% endif %}"), "llama3");
-  EXPECT_EQ(recognised("{% if enable_thinking %}{{ '[|assistant|]' }}{% endif %}"), "none");
-}
-
-TEST(ChatForms, OfTheSameMarksAreToldApartByHowAUsersTurnEnds) {
-  // unsloth's way to write Zephyr's template: the line's end is a literal of its own there, as it is in Tulu's.
-  constexpr std::string_view kZephyr =
-      "{% if m['role'] == 'user' %}{{ '<|user|>\n' + m['content'] + eos_token + '\n' }}"
-      "{% else %}{{ '<|assistant|>\n' + m['content'] + eos_token + '\n' }}{% endif %}";
-  EXPECT_EQ(recognised(kZephyr, "</s>"), "zephyr");
-  EXPECT_EQ(recognised(kZephyr, "<|endoftext|>"), "zephyr-endoftext");
-  EXPECT_EQ(recognised(kZephyr, "<|end_of_text|>"), "none");
-  // Phi-4's, as microsoft/phi-4 has it.
-  EXPECT_EQ(recognised("{{'<|im_start|>user<|im_sep|>' + m['content'] + '<|im_end|>'}}"
-                       "{{ '<|im_start|>assistant<|im_sep|>' }}"),
-            "phi4");
-}
-
-// Each has a mark of a form that Rill knows, and would be laid out wrongly by it.
-TEST(ChatForms, OfOthersAreNotTakenForThoseThatShareAMark) {
-  for (const std::string_view jinja :
-       {"{{'<|user|>\n' + m['content'] + '<|end|>\n' + '<|assistant|>\n'}}"sv,                           // Phi-3
-        "{{'[SYSTEM_PROMPT]' + system + '[/SYSTEM_PROMPT]'}}{{'[INST]' + m['content'] + '[/INST]'}}"sv,  // Mistral, 7
-        "{{'<|start_header_id|>GPT4 Correct User<|end_header_id|>\n\n' + m['content'] + '<|eot_id|>'}}"sv,  // OpenChat
-        "{{'<|start_header_id|>user<|end_header_id|>\n' + m['content'] + '<|eot_id|>\n'}}"sv,               // RLHFlow
-        "{{'[gMASK]<sop>'}}{{'<|user|>\n' + m['content']}}"sv,                                              // GLM
-        "{{'<|user|>: ' + m['content'] + '\n<|assistant|>:'}}"sv}) {                                        // Vigogne
-    EXPECT_EQ(recognised(jinja), "none") << jinja;
-  }
-}
-
-TEST(ChatForms, AreNotRecognisedInTextsWithoutAMark) {
-  for (const std::string_view jinja : {""sv, "<|im_start"sv, "im_start|>"sv, "[inst]"sv, "<|User|>"sv, "\0\xff{{"sv,
-                                       "{% for m in messages %}{{ m['content'] }}{% endfor %}"sv}) {
-    EXPECT_EQ(recognised(jinja), "none") << jinja;
-  }
-}
-
 TEST(ChatForms, AreFoundByTheirWholeNameOnly) {
   std::set<std::string_view> names;
   std::string listed;
   for (const ChatForm& form : chat_forms()) {
     EXPECT_TRUE(names.insert(form.name).second) << form.name << " stands twice";
     EXPECT_EQ(find_chat_form(form.name), &form);
-    const bool token_ends_user = form.user_end_kind == ChatForm::UserEnd::kToken;
-    EXPECT_EQ(recognised(std::string(form.recognised_by[0])
-                             .append(form.recognised_by[1])
-                             .append(token_ends_user ? "eos_token }}" : "}}"),
-                         form.token),
-              form.name);
     listed += (listed.empty() ? "" : ", ") + std::string(form.name);
   }
   EXPECT_EQ(names,
@@ -168,7 +81,8 @@ TEST(ChatSection, GivesTheFormAndTheSystemTextToItsEnd) {
   const std::string_view section = "form: zephyr\nsystem: Be kind.\nsystem: twice\n\nform: chatml\0x\xff"sv;
   const Result<ChatSection> chat = parse_chat_section(section, where);
   ASSERT_TRUE(chat.ok()) << chat.status().message();
-  EXPECT_EQ(chat->form, find_chat_form("zephyr"));
+  EXPECT_EQ(chat->form.texts(), find_chat_form("zephyr")->texts());
+  EXPECT_EQ(chat->form.name, "zephyr");
   EXPECT_EQ(chat->default_system, "Be kind.\nsystem: twice\n\nform: chatml\0x\xff"sv);
   EXPECT_EQ(chat->default_system.data() + chat->default_system.size(), section.data() + section.size()) << "borrowed";
   EXPECT_EQ(parse_chat_section("form: llama2\nsystem: ", where)->default_system, "");
@@ -183,6 +97,42 @@ TEST(ChatSection, WithoutItsTwoKeysIsRefused) {
     ASSERT_FALSE(chat.ok()) << section;
     EXPECT_EQ(chat.status().code(), Code::kBadInput);
     EXPECT_TRUE(chat.status().message().starts_with("m.rill")) << chat.status().message();
+  }
+}
+
+TEST(ChatSection, MayHoldTheTextsOfAFormOfItsOwn) {
+  // Seven texts, a mark, and eleven marks that are none.
+  const std::string lengths = "lengths: 4 1 3 0 4 6 2 3 0 0 0 0 0 0 0 0 0 0 0\n";
+  const std::string texts =
+      "SYS:\nUS:"
+      "\nUS:"
+      "\nBOT: "
+      "</"
+      "US:";
+  const std::string section = "form: template\n" + lengths + texts + "\nsystem: Be\nkind.";
+  const Result<ChatSection> chat = parse_chat_section(section, text("m.rill"));
+  ASSERT_TRUE(chat.ok()) << chat.status().message();
+  EXPECT_EQ(chat->form.name, "template");
+  EXPECT_EQ(chat->form.texts(), (std::array<std::string_view, 7>{"SYS:", "\n", "US:", "", "\nUS:", "\nBOT: ", "</"}));
+  EXPECT_EQ(chat->form.marks[0], "US:");
+  EXPECT_EQ(chat->form.marks[1], "");
+  EXPECT_EQ(chat->default_system, "Be\nkind.");
+  // Every way to cut it, and lengths that lie.
+  for (std::size_t length = 0; length < section.size() - std::string_view("Be\nkind.").size(); ++length) {
+    EXPECT_FALSE(parse_chat_section(section.substr(0, length), text("m.rill")).ok()) << length;
+  }
+  for (const std::string_view lie :
+       {"lengths: 4 1 3 0 4 6 2 3 0 0 0 0 0 0 0 0 0 0\n"sv, "lengths: 4 1 3\n"sv,
+        "lengths: 5 1 3 0 4 6 2 3 0 0 0 0 0 0 0 0 0 0 0\n"sv, "lengths: 4 1 3 0 4 6 2 3 0 0 0 0 0 0 0 0 0 0 0 0\n"sv,
+        "lengths: 4 1 3 0 4 6 2 -3 0 0 0 0 0 0 0 0 0 0 0\n"sv,
+        "lengths: 18446744073709551615 1 3 0 4 6 2 3 0 0 0 0 0 0 0 0 0 0 0\n"sv,
+        "lengths: 99999999999999999999 1 3 0 4 6 2 3 0 0 0 0 0 0 0 0 0 0 0\n"sv,
+        "lengths: 4 1 3 0 4 6 2 3 0 0 0 0 0 0 0 0 0 0 0 \n"sv, "\n"sv, ""sv}) {
+    const std::string forged = "form: template\n" + std::string(lie) + texts + "\nsystem: Be kind.";
+    const Result<ChatSection> refused = parse_chat_section(forged, text("m.rill"));
+    ASSERT_FALSE(refused.ok()) << lie;
+    EXPECT_EQ(refused.status().code(), Code::kBadInput);
+    EXPECT_NE(refused.status().message().find("the lengths that are given"), std::string_view::npos);
   }
 }
 

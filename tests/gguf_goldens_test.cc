@@ -202,7 +202,9 @@ TEST(SmolLm2Gguf, OpensWithTheConfigurationOfItsConfigJson) {
   EXPECT_EQ(c.rope_theta, 100000.0);
   EXPECT_FLOAT_EQ(static_cast<float>(c.norm_epsilon), 1e-5F);
   EXPECT_EQ(model.bytes_in(), 98362432U);
-  EXPECT_NE(model.jinja_chat_template().find("<|im_start|>"), std::string_view::npos);
+  EXPECT_NE(model.chat_template().jinja.find("<|im_start|>"), std::string::npos);
+  EXPECT_EQ(model.chat_template().bos_token, "<|im_start|>");
+  EXPECT_EQ(model.chat_template().eos_token, "<|im_end|>");
 
   const SourceTokenizer& t = model.tokenizer();
   EXPECT_EQ(t.kind, SourceTokenizer::Kind::kByteLevelBpe);

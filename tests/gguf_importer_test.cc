@@ -106,7 +106,7 @@ TEST(GgufImporter, ReadsTheConfigurationAndFillsInWhatFilesLeaveOut) {
   EXPECT_EQ(model.format(), "GGUF");
   EXPECT_EQ(model.bytes_in(), opened.bytes.size());
   EXPECT_EQ(model.tokenizer().kind, SourceTokenizer::Kind::kNone);
-  EXPECT_EQ(model.jinja_chat_template(), "");
+  EXPECT_EQ(model.chat_template().jinja, "");
 }
 
 TEST(GgufImporter, GivesRowsOfEveryTensor) {

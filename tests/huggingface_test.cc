@@ -30,7 +30,7 @@ TEST(HuggingfaceImporter, ReadsConfigurationAndTensors) {
       (ModelConfig{
           .hidden = 8, .layers = 1, .heads = 2, .kv_heads = 1, .head_size = 4, .mlp_width = 12, .vocabulary = 5}));
   EXPECT_EQ(model->tokenizer().kind, SourceTokenizer::Kind::kNone);
-  EXPECT_EQ(model->jinja_chat_template(), "");
+  EXPECT_EQ(model->chat_template().jinja, "");
   const SourceTensor* key = model->find("model.layers.0.self_attn.k_proj.weight");
   ASSERT_NE(key, nullptr);
   EXPECT_EQ(key->rows, 4U);

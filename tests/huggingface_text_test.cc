@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "quant/chat_section.h"
 #include "quant/huggingface_importer.h"
 #include "quant/tokenizer_writer.h"
 #include "tests/support/huggingface_directory.h"
@@ -23,19 +24,30 @@ using nlohmann::json;
 TEST(HuggingfaceText, FindsTheChatTemplateInEveryPlaceItMayHave) {
   const HuggingfaceDirectory directory;
   directory.write("tokenizer_config.json", R"({"chat_template": "one"})");
-  EXPECT_EQ(opened(directory)->jinja_chat_template(), "one");
+  EXPECT_EQ(opened(directory)->chat_template().jinja, "one");
   directory.write("tokenizer_config.json",
                   R"({"chat_template": [{"name": "tool", "template": "x"}, {"name": "default", "template": "two"}]})");
-  EXPECT_EQ(opened(directory)->jinja_chat_template(), "two");
+  EXPECT_EQ(opened(directory)->chat_template().jinja, "two");
   directory.write("chat_template.jinja", "three");
-  EXPECT_EQ(opened(directory)->jinja_chat_template(), "three");
+  EXPECT_EQ(opened(directory)->chat_template().jinja, "three");
   directory.remove("chat_template.jinja");
   directory.write("tokenizer_config.json", R"({"chat_template": 7})");
   directory.expect_refused("tokenizer_config.json, key chat_template: a JSON number");
   directory.write("tokenizer_config.json", R"({"chat_template": [1, {"name": 2}, {"name": "default"}]})");
   directory.expect_refused("key chat_template");
   directory.write("tokenizer_config.json", R"({"chat_template": null})");
-  EXPECT_EQ(opened(directory)->jinja_chat_template(), "");
+  EXPECT_EQ(opened(directory)->chat_template().jinja, "");
+}
+
+TEST(HuggingfaceText, FindsTheSpellingsThatAChatTemplateMayWrite) {
+  const HuggingfaceDirectory directory;
+  directory.write("tokenizer_config.json",
+                  R"({"bos_token": "<s>", "eos_token": {"content": "</s>", "special": true}})");
+  EXPECT_EQ(opened(directory)->chat_template().bos_token, "<s>");
+  EXPECT_EQ(opened(directory)->chat_template().eos_token, "</s>");
+  directory.write("tokenizer_config.json", R"({"bos_token": null, "eos_token": 7})");
+  EXPECT_EQ(opened(directory)->chat_template().bos_token, "");
+  EXPECT_EQ(opened(directory)->chat_template().eos_token, "");
 }
 
 TEST(HuggingfaceText, TakesASentencePieceModelAndAddsTheConfigurationsEndTokens) {
@@ -132,7 +144,8 @@ TEST(HuggingfaceText, TakesTheTokensThatStandBesideTokenizerModel) {
   const HuggingfaceDirectory directory;
   write_rows_beyond_tokenizer(directory);
   directory.write("tokenizer_config.json",
-                  R"({"chat_template": "{{ '<|im_start|>' + m + '<|im_end|>' }}", "added_tokens_decoder": {
+                  R"({"chat_template": "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + )"
+                  R"('<|im_end|>\\n' }}{% endfor %}{{ '<|im_start|>assistant\\n' }}", "added_tokens_decoder": {
                       "1": {"content": "<s>", "special": true},
                       "513": {"content": "<|im_end|>", "special": true},
                       "512": {"content": "<|im_start|>", "special": true},
@@ -145,9 +158,9 @@ TEST(HuggingfaceText, TakesTheTokensThatStandBesideTokenizerModel) {
   EXPECT_TRUE(std::ranges::count(model->tokenizer().end_tokens, Token{513}) == 1);
   const auto section = write_tokenizer_section(model->tokenizer(), 520);
   ASSERT_TRUE(section.ok()) << section.status().message();
-  const auto chat = write_chat_section(model->jinja_chat_template(), "", *section);
+  const auto chat = write_chat_section(model->chat_template(), *section);
   ASSERT_TRUE(chat.ok()) << chat.status().message();
-  EXPECT_EQ(*chat, "form: chatml\nsystem: ");
+  EXPECT_EQ(chat->section, "form: chatml\nsystem: ");
   const test::LoadedTokenizer tokenizer(*section);
   ASSERT_TRUE(tokenizer);
   const std::vector<Token> marked = tokenizer.tokens("<|im_start|>a<|im_end|>", SpecialTokens::kControl);
@@ -168,41 +181,6 @@ TEST(HuggingfaceText, TakesTheTokensThatStandBesideTokenizerModel) {
   directory.expect_refused("added token <|im_end|>: no id and spelling");
   directory.write("tokenizer_config.json", R"({"added_tokens_decoder": {"5x": {"content": "a"}}})");
   directory.expect_refused("added token 5x");
-}
-
-// Qwen2.5's begins a system turn for tools first.
-TEST(HuggingfaceText, TheMakersSystemTextIsFoundBehindOthersOfJinjasOwn) {
-  const auto section = write_chat_section(
-      "{% if tools %}{{ '<|im_start|>system\\n' }}{{ messages[0]['content'] }}{{ '<|im_end|>' }}{% else %}"
-      "{{ '<|im_start|>system\\nYou are Qwen. You are helpful.<|im_end|>\\n' }}{% endif %}",
-      "");
-  ASSERT_TRUE(section.ok()) << section.status().message();
-  EXPECT_EQ(*section, "form: chatml\nsystem: You are Qwen. You are helpful.");
-}
-
-TEST(HuggingfaceText, TheMakersSystemTextHasItsLineEnds) {
-  const auto section = write_chat_section(R"({{ '<|im_start|>system\nOne.\nTwo.<|im_end|>\n' }})", "");
-  ASSERT_TRUE(section.ok()) << section.status().message();
-  EXPECT_EQ(*section, "form: chatml\nsystem: One.\nTwo.");
-}
-
-TEST(HuggingfaceText, TheMakersSystemTextIsFoundInAVariable) {
-  constexpr std::string_view kUse = "{{ '[INST] <<SYS>>' + system_message + '<</SYS>>' }}";
-  const auto system = [&](std::string_view before) {
-    const auto section = write_chat_section(std::string(before).append(kUse), "");
-    return section.ok() ? section->substr(std::string_view("form: llama2\nsystem: ").size()) : "refused";
-  };
-  EXPECT_EQ(system("{% set system_message = 'Be kind.' %}"), "Be kind.");
-  EXPECT_EQ(system("{%- set default_system_message = \"It's you.\" -%}"), "It's you.");
-  EXPECT_EQ(system("{% set system_message = '' %}{% else %}{% set system_message = 'Be kind.' %}"), "Be kind.");
-  EXPECT_EQ(system("{% if tools %}{% set system_message = 'Call.' %}{% endif %}"), "");
-  // Llama-2's own.
-  EXPECT_EQ(system("{% elif false == true and not '<<SYS>>' in x %}{% set system_message = 'You are honest.' %}"), "");
-  for (const std::string_view no_literal :
-       {"{% set system_message = 'Today is ' + today %}", "{% set system_message = messages[0]['content'] %}",
-        "{% set system_message = 'open", "{% set system_message = '{{ x }}' %}", "{% set system_message = false %}"}) {
-    EXPECT_EQ(system(no_literal), "") << no_literal;
-  }
 }
 
 }  // namespace

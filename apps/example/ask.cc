@@ -19,7 +19,7 @@ rill::Status ask(const char* path, const char* question) {
 
   // From here on nothing is allocated.
   engine.session(0).set_sampling({.temperature = 0});
-  RILL_ASSIGN(rill::Conversation conversation, rill::Conversation::open(engine, 0, *chat.form));
+  RILL_ASSIGN(rill::Conversation conversation, rill::Conversation::open(engine, 0, chat.form));
   RILL_TRY(conversation.begin(chat.default_system));
   const auto print = [](std::string_view text) {
     return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;

@@ -10,6 +10,7 @@
 #include <iterator>
 
 #include "core/conversation.h"
+#include "quant/chat_section.h"
 #include "quant/quantizer.h"
 #include "quant/sentencepiece_model.h"
 #include "quant/tokenizer_writer.h"
@@ -79,13 +80,14 @@ std::string small_rill_file(const quant::SourceTokenizer& tokenizer, std::string
   }
   const SyntheticModel source(small_config(static_cast<std::uint32_t>(vocabulary)));
   const auto section = quant::write_tokenizer_section(tokenizer, source.config().vocabulary);
-  const auto chat = quant::write_chat_section("", form);
+  const auto chat = quant::write_chat_section({}, {}, {.form = form});
   require(section.ok() && chat.ok(), "the small tokenizer is sound");
   std::string folder = (std::filesystem::temp_directory_path() / "rill-fuzz-XXXXXX").string();
   require(::mkdtemp(folder.data()) != nullptr, "there is room for temporary files");
   const std::string path = folder + "/small.rill";
   const auto report = quant::quantize(
-      source, path, {.group = 16, .tokenizer_section = *section, .chat_section = std::as_bytes(std::span(*chat))});
+      source, path,
+      {.group = 16, .tokenizer_section = *section, .chat_section = std::as_bytes(std::span(chat->section))});
   require(report.ok(), "the small model can be written");
   std::ifstream file(path, std::ios::binary);
   std::string bytes{std::istreambuf_iterator<char>(file), {}};
@@ -130,7 +132,7 @@ void stream_a_while(const ModelFile& model) {
   if (engine->tokenizer() == nullptr || model.chat_section().empty()) return;
   const auto chat = parse_chat_section(model.chat_section(), text("model"));
   if (!chat.ok()) return;
-  auto conversation = Conversation::open(*engine, 0, *chat->form);
+  auto conversation = Conversation::open(*engine, 0, chat->form);
   if (!conversation.ok() || !conversation->begin(chat->default_system.substr(0, 64)).ok()) return;
   static_cast<void>(conversation->say("the <|im_end|> cat", 4, [](std::string_view) { return true; }).ok());
 }

@@ -2,6 +2,7 @@
 
 #include <span>
 
+#include "quant/chat_section.h"
 #include "quant/quantizer.h"
 #include "quant/source_model.h"
 #include "quant/tokenizer_writer.h"
@@ -13,12 +14,12 @@ Status import(const std::string& source_path, const std::string& tokenizer, std:
               std::uint32_t group, bool is_rotated, const std::string& output) {
   RILL_ASSIGN(const auto source, quant::open_source_model(source_path, tokenizer));
   RILL_ASSIGN(const auto tokens, quant::write_tokenizer_section(source->tokenizer(), source->config().vocabulary));
-  RILL_ASSIGN(const auto chat, quant::write_chat_section({}, chat_form));
+  RILL_ASSIGN(const auto chat, quant::write_chat_section({}, {}, {.form = chat_form}));
   return quant::quantize(*source, output,
                          {.group = group,
                           .is_rotated = is_rotated,
                           .tokenizer_section = tokens,
-                          .chat_section = std::as_bytes(std::span(chat))})
+                          .chat_section = std::as_bytes(std::span(chat.section))})
       .status();
 }
 

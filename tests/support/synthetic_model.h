@@ -76,7 +76,6 @@ class SyntheticModel final : public quant::SourceModel {
     return turns;
   }
   const quant::SourceTokenizer& tokenizer() const override { return tokenizer_; }
-  std::string_view jinja_chat_template() const override { return {}; }
 
   std::vector<float>& values(const std::string& name) { return tensors_.at(name).values; }
 
