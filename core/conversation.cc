@@ -25,16 +25,20 @@ std::array<TextPart, 3> system_parts(const ChatForm& form, std::string_view syst
            {form.system_end, SpecialTokens::kControl}}};
 }
 
-/// Whether the model reads `mark` in a text, of which the tokenizer may leave some bytes out.
+/// Whether the model reads `mark` in a text, of which the tokenizer may leave some bytes out, and in which
+/// SentencePiece has a character of its own for a space.
 bool reads_as_holding(const Tokenizer& tokenizer, std::string_view text, std::string_view mark) {
+  constexpr std::string_view kSpace = "\xe2\x96\x81";  // U+2581
   for (; !text.empty(); text.remove_prefix(1)) {
     std::size_t matched = 0;
-    for (const char c : text) {
-      if (c == mark[matched]) {
-        if (++matched == mark.size()) return true;
-      } else if (matched == 0 || !tokenizer.leaves_out(c)) {
-        break;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+      if (text[i] != mark[matched] && mark[matched] == ' ' && text.substr(i).starts_with(kSpace)) {
+        i += kSpace.size() - 1;
+      } else if (text[i] != mark[matched]) {
+        if (matched == 0 || !tokenizer.leaves_out(text[i])) break;
+        continue;
       }
+      if (++matched == mark.size()) return true;
     }
   }
   return false;
@@ -183,7 +187,8 @@ Status Conversation::feed_user(std::string_view user) {
                                           {begin, SpecialTokens::kControl},
                                           {user, SpecialTokens::kText},
                                           {form_->user_end, SpecialTokens::kControl}}};
-  const bool goes_on = turns_ == 0 && has_system_;  // later turns begin behind a token
+  // Later turns begin with the token that ends a reply, if the form repeats one.
+  const bool goes_on = turns_ == 0 ? has_system_ : form_->reply_end.empty();
   // Where a cache ends, a turn is in it whole or not at all, however it is cut into chunks.
   if (!session_->policy().is_endless()) {
     std::size_t tokens = 0;

@@ -94,20 +94,19 @@ struct FirstToken {
   }
 };
 
-/// Takes what stands between a reply and what the user says next apart.
+/// Takes what stands between a reply and what the user says next apart. What is in front of the token that ends the
+/// reply is the model's to write.
 void split_behind_reply(const std::string& between, const ChatTokens& tokens, ChatLayout& found) {
   FirstToken end(between, tokens.ends);
   if (end.at == std::string::npos) {  // the model's makers name the token for their text's end alone
     end = FirstToken(between, tokens.others);
     found.end_token = end.spelling;
   }
-  // Without any, a reply ends with a token that the template does not repeat.
-  std::size_t begin = 0;
-  if (end.at != std::string::npos) {
-    begin = std::min(between.find_first_not_of(" \n\t", end.at + end.spelling.size()), between.size());
-  }
-  found.reply_end = between.substr(0, begin);
-  found.user_begin = between.substr(begin);
+  found.user_begin = between;
+  if (end.at == std::string::npos) return;  // a reply ends with a token that the template does not repeat
+  const std::size_t behind = std::min(between.find_first_not_of(" \n\t", end.at + end.spelling.size()), between.size());
+  found.reply_end = between.substr(end.at, behind - end.at);
+  found.user_begin = between.substr(behind);
 }
 
 bool is_space(std::string_view text) { return text.find_first_not_of(" \n\t\r") == text.npos; }
@@ -118,7 +117,8 @@ void say(std::string& notice, std::string_view more) {
 }
 
 /// Where a system text stands, and the makers' own. False if the template has no place for one.
-bool find_system(const Probe& probe, const std::vector<std::string>& one, ChatLayout& found) {
+bool find_system(const Probe& probe, const std::vector<std::string>& one, const ChatTokens& tokens,
+                 std::string_view bos, ChatLayout& found) {
   const Result<std::vector<std::string>> with = probe.texts_of("su");
   found.system_begin = one[0];
   found.first_user_begin = one[0];
@@ -135,28 +135,29 @@ bool find_system(const Probe& probe, const std::vector<std::string>& one, ChatLa
     found.user_begin_after_system = found.user_begin;
     found.system_end.resize(between.size() - found.user_begin.size());
   }
-  if (one[0].size() > begin.size() + between.size() && one[0].starts_with(begin) && one[0].ends_with(between)) {
-    found.default_system = one[0].substr(begin.size(), one[0].size() - begin.size() - between.size());
-    found.first_user_begin = found.user_begin;  // of a conversation without the makers' text the template says nothing
+  if (one[0].size() <= begin.size() + between.size() || !one[0].starts_with(begin) || !one[0].ends_with(between)) {
+    return true;
+  }
+  const std::string system = one[0].substr(begin.size(), one[0].size() - begin.size() - between.size());
+  const auto is_there = [&](const std::vector<std::string>& all) { return FirstToken(system, all).at != system.npos; };
+  if (is_there(tokens.ends) || is_there(tokens.others)) return true;  // more than a text: it stays where it is
+  found.default_system = system;
+  // Of a conversation without the makers' text the template says nothing: as later turns begin, at a text's beginning.
+  found.first_user_begin =
+      found.user_begin.substr(std::min(found.user_begin.find_first_not_of(" \n\t"), found.user_begin.size()));
+  if (!bos.empty() && one[0].starts_with(bos) && !found.first_user_begin.starts_with(bos)) {
+    found.first_user_begin.insert(0, bos);
   }
   return true;
 }
 
-/// Whether three turns are laid out as the texts of one and two say, and the notice of it if not.
-void try_longer(const Probe& probe, bool has_system, const std::string& before_reply, ChatLayout& found) {
-  const Result<std::vector<std::string>> longer = probe.texts_of(has_system ? "suauau" : "uauau");
-  std::vector<std::string> expected;
-  if (has_system) expected.push_back(found.system_begin);
-  expected.push_back(has_system ? found.system_end + found.user_begin_after_system : found.first_user_begin);
-  for (int turn = 0; turn < 2; ++turn) {
-    expected.push_back(before_reply);
-    expected.push_back(found.reply_end + found.user_begin);
-  }
-  expected.push_back(found.user_end);
-  if (longer.ok() && *longer == expected) return;
-  say(found.notice,
-      "the template lays out what was said earlier in another way as a conversation goes on, where Rill "
-      "keeps what it has read");
+/// Whether three turns are laid out as the texts of one and two say.
+bool is_laid_out_alike(const Probe& probe, std::string_view roles, std::vector<std::string> expected,
+                       const std::vector<std::string>& two) {
+  for (int turn = 0; turn < 2; ++turn) expected.insert(expected.end(), two.begin() + 1, two.begin() + 3);
+  expected.push_back(two[3]);
+  const Result<std::vector<std::string>> longer = probe.texts_of(roles);
+  return longer.ok() && *longer == expected;
 }
 
 }  // namespace
@@ -190,15 +191,24 @@ Result<ChatLayout> find_chat_layout(const ChatTemplate& source, const ChatTokens
     say(found.notice, "the template has white space in front of replies, which the model may not begin one with");
   }
   if (is_thought && two[1] != one[1]) {
-    say(found.notice, "the template leaves \"" + one[1].substr(two[1].size()) +
-                          "\" out of earlier replies, where Rill keeps what it has read");
+    say(found.notice, std::string("the template leaves \"")
+                          .append(legible(std::string_view(one[1]).substr(two[1].size())).view())
+                          .append("\" out of earlier replies, where Rill keeps what it has read"));
   }
   split_behind_reply(two[2], tokens, found);
-  try_longer(probe, find_system(probe, one, found), two[1], found);
+  const bool has_system = find_system(probe, one, tokens, source.bos_token, found);
+  if (!is_laid_out_alike(probe, "uauau", {one[0]}, two) ||
+      (has_system && !is_laid_out_alike(probe, "suauau",
+                                        {found.system_begin, found.system_end + found.user_begin_after_system}, two))) {
+    say(found.notice,
+        "the template lays out what was said earlier in another way as a conversation goes on, where Rill keeps what "
+        "it "
+        "has read");
+  }
   for (std::string* const text : {&found.system_begin, &found.first_user_begin}) {
     if (text->starts_with(tokens.begins)) text->erase(0, tokens.begins.size());
   }
-  if (probe.is_dated()) say(found.notice, "the template writes the date, which the model file keeps as it is now");
+  if (probe.is_dated()) say(found.notice, "the template writes the date, which stands still in the model file");
   return found;
 }
 

@@ -70,6 +70,39 @@ TEST(ChatLayout, FindsTheMakersSystemText) {
   expect_form("chatml", smollm, {}, "You are kind.\nAnd brief.");
 }
 
+TEST(ChatLayout, LeavesWhatIsInFrontOfTheEndTokenToTheModel) {
+  // Llama 2's: a space, which the model writes itself.
+  expect_form("llama2",
+              "{% for m in messages %}{% if m.role == 'system' %}{{ '[INST] <<SYS>>\n' + m.content + "
+              "'\n<</SYS>>\n\n' }}{% elif m.role == 'user' %}{{ ('' if loop.previtem and loop.previtem.role == "
+              "'system' else bos_token + '[INST] ') + m.content + ' [/INST]' }}{% else %}{{ ' ' + m.content + ' ' + "
+              "eos_token }}{% endif %}{% endfor %}",
+              /*begins=*/"<s>");
+}
+
+TEST(ChatLayout, OfNoSystemTextBeginsAsATextDoes) {
+  constexpr std::string_view kDefault =
+      "{{ '<s>' }}{% if messages[0].role != 'system' %}{{ '<|im_start|>system\nBe kind.<|im_end|>\n' }}{% endif %}";
+  Result<ChatLayout> layout = layout_of(std::string(kDefault).append(kChatml));
+  ASSERT_TRUE(layout.ok()) << layout.status().message();
+  EXPECT_EQ(layout->default_system, "Be kind.");
+  EXPECT_EQ(layout->system_begin, "<s><|im_start|>system\n");
+  EXPECT_EQ(layout->first_user_begin, "<s><|im_start|>user\n") << "nothing puts it there by itself";
+  layout = layout_of(std::string(kDefault).append(kChatml), "<s>");
+  ASSERT_TRUE(layout.ok()) << layout.status().message();
+  EXPECT_EQ(layout->system_begin, "<|im_start|>system\n");
+  EXPECT_EQ(layout->first_user_begin, "<|im_start|>user\n");
+
+  // What spells tokens is no text of the makers' that could be fed as one.
+  layout = layout_of(std::string("{% if messages[0].role != 'system' %}{{ '<|im_start|>system\nKind.<|im_end|>\n"
+                                 "<|im_start|>tool\nnone<|im_end|>\n' }}{% endif %}")
+                         .append(kChatml));
+  ASSERT_TRUE(layout.ok()) << layout.status().message();
+  EXPECT_EQ(layout->default_system, "");
+  EXPECT_EQ(layout->first_user_begin,
+            "<|im_start|>system\nKind.<|im_end|>\n<|im_start|>tool\nnone<|im_end|>\n<|im_start|>user\n");
+}
+
 TEST(ChatLayout, KeepsWhatATemplateAlwaysWrites) {
   const Result<ChatLayout> layout = layout_of(
       "{{ bos_token }}{% set m0 = messages[0] %}{{ '<|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge "
@@ -124,6 +157,11 @@ TEST(ChatLayout, SaysWhereTheTemplateTakesBackWhatWasRead) {
   ASSERT_TRUE(layout.ok()) << layout.status().message();
   EXPECT_EQ(layout->form().texts(), find_chat_form("chatml-no-think")->texts());
   EXPECT_NE(layout->notice.find("out of earlier replies"), std::string::npos) << layout->notice;
+
+  // A notice is for a terminal.
+  layout = layout_of(std::string(kChatml).append("{{ '\x1b]0;x\x07' }}"));
+  ASSERT_TRUE(layout.ok()) << layout.status().message();
+  EXPECT_EQ(layout->notice.find_first_of("\x1b\x07"), std::string::npos) << layout->notice;
 
   // Mistral's: the system text goes with the last user's turn.
   layout = layout_of(

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,8 +17,8 @@
 namespace rill::quant {
 namespace {
 
-/// A byte-level vocabulary of the 256 bytes, and the beginning and end of text behind them, then others.
-SourceTokenizer tokenizer_with(const std::vector<std::string>& special) {
+/// A byte-level vocabulary of the 256 bytes and tokens that no text becomes, then tokens that every text becomes.
+SourceTokenizer tokenizer_with(const std::vector<std::string>& special, const std::vector<std::string>& added) {
   SourceTokenizer tokenizer;
   tokenizer.kind = SourceTokenizer::Kind::kByteLevelBpe;
   tokenizer.pattern = "(?s).";
@@ -26,13 +27,18 @@ SourceTokenizer tokenizer_with(const std::vector<std::string>& special) {
     tokenizer.special.push_back(static_cast<Token>(tokenizer.tokens.size()));
     tokenizer.tokens.push_back(token);
   }
+  for (const std::string& token : added) {
+    tokenizer.added.push_back(static_cast<Token>(tokenizer.tokens.size()));
+    tokenizer.tokens.push_back(token);
+  }
   return tokenizer;
 }
 
 class Chat {
  public:
-  Chat(const std::vector<std::string>& special, std::string_view jinja, const ChatSectionOptions& options = {}) {
-    SourceTokenizer tokenizer = tokenizer_with(special);
+  Chat(const std::vector<std::string>& special, std::string_view jinja, const ChatSectionOptions& options = {},
+       const std::vector<std::string>& added = {}) {
+    SourceTokenizer tokenizer = tokenizer_with(special, added);
     tokenizer.end_tokens = {256};  // the first of them
     const auto tokens = write_tokenizer_section(tokenizer, static_cast<std::uint32_t>(tokenizer.tokens.size()));
     EXPECT_TRUE(tokens.ok()) << tokens.status().message();
@@ -84,26 +90,55 @@ TEST(ChatSectionWriter, KeepsTheTextsOfOneThatHasNone) {
   EXPECT_EQ(chat.marks(), (Marks{"<|system|>", "<|user|>", "<|assistant|>"}));
 }
 
+/// Turns that begin with a text around the role's name.
+std::string turns(std::string_view before, std::string_view behind) {
+  std::string jinja = "{% for m in messages %}{{ '";
+  jinja.append(before).append("' + m.role + '").append(behind).append("' + m.content + eos_token }}{% endfor %}{{ '");
+  return jinja.append(before).append("assistant").append(behind).append("' }}");
+}
+
 TEST(ChatSectionWriter, MarksWhatATextCouldForge) {
-  // Marks that are tokens cannot be said, nor what only means something behind one.
+  EXPECT_EQ(Chat({"<eos>"}, turns("### ", ": ")).marks(), (Marks{"### system:", "### user:", "### assistant:"}));
+  EXPECT_EQ(Chat({"<eos>"}, turns("[A] <<", ">>\n")).marks(), (Marks{"[A]", "<<system>>", "<<user>>", "<<assistant>>"}))
+      << "each that stands in brackets, not the line";
+  EXPECT_EQ(Chat({"<eos>"}, turns("</t><", ">")).marks(), (Marks{"</t>", "<system>", "<user>", "<assistant>"}));
+  // What can be said, as it only means something behind a token that cannot; and what makes no turn.
+  EXPECT_EQ(Chat({"<eos>", "<|"}, turns("<|", ": ")).marks(), Marks{});
   EXPECT_EQ(Chat({"<eos>", "<|system|>", "<|user|>", "<|assistant|>"}, kSpeakers).marks(), Marks{});
-  EXPECT_EQ(Chat({"<eos>", "<|"},
-                 "{% for m in messages %}{{ '<|' + m.role + ':' + m.content + '\n' + eos_token }}"
-                 "{% endfor %}<|assistant:")
+  EXPECT_EQ(Chat({"<eos>", "<|user|>", "<|assistant|>"},
+                 "{{ 'What follows is a kind talk of two.\n' }}{% for m in messages %}{{ '<|' + m.role + '|>' + "
+                 "m.content + eos_token }}{% endfor %}{{ '<|assistant|>' }}")
                 .marks(),
-            (Marks{"system:", "user:", "assistant:"}));
-  EXPECT_EQ(Chat({"<eos>"},
-                 "{{ 'Talk.\n' }}{% for m in messages %}{{ '### ' + m.role + ': ' + m.content + '\n' }}"
-                 "{% endfor %}### assistant:")
-                .marks(),
-            (Marks{"Talk.", "### system:", "### user:", "### assistant:"}));
+            Marks{"<|system|>"});
+  // Tokens that a text becomes wherever it spells them.
+  const Chat added({"<eos>"}, turns("<|", "|><t>"), {}, {"<|user|>", "<|assistant|>", "<t>", "\n\n"});
+  for (const std::string_view mark : {"<|user|>", "<|assistant|>", "<t>"}) {
+    EXPECT_EQ(std::ranges::count(added.marks(), mark), 1) << mark;
+  }
+}
+
+TEST(ChatSectionWriter, SaysWhichMarksAreOrdinaryText) {
+  for (const auto& [before, behind, mark] :
+       {std::array<std::string_view, 3>{"", "\n", "system"}, {"## ", "\n###\n", "###"}}) {
+    const Chat chat({"<eos>"}, turns(before, behind));
+    ASSERT_TRUE(chat.written.ok()) << chat.written.status().message();
+    EXPECT_NE(chat.written->notice.find(std::string("\"").append(mark).append("\" marks a turn")), std::string::npos)
+        << chat.written->notice;
+  }
+  const Chat chat({"<eos>"},
+                  "{% for m in messages %}{{ ('A: ' if m.role == 'assistant' else 'Q: ') + m.content + eos_token }}"
+                  "{% endfor %}{{ 'A: ' }}");
+  ASSERT_TRUE(chat.written.ok()) << chat.written.status().message();
+  EXPECT_NE(chat.written->notice.find("\"Q:\" marks a turn"), std::string::npos) << chat.written->notice;
+}
+
+TEST(ChatSectionWriter, RefusesMoreMarksThanThereIsRoomFor) {
   std::string many = "{{ '";
   for (char c = 'a'; c < 'a' + 14; ++c) many.append("[").append(3, c).append("]\\n");
-  EXPECT_NE(Chat({"<eos>"}, many.append("' }}").append(kSpeakers))
-                .written.status()
-                .message()
-                .find("marks that are no special tokens, expected at most 12"),
-            std::string_view::npos);
+  const Chat chat({"<eos>"}, many.append("' }}").append(kSpeakers));
+  EXPECT_NE(chat.written.status().message().find("marks that are no special tokens, expected at most 12"),
+            std::string_view::npos)
+      << chat.written.status().message();
 }
 
 TEST(ChatSectionWriter, FindsTheTokenThatEndsAReply) {
@@ -113,6 +148,15 @@ TEST(ChatSectionWriter, FindsTheTokenThatEndsAReply) {
   ASSERT_TRUE(chat.written.ok()) << chat.written.status().message();
   EXPECT_EQ(chat.written->end_token, Token{257});
   EXPECT_EQ(chat.parsed.form.reply_end, "<|end|>\n");
+
+  // White space that happens to be a token does not, nor does the beginning of a text.
+  const Chat spaced({"<eos>"},
+                    "{% for m in messages %}{{ m.role + ': ' + m.content + '\n\n' }}{% endfor %}assistant: ", {},
+                    {"\n\n"});
+  ASSERT_TRUE(spaced.written.ok()) << spaced.written.status().message();
+  EXPECT_EQ(spaced.written->end_token, std::nullopt);
+  EXPECT_EQ(spaced.parsed.form.reply_end, "");
+  EXPECT_EQ(spaced.parsed.form.user_begin, "\n\nuser: ");
 }
 
 }  // namespace

@@ -5,13 +5,15 @@ Usage: tests/published_templates.py FILE... [--rill build/release/rill] [--show]
 
 FILE is a tokenizer_config.json as published, or an array of objects with "chat_template", "bos_token" and "eos_token". Each
 template is imported with a tiny model whose vocabulary has every token that it spells, and four conversations of a system
-text, users and replies are rendered by both. A model's reply may begin with white space of its own. Counted are: the same;
+text, users and replies are rendered by both. A model's reply may have white space of its own around it, the beginning of
+text may be the tokenizer's. Counted are: the same;
 another, with the notice that `rill quantize` prints; another without a word; refused. --show prints what differs.
-Needs: pip install transformers==4.57.3. Exits with 1 if any differs without a word.
+Needs: pip install transformers==4.57.6. Exits with 1 if any differs without a word.
 """
 
 import argparse
 import collections
+import itertools
 import json
 import pathlib
 import re
@@ -57,7 +59,7 @@ def write_directory(directory, template, bos, eos):
         json.dumps({"chat_template": template, "bos_token": bos, "eos_token": eos}))
 
 
-def lay_out(chat, conversation, space):
+def lay_out(chat, conversation, spaces):
     """As core/conversation.h does it."""
     rest = list(conversation)
     system = rest.pop(0)[1] if rest[0][0] == "system" else chat["default_system"]
@@ -68,7 +70,7 @@ def lay_out(chat, conversation, space):
             laid += begin + said + chat["user_end"]
             begin = chat["reply_end"] + chat["user_begin"]
         else:
-            laid += space + said
+            laid += spaces[0] + said + spaces[1]
     return laid
 
 
@@ -95,8 +97,7 @@ def compare(template, bos, eos, arguments):
             expected = render(template, conversation, bos, eos)
         except Exception:  # the template refuses this conversation
             continue
-        # The beginning of text is the tokenizer's or the template's.
-        laid = [lay_out(chat, conversation, space) for space in ("", " ", "\n")]
+        laid = [lay_out(chat, conversation, spaces) for spaces in itertools.product(("", " ", "\n"), repeat=2)]
         if expected.removeprefix(bos or "") not in [text.removeprefix(bos or "") for text in laid]:
             word = made.stderr.strip()
             shown = f"{word}\n  transformers {expected!r}\n  Rill         {laid[0]!r}"

@@ -160,8 +160,10 @@ NodeId Parser::number() {
 NodeId Parser::string() {
   const Token& first = take();
   std::string_view whole = first.text;
-  while (current().kind == Token::Kind::kString) {
-    whole = tree_.texts.emplace_back(std::string(whole).append(take().text));
+  if (current().kind == Token::Kind::kString) {
+    std::string& joined = tree_.texts.emplace_back(whole);
+    while (current().kind == Token::Kind::kString) joined += take().text;
+    whole = joined;
   }
   return add(Node{.form = Form::kConstant, .line = first.line, .constant = string_value(whole)});
 }

@@ -17,7 +17,7 @@ namespace rill::quant::jinja {
 
 /// What a template may take. All 316 published ones that we have stay within the defaults.
 struct Limits {
-  std::size_t template_bytes = std::size_t{256} << 10U;
+  std::size_t template_bytes = std::size_t{64} << 10U;
   std::size_t output_bytes = std::size_t{1} << 20U;
   std::size_t steps =
       1'000'000;   ///< nodes of the template that are evaluated, and 64 bytes or 16 values looked through
@@ -31,7 +31,7 @@ struct Rendering {
   std::string text;         ///< the prompt; of a refusal, what was said: a stranger's words, see legible()
 };
 
-/// Renders a template.
+/// Renders a template. Takes up to 1 MB of stack.
 /// @param source     UTF-8
 /// @param variables  an object: messages, add_generation_prompt, bos_token, ... No floats. An integer
 ///                   `strftime_now` is the time that the function of that name tells: seconds since 1970, without a
