@@ -201,9 +201,7 @@ Result<ChatLayout> find_chat_layout(const ChatTemplate& source, const ChatTokens
       (has_system && !is_laid_out_alike(probe, "suauau",
                                         {found.system_begin, found.system_end + found.user_begin_after_system}, two))) {
     say(found.notice,
-        "the template lays out what was said earlier in another way as a conversation goes on, where Rill keeps what "
-        "it "
-        "has read");
+        "the template lays out what was said earlier in another way later on, where Rill keeps what it has read");
   }
   for (std::string* const text : {&found.system_begin, &found.first_user_begin}) {
     if (text->starts_with(tokens.begins)) text->erase(0, tokens.begins.size());

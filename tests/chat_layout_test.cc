@@ -171,7 +171,7 @@ TEST(ChatLayout, SaysWhereTheTemplateTakesBackWhatWasRead) {
       "{{ m.content + eos_token }}{% endif %}{% endfor %}");
   ASSERT_TRUE(layout.ok()) << layout.status().message();
   EXPECT_EQ(layout->form().texts(), find_chat_form("mistral")->texts());
-  EXPECT_NE(layout->notice.find("as a conversation goes on"), std::string::npos) << layout->notice;
+  EXPECT_NE(layout->notice.find("in another way later on"), std::string::npos) << layout->notice;
 
   // Llama 3.2's; and one that does not ask whether there is a clock.
   for (const std::string_view date :
