@@ -52,6 +52,10 @@ nlohmann::ordered_json chat_of(const Result<ChatSection>& chat) {
   nlohmann::ordered_json shown = {{"form", chat->form.name}, {"default_system", chat->default_system}};
   const auto texts = chat->form.texts();
   for (std::size_t i = 0; i < texts.size(); ++i) shown[kNames[i]] = texts[i];
+  shown["marks"] = nlohmann::ordered_json::array();
+  for (const std::string_view mark : chat->form.marks) {
+    if (!mark.empty()) shown["marks"].push_back(mark);
+  }
   return shown;
 }
 
