@@ -21,6 +21,8 @@ Status bad_template(const Text& what) {
                                    "chat")});
 }
 
+constexpr std::string_view kSpaces = " \n\t\r";
+
 /// Words that no template has, one for each message.
 std::string word(std::size_t index) { return "Qz" + std::to_string(index) + "wordzQ"; }
 
@@ -104,12 +106,10 @@ void split_behind_reply(const std::string& between, const ChatTokens& tokens, Ch
   }
   found.user_begin = between;
   if (end.at == std::string::npos) return;  // a reply ends with a token that the template does not repeat
-  const std::size_t behind = std::min(between.find_first_not_of(" \n\t", end.at + end.spelling.size()), between.size());
+  const std::size_t behind = std::min(between.find_first_not_of(kSpaces, end.at + end.spelling.size()), between.size());
   found.reply_end = between.substr(end.at, behind - end.at);
   found.user_begin = between.substr(behind);
 }
-
-bool is_space(std::string_view text) { return text.find_first_not_of(" \n\t\r") == text.npos; }
 
 void say(std::string& notice, std::string_view more) {
   if (!notice.empty()) notice += "; ";
@@ -144,7 +144,7 @@ bool find_system(const Probe& probe, const std::vector<std::string>& one, const 
   found.default_system = system;
   // Of a conversation without the makers' text the template says nothing: as later turns begin, at a text's beginning.
   found.first_user_begin =
-      found.user_begin.substr(std::min(found.user_begin.find_first_not_of(" \n\t"), found.user_begin.size()));
+      found.user_begin.substr(std::min(found.user_begin.find_first_not_of(kSpaces), found.user_begin.size()));
   if (!bos.empty() && one[0].starts_with(bos) && !found.first_user_begin.starts_with(bos)) {
     found.first_user_begin.insert(0, bos);
   }
@@ -176,14 +176,15 @@ ChatForm ChatLayout::form() const {
 
 Result<ChatLayout> find_chat_layout(const ChatTemplate& source, const ChatTokens& tokens) {
   const Probe probe(source);
-  RILL_ASSIGN(std::vector<std::string> one, probe.texts_of("u"));
-  RILL_ASSIGN(std::vector<std::string> two, probe.texts_of("uau"));
+  RILL_ASSIGN(const std::vector<std::string> one, probe.texts_of("u"));
+  RILL_ASSIGN(const std::vector<std::string> two, probe.texts_of("uau"));
   ChatLayout found;
   found.user_end = one[1];
   // An earlier reply may have less in front of it than where one begins: a thought that is over. Or white space more,
   // as the model's replies begin with it.
   const bool is_thought = one[1].starts_with(two[1]);
-  const bool is_spaced = two[1].starts_with(one[1]) && is_space(std::string_view(two[1]).substr(one[1].size()));
+  const bool is_spaced =
+      two[1].starts_with(one[1]) && two[1].find_first_not_of(kSpaces, one[1].size()) == std::string::npos;
   if (two[0] != one[0] || two[3] != one[1] || !(is_thought || is_spaced)) {
     return bad_template(text("a turn is not laid out as the first one is"));
   }

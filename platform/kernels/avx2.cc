@@ -31,8 +31,8 @@ constexpr std::size_t kFewTokens = 8;  // up to here taking the weights apart co
 
 /// Inputs whose weights, taken apart, stay in the first-level cache while all tokens pass.
 constexpr std::size_t kPanelInputs = 576;
-constexpr std::size_t kPanelGroups = 36;
-constexpr std::size_t kPassTokens = 4;  ///< two registers of sums each leave room for operands
+constexpr std::size_t kPanelGroups = kPanelInputs / 16;  ///< a model's groups have 16 inputs or more
+constexpr std::size_t kPassTokens = 4;                   ///< two registers of sums each leave room for operands
 
 /// A run of groups of one row block, tiles as they lie in memory.
 struct Panel {

@@ -11,8 +11,8 @@
 namespace rill::quant::jinja {
 namespace {
 
-/// Without what a terminal would take for a command.
-Text printable(const Text& what) {
+/// Without what a terminal would take for a command; other characters stay, as a message may be about them.
+Text without_controls(const Text& what) {
   Text out;
   for (const char c : what.view()) {
     const bool is_control = static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
@@ -26,7 +26,7 @@ Status status_of(const Failure& failure, const Text& where, int line) {
                                     : failure.kind == Failure::Kind::kUnsupported ? "what Rill knows of Jinja2"
                                                                                   : "no more than that";
   return bad_input({.where = text(where, ", line ", failure.line > 0 ? failure.line : line),
-                    .what = printable(failure.what),
+                    .what = without_controls(failure.what),
                     .expected = text(expected),
                     .remedy = {}});
 }
