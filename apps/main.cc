@@ -112,11 +112,15 @@ std::terminate_handler end_as_ever = nullptr;
   ::_exit(static_cast<int>(rill::Code::kFailed));
 }
 
+void stand_by_for_no_memory() { end_as_ever = std::set_terminate(end_without_memory); }
+
+// Before main() and before the libraries' own initialisers, which allocate too.
+[[gnu::section(".preinit_array"), gnu::used]] void (*const kBeforeAllInitialisers)() = stand_by_for_no_memory;
+
 }  // namespace
 
 int main(int argc, char** argv) {
   prepare_standard_files();
-  end_as_ever = std::set_terminate(end_without_memory);
   if (!has_stack()) return static_cast<int>(rill::Code::kFailed);
   std::signal(SIGPIPE, SIG_IGN);  // a reader that went away is an error of write(), with a sentence
   std::signal(SIGXFSZ, SIG_IGN);  // and so is a file that may grow no further (ulimit -f)
