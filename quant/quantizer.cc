@@ -9,6 +9,7 @@
 
 #include "core/model_tensors.h"
 #include "quant/fused_rows.h"
+#include "quant/key_equalizer.h"
 #include "quant/model_writer.h"
 #include "quant/packed_matrix.h"
 #include "quant/rotation.h"
@@ -69,6 +70,17 @@ class Conversion {
   }
 
  private:
+  /// Queries and keys get the factors of their layer.
+  Status equalize(const TensorSpec& spec, std::uint64_t first, std::span<float> rows) {
+    if (!KeyEqualizer::changes(spec, source_.config())) return {};
+    if (!equalizer_ || equalized_layer_ != spec.layer) {
+      RILL_ASSIGN(equalizer_, KeyEqualizer::of(source_, spec.layer));
+      equalized_layer_ = spec.layer;
+    }
+    equalizer_->apply(spec, first, rows);
+    return {};
+  }
+
   Status convert_turns(const TensorSpec& spec) {
     const std::vector<double> turns = source_.rope_turns();
     RILL_TRY(check_count(spec, turns.size(), "frequencies"));
@@ -104,6 +116,7 @@ class Conversion {
     RILL_ASSIGN(const TurnedRows rows, TurnedRows::find(source_, spec, rotation_));
     std::vector<float> values(static_cast<std::size_t>(spec.rows * spec.columns));
     RILL_TRY(rows.read(0, spec.rows, values));
+    RILL_TRY(equalize(spec, 0, values));
     report_.parameters += values.size();
     return writer_.append(std::as_bytes(std::span(values)));
   }
@@ -123,6 +136,7 @@ class Conversion {
       const std::size_t count = std::min(piece_blocks * format::kTileRows, shape.rows - first);
       const std::span<float> piece = std::span(rows).first(count * shape.columns);
       RILL_TRY(source_rows.read(first, count, piece));
+      RILL_TRY(equalize(spec, first, piece));
       RILL_TRY(writer_.append(pack(piece, shape, packed, distortion)));
       first += count;
     }
@@ -159,6 +173,8 @@ class Conversion {
   const SourceModel& source_;
   const Rotation* rotation_;
   ModelWriter& writer_;
+  std::optional<KeyEqualizer> equalizer_;  // of equalized_layer_
+  std::uint32_t equalized_layer_ = 0;
   std::vector<float> unpacked_;  // [columns]
   QuantizeReport report_;
 };

@@ -220,6 +220,7 @@ class Stories260KPerplexity : public testing::Test {
     double ours = 0;      ///< mean NLL in nats
     double oracles = 0;   ///< likewise
     double variance = 0;  ///< of the oracle's logits, the mean over the tokens
+    double apart = 0;     ///< the largest difference of a logit after one of the first four tokens
   };
 
   /// @param rounds  whether the oracle rounds to int8 where the runtime does
@@ -253,6 +254,10 @@ class Stories260KPerplexity : public testing::Test {
       const std::vector<float> row(exact.begin(), exact.end());
       scores.ours += nll_nats(std::span(logits).subspan(t * columns, columns), tokens[t + 1]) / scored;
       scores.oracles += nll_nats(row, tokens[t + 1]) / scored;
+      if (t < 4) {
+        const std::span<const float> our_row = std::span(logits).subspan(t * columns, columns);
+        scores.apart = std::max(scores.apart, largest_difference(our_row, row));
+      }
       const double mean = std::accumulate(exact.begin(), exact.end(), 0.0) / static_cast<double>(columns);
       for (const double logit : exact) {
         scores.variance += (logit - mean) * (logit - mean) / static_cast<double>(columns) / scored;
@@ -268,9 +273,10 @@ TEST_F(Stories260KPerplexity, IsThatOfAnOracleThatRoundsWhereTheRuntimeDoes) {
     score(group, /*rounds=*/true, scores);
     RecordProperty("ours_" + std::to_string(group), std::to_string(std::exp(scores.ours)));
     RecordProperty("oracles_" + std::to_string(group), std::to_string(std::exp(scores.oracles)));
-    // Not to every digit: where float32 and double fall on two sides of a tie, a rounding goes the other way, and what
-    // follows is rounded anew. A tenth of a percent is a fifth of what int8 costs here.
-    EXPECT_NEAR(scores.ours, scores.oracles, 0.001) << "groups of " << group;
+    // Later not to every digit: where float32 and double fall on two sides of a tie, a rounding goes the other way, and
+    // all that follows is rounded anew, as by another model in int8. What int8 costs here is 0.008 nats.
+    EXPECT_LE(scores.apart, 1e-4) << "groups of " << group;
+    EXPECT_NEAR(scores.ours, scores.oracles, 0.004) << "groups of " << group;
   }
 }
 

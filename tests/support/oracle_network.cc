@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <numbers>
 #include <numeric>
 #include <utility>
@@ -84,6 +85,9 @@ void Network::round_as(const ModelFile& file) {
   config_.group = file.config().group;
   for (auto& [name, tensor] : tensors_) {
     const TensorView packed = file.tensor(name);
+    if (packed && packed.entry->format == format::TensorFormat::kFloat32) {
+      std::memcpy(tensor.values.data(), packed.bytes.data(), tensor.values.size() * sizeof(float));
+    }
     if (!packed || packed.entry->format != format::TensorFormat::kInt8Tiles) continue;
     const format::TileShape shape = packed.tiles();
     for (std::size_t r = 0; r < tensor.rows; ++r) {
