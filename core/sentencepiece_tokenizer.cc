@@ -62,10 +62,13 @@ Status bad_model(const Text& what, const Text& expected) {
                     .remedy = text("give another tokenizer, or make the model file anew with `rill quantize`")});
 }
 
-/// True if the piece has a space behind another character.
-bool reaches_across_space(std::string_view piece) {
+/// Notes what stands before each space inside a piece. Gemma has one such piece, ">" and "</" with a space between.
+void note_spaces_inside(std::string_view piece, std::bitset<256>& inside) {
   while (piece.starts_with(kSpaceSymbol)) piece.remove_prefix(kSpaceSymbol.size());
-  return piece.find(kSpaceSymbol) != std::string_view::npos;
+  for (std::size_t at = piece.find(kSpaceSymbol); at != std::string_view::npos;
+       at = piece.find(kSpaceSymbol, at + kSpaceSymbol.size())) {
+    inside.set(static_cast<std::uint8_t>(piece[at - 1]));
+  }
 }
 
 /// Calls the library in a heap. An exception other than a full heap is the library's word that it does not take its
@@ -105,8 +108,9 @@ bool has_long_prefix_chain(std::vector<std::string_view> pieces) {
 
 class SentencePieceTokenizer final : public Tokenizer {
  public:
-  SentencePieceTokenizer(const TokenizerSection& section, FixedHeap& heap, std::size_t text_bytes, bool cuts_at_spaces)
-      : Tokenizer(section, heap, text_bytes), cuts_at_spaces_(cuts_at_spaces) {}
+  SentencePieceTokenizer(const TokenizerSection& section, FixedHeap& heap, std::size_t text_bytes,
+                         const SentencePieceTraits& traits)
+      : Tokenizer(section, heap, text_bytes), traits_(traits) {}
   ~SentencePieceTokenizer() override {
     encode_heap_.reset();
     heap().release(encode_block_.data());
@@ -156,18 +160,20 @@ class SentencePieceTokenizer final : public Tokenizer {
   }
 
  private:
-  /// The last place where no piece can reach across: before a space that follows another character, and that character
-  /// is not the symbol for a space itself. Not at the window's very end, since a space alone must stay with what
-  /// follows.
+  /// The last place where no piece can reach across: before a space that follows another character, which is not the
+  /// symbol for a space itself, nor what a piece has before a space. Not at the window's very end, since a space alone
+  /// must stay with what follows.
   std::size_t last_cut(std::string_view window) const {
-    if (!cuts_at_spaces_ || window.size() < 3) return 0;
+    if (!traits_.cuts_at_spaces || window.size() < 3) return 0;
     for (std::size_t i = window.size() - 1; i-- > 1;) {
-      if (window[i] == ' ' && window[i - 1] != ' ' && !window.substr(0, i).ends_with(kSpaceSymbol)) return i;
+      const auto before = static_cast<std::uint8_t>(window[i - 1]);
+      if (window[i] != ' ' || before == ' ' || traits_.inside[before]) continue;
+      if (!window.substr(0, i).ends_with(kSpaceSymbol)) return i;
     }
     return 0;
   }
 
-  bool cuts_at_spaces_;
+  SentencePieceTraits traits_;
   std::span<std::byte> encode_block_;
   std::optional<FixedHeap> encode_heap_;
   std::optional<sentencepiece::SentencePieceProcessor> processor_;
@@ -182,7 +188,6 @@ Result<SentencePieceTraits> check_sentencepiece(std::string_view proto, std::spa
   };
   SentencePieceTraits traits;
   Token special_unknown = kNoToken;
-  bool crosses = false;
   bool knows_space = false;
   std::vector<std::string_view> user_defined;
   RILL_ASSIGN(const SentencePieceSettings settings,
@@ -198,7 +203,7 @@ Result<SentencePieceTraits> check_sentencepiece(std::string_view proto, std::spa
                   if (piece.type == SentencePiece::Type::kUnknown) special_unknown = id;
                 }
                 if (piece.type == SentencePiece::Type::kUserDefined) user_defined.push_back(piece.text);
-                crosses = crosses || (!is_control && reaches_across_space(piece.text));
+                if (!is_control) note_spaces_inside(piece.text, traits.inside);
                 knows_space = knows_space || (!is_control && piece.text == kSpaceSymbol);
                 return {};
               }));
@@ -217,7 +222,7 @@ Result<SentencePieceTraits> check_sentencepiece(std::string_view proto, std::spa
   traits.pieces = settings.pieces;
   traits.writes_unknown = !settings.byte_fallback;
   // Unknown characters side by side become one token, so a space must not be one of them.
-  traits.cuts_at_spaces = !crosses && (knows_space || settings.byte_fallback);
+  traits.cuts_at_spaces = knows_space || settings.byte_fallback;
   return traits;
 }
 
@@ -242,7 +247,7 @@ Result<Tokenizer*> load_sentencepiece(const TokenizerSection& section, FixedHeap
   }
   void* const memory = heap.allocate(sizeof(SentencePieceTokenizer));
   if (memory == nullptr) throw std::bad_alloc();
-  auto* const tokenizer = new (memory) SentencePieceTokenizer(section, heap, text_bytes, traits.cuts_at_spaces);
+  auto* const tokenizer = new (memory) SentencePieceTokenizer(section, heap, text_bytes, traits);
   Status status;
   try {
     status = tokenizer->load(text_bytes);

@@ -1,6 +1,8 @@
 #pragma once
 // SentencePiece, through libsentencepiece: everything the library holds and takes comes from the fixed heap.
 
+#include <bitset>
+
 #include "core/tokenizer.h"
 #include "platform/size.h"
 
@@ -9,7 +11,8 @@ namespace rill {
 /// What a model's bytes say, once they are known to hold nothing that the library would follow unchecked.
 struct SentencePieceTraits {
   std::uint32_t pieces = 0;
-  bool cuts_at_spaces = false;  ///< no piece reaches across a space that follows another character
+  bool cuts_at_spaces = false;  ///< a text may be cut at a space that follows another character ...
+  std::bitset<256> inside;      ///< ... which does not end in one of these bytes: pieces have them before a space
   bool writes_unknown = false;  ///< for characters without a piece, which would otherwise fall back to bytes
 };
 /// Reads a serialised ModelProto without the library. kBadInput for character maps (tries that the library follows

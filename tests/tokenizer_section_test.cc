@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include <chrono>
 #include <cstring>
 #include <memory>
@@ -333,6 +335,24 @@ TEST(SentencePiece, IsNotCutBehindALiteralSpaceSymbol) {
     EXPECT_EQ(in_pieces, whole);
   } else {
     EXPECT_EQ(status.code(), Code::kBadInput);
+  }
+}
+
+/// One piece with a space inside, as Gemma has, made such texts one word: they were refused from 16 KiB on.
+TEST(SentencePiece, IsCutAtEverySpaceThatNoPieceReachesAcross) {
+  const auto source = quant::sentencepiece_from_proto(
+      small_proto({{">", 1}, {"<", 1}, {"/", 1}, {"</", 1}, {"\xe2\x96\x81</", 1}, {">\xe2\x96\x81</", 1}, {"b>", 1}}));
+  ASSERT_TRUE(source.ok()) << source.status().message();
+  const auto section = written(*source, 263 + 7);
+  std::string text;
+  for (int i = 0; i < 500; ++i) text += i % 3 == 0 ? "ab> </ b" : "a b> ab";
+  std::vector<Token> whole;
+  ASSERT_TRUE(try_out(section, std::size_t{64} * 1024, text, SpecialTokens::kText, &whole).ok());
+  EXPECT_GE(std::ranges::count(whole, Token{263 + 5}), 100) << "the piece that reaches across";
+  for (const std::size_t word_bytes : {16U, 17U, 18U, 19U, 64U, 1024U}) {
+    std::vector<Token> in_pieces;
+    ASSERT_TRUE(try_out(section, word_bytes, text, SpecialTokens::kText, &in_pieces).ok()) << word_bytes;
+    EXPECT_EQ(in_pieces, whole) << word_bytes;
   }
 }
 
