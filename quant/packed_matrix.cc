@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "platform/cpu.h"
 #include "platform/half.h"
 
 namespace rill::quant {
@@ -21,23 +22,23 @@ constexpr auto kDivisors = [] {
   return divisors;
 }();
 
-/// Scales being compared, side by side, so that one pass over a group's weights serves all: the inner loop has no
-/// reduction and becomes vector code without leave to reorder float additions.
+/// Scales being compared, side by side in vectors, so that one pass over a group's weights serves several and no float
+/// addition is reordered.
 struct Candidates {
+  static constexpr std::size_t kLanes = 8;
+  static constexpr std::size_t kMost = (kDivisors.size() + 1 + kLanes - 1) / kLanes * kLanes;
   std::size_t count = 0;
-  std::array<float, kDivisors.size() + 1> scale;
-  std::array<float, kDivisors.size() + 1> inverse;
-  std::array<float, kDivisors.size() + 1> error;  ///< sum of squares
+  std::array<float, kMost> scale;
+  std::array<float, kMost> inverse;
+  std::array<float, kMost> error;  ///< sum of squares
 };
 
 /// Nearest whole number, ties to even, for magnitudes below 2^22: adding 1.5 * 2^23 leaves no bits for a fraction.
-inline float round_to_even(float value) {
-  constexpr float kShift = 12582912.0F;
-  return (value + kShift) - kShift;
-}
+constexpr float kShift = 12582912.0F;
 
 inline float quantize(float weight, float inverse) {
-  return std::min(std::max(round_to_even(weight * inverse), -kLargestQuantized), kLargestQuantized);
+  const float rounded = (weight * inverse + kShift) - kShift;
+  return std::min(std::max(rounded, -kLargestQuantized), kLargestQuantized);
 }
 
 /// Adds the scale amax / divisor if binary16 has one.
@@ -46,22 +47,51 @@ void add_candidate(Candidates& candidates, float amax, float divisor) {
   if (scale == 0.0F || std::isinf(scale)) return;
   candidates.scale[candidates.count] = scale;
   candidates.inverse[candidates.count] = 1.0F / scale;
-  candidates.error[candidates.count] = 0.0F;
   ++candidates.count;
 }
 
-/// Squared errors are summed in units of amax^2: tiny weights' squares would otherwise vanish.
-void measure(Candidates& candidates, std::span<const float> weights, float amax) {
+/// The error of kLanes candidates from `first` on. Squares are summed in units of amax^2: those of tiny weights would
+/// otherwise vanish.
+[[gnu::always_inline]] inline void measure_lanes(Candidates& candidates, std::size_t first,
+                                                 std::span<const float> weights, float amax) {
+  using Lanes [[gnu::vector_size(Candidates::kLanes * sizeof(float))]] = float;
+  Lanes scale;
+  Lanes inverse;
+  std::memcpy(&scale, candidates.scale.data() + first, sizeof scale);
+  std::memcpy(&inverse, candidates.inverse.data() + first, sizeof inverse);
   const float unit = 1.0F / amax;
-  float* const error = candidates.error.data();
-  const float* const scale = candidates.scale.data();
-  const float* const inverse = candidates.inverse.data();
+  Lanes error{};
   for (const float weight : weights) {
-    for (std::size_t c = 0; c < candidates.count; ++c) {
-      const float difference = (weight - quantize(weight, inverse[c]) * scale[c]) * unit;
-      error[c] += difference * difference;
-    }
+    Lanes quantized = (weight * inverse + kShift) - kShift;
+    quantized = quantized < -kLargestQuantized ? Lanes{} - kLargestQuantized : quantized;
+    quantized = quantized > kLargestQuantized ? Lanes{} + kLargestQuantized : quantized;
+    const Lanes difference = (weight - quantized * scale) * unit;
+    error += difference * difference;
   }
+  std::memcpy(candidates.error.data() + first, &error, sizeof error);
+}
+
+[[gnu::always_inline]] inline void measure_all(Candidates& candidates, std::span<const float> weights, float amax) {
+  for (std::size_t first = 0; first < candidates.count; first += Candidates::kLanes) {
+    measure_lanes(candidates, first, weights, amax);
+  }
+}
+
+#ifdef __x86_64__
+[[gnu::target("avx2")]] void measure_with_avx2(Candidates& candidates, std::span<const float> weights, float amax) {
+  measure_all(candidates, weights, amax);
+}
+#endif
+
+void measure(Candidates& candidates, std::span<const float> weights, float amax) {
+  for (std::size_t c = candidates.count; c % Candidates::kLanes != 0; ++c) {  // what the last lanes compute is not read
+    candidates.scale[c] = candidates.inverse[c] = 1.0F;
+  }
+#ifdef __x86_64__
+  static const bool has_avx2 = detect_cpu().has(cpu_feature::kAvx2);
+  if (has_avx2) return measure_with_avx2(candidates, weights, amax);
+#endif
+  measure_all(candidates, weights, amax);
 }
 
 }  // namespace

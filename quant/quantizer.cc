@@ -7,7 +7,10 @@
 #include <optional>
 #include <utility>
 
+#include "core/memory_plan.h"
 #include "core/model_tensors.h"
+#include "platform/cpu.h"
+#include "platform/worker_pool.h"
 #include "quant/fused_rows.h"
 #include "quant/key_equalizer.h"
 #include "quant/model_writer.h"
@@ -33,6 +36,11 @@ class Distortion {
       largest_ = std::max(largest_, std::fabs(error));
     }
   }
+  void add(const Distortion& other) {
+    signal_ += other.signal_;
+    noise_ += other.noise_;
+    largest_ = std::max(largest_, other.largest_);
+  }
   double snr_db() const {
     if (noise_ == 0.0) return kLosslessDb;
     if (signal_ == 0.0) return 0.0;
@@ -49,8 +57,8 @@ class Distortion {
 /// One conversion: reads, packs, writes and keeps the report.
 class Conversion {
  public:
-  Conversion(const SourceModel& source, const Rotation* rotation, ModelWriter& writer)
-      : source_(source), rotation_(rotation), writer_(writer) {}
+  Conversion(const SourceModel& source, const Rotation* rotation, ModelWriter& writer, WorkerPool& pool)
+      : source_(source), rotation_(rotation), writer_(writer), pool_(pool) {}
 
   Status convert(const TensorSpec& spec) {
     if (spec.pattern == format::kRopeTurns) return convert_turns(spec);
@@ -149,33 +157,38 @@ class Conversion {
     return {};
   }
 
-  /// Packs a piece of rows and measures what that did to them.
+  /// Packs a piece of rows, block by block on all threads, and measures what that did to them.
   /// @returns the part of `packed` that was filled.
   std::span<const std::byte> pack(std::span<const float> rows, const format::TileShape& shape,
                                   std::span<std::byte> packed, Distortion& distortion) {
-    unpacked_.resize(shape.columns);
-    const std::size_t count = rows.size() / shape.columns;
-    std::size_t filled = 0;
-    for (std::size_t first = 0; first < count; first += format::kTileRows) {
-      const std::size_t block_rows = std::min(format::kTileRows, count - first);
-      const std::span<const float> block = rows.subspan(first * shape.columns, block_rows * shape.columns);
-      const std::span<std::byte> out = packed.subspan(filled, shape.block_bytes());
-      pack_row_block(block, shape, out);
-      for (std::size_t row = 0; row < block_rows; ++row) {
-        unpack_row(out, shape, row, unpacked_);
-        distortion.add(block.subspan(row * shape.columns, shape.columns), unpacked_);
+    const std::size_t block_floats = format::kTileRows * shape.columns;
+    const std::size_t blocks = (rows.size() + block_floats - 1) / block_floats;
+    std::vector<Distortion> of_blocks(blocks);
+    unpacked_.resize(pool_.threads() * shape.columns);
+    pool_.run(blocks, 1, [&](const WorkerPool::Part& part) {
+      const std::span<float> unpacked = std::span(unpacked_).subspan(part.thread * shape.columns, shape.columns);
+      for (std::size_t b = part.begin; b < part.end; ++b) {
+        const std::size_t floats = std::min(block_floats, rows.size() - b * block_floats);
+        const std::span<const float> block = rows.subspan(b * block_floats, floats);
+        const std::span<std::byte> out = packed.subspan(b * shape.block_bytes(), shape.block_bytes());
+        pack_row_block(block, shape, out);
+        for (std::size_t row = 0; row < floats / shape.columns; ++row) {
+          unpack_row(out, shape, row, unpacked);
+          of_blocks[b].add(block.subspan(row * shape.columns, shape.columns), unpacked);
+        }
       }
-      filled += out.size();
-    }
-    return packed.first(filled);
+    });
+    for (const Distortion& of_block : of_blocks) distortion.add(of_block);  // in their order: the same sum each time
+    return packed.first(blocks * shape.block_bytes());
   }
 
   const SourceModel& source_;
   const Rotation* rotation_;
   ModelWriter& writer_;
+  WorkerPool& pool_;
   std::optional<KeyEqualizer> equalizer_;  // of equalized_layer_
   std::uint32_t equalized_layer_ = 0;
-  std::vector<float> unpacked_;  // [columns]
+  std::vector<float> unpacked_;  // [threads, columns]
   QuantizeReport report_;
 };
 
@@ -209,7 +222,11 @@ Result<QuantizeReport> quantize(const SourceModel& source, std::string_view outp
                                                        .tokenizer_section = options.tokenizer_section,
                                                        .chat_section = options.chat_section},
                                                       options.progress));
-  Conversion conversion(source, rotation ? &*rotation : nullptr, writer);
+  const std::size_t threads = std::min<std::size_t>(physical_cores(), WorkerPool::kMaxThreads);
+  RILL_ASSIGN(const PageBlock stacks, PageBlock::take((threads - 1) * WorkerPool::stack_bytes()));
+  WorkerPool pool;
+  RILL_TRY(pool.start(threads, stacks.bytes()));
+  Conversion conversion(source, rotation ? &*rotation : nullptr, writer, pool);
   RILL_TRY(for_each_tensor(config, [&](const TensorSpec& spec) { return conversion.convert(spec); }));
   RILL_TRY(writer.finish());
 

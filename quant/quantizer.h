@@ -50,7 +50,7 @@ struct QuantizeReport {
 /// kBadInput names the source tensor (and row) that is missing, misshapen or not finite; nothing is left behind then.
 /// Memory: one piece of rows, about 1 MB (16 rows where those are more), and a float table (norms, biases, what a
 /// rotation turns) whole.
-/// Cost: about 70 candidate scales per weight; some seconds of one core for 135 million weights.
+/// Cost: about 70 candidate scales per weight, on all cores. The file does not depend on their number.
 Result<QuantizeReport> quantize(const SourceModel& source, std::string_view output_path,
                                 const QuantizeOptions& options);
 
