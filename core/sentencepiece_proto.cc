@@ -110,6 +110,10 @@ Status read_normalizer(std::string_view message, SentencePieceSettings& settings
       case 2:
         settings.has_rules = settings.has_rules || !field.bytes.empty();
         return expect(field, kBytes, "precompiled_charsmap");
+      case 3:
+        return read_flag(field, "add_dummy_prefix", settings.adds_space);
+      case 4:
+        return read_flag(field, "remove_extra_whitespaces", settings.removes_spaces);
       case 5:
         return read_flag(field, "escape_whitespaces", settings.escapes_spaces);
       default:

@@ -19,6 +19,8 @@ struct SentencePieceSettings {
   bool byte_fallback = false;
   bool space_as_suffix = false;  ///< treat_whitespace_as_suffix
   bool has_rules = false;        ///< normaliser or denormaliser with a character map
+  bool adds_space = true;        ///< add_dummy_prefix: in front of a text
+  bool removes_spaces = true;    ///< remove_extra_whitespaces: around a text, and of several side by side all but one
   bool escapes_spaces = true;    ///< writes them as U+2581
 };
 

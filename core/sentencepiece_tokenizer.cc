@@ -204,7 +204,9 @@ Result<SentencePieceTraits> check_sentencepiece(std::string_view proto, std::spa
                 }
                 if (piece.type == SentencePiece::Type::kUserDefined) user_defined.push_back(piece.text);
                 if (!is_control) note_spaces_inside(piece.text, traits.inside);
-                knows_space = knows_space || (!is_control && piece.text == kSpaceSymbol);
+                const bool is_text_piece =
+                    piece.type == SentencePiece::Type::kNormal || piece.type == SentencePiece::Type::kUserDefined;
+                knows_space = knows_space || (is_text_piece && piece.text == kSpaceSymbol);
                 return {};
               }));
   if (has_long_prefix_chain(std::move(user_defined))) {
@@ -221,8 +223,9 @@ Result<SentencePieceTraits> check_sentencepiece(std::string_view proto, std::spa
   if (!settings.byte_fallback && special_unknown != kNoToken) return is_text(special_unknown);
   traits.pieces = settings.pieces;
   traits.writes_unknown = !settings.byte_fallback;
-  // Unknown characters side by side become one token, so a space must not be one of them.
-  traits.cuts_at_spaces = knows_space || settings.byte_fallback;
+  // Unknown characters side by side become one token, so a space must not be one of them; nor may it be taken away from
+  // the front of a text, unless it is put there anew.
+  traits.cuts_at_spaces = (knows_space || settings.byte_fallback) && (settings.adds_space || !settings.removes_spaces);
   return traits;
 }
 

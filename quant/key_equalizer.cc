@@ -12,8 +12,10 @@ namespace {
 
 /// Of a normal distribution, one element in 370 is larger: about the largest of a key's.
 constexpr double kDeviations = 3.0;
-/// Bounds of a factor, so that the int8 scales of what it divides stay normal numbers of binary16.
+/// Bounds of a factor: the int8 scales of what it divides may become subnormal numbers of binary16, but keep most bits.
 constexpr double kLargestFactor = 64.0;
+/// Rows that are read at a time.
+constexpr std::uint64_t kReadRows = 16;
 /// Elements smaller than this part of the largest, dead ones among them, count as that large.
 constexpr double kSmallestPart = 0x1p-10;
 
@@ -45,6 +47,27 @@ Result<InputNorm> input_norm(const SourceModel& source, std::uint32_t layer) {
   return norm;
 }
 
+/// True if a factor could make a weight larger than int8 can hold, be the norm's gain folded in (--rotate) or not.
+bool may_leave_int8(std::span<const float> row, const InputNorm& norm) {
+  for (std::size_t k = 0; k < row.size(); ++k) {
+    const float gain = std::max(1.0F, std::fabs(norm.gain[k]));
+    if (!(std::fabs(row[k]) * gain * float{kLargestFactor} <= kLargestWeight)) return true;
+  }
+  return false;
+}
+
+/// How large a row's product with a normalised input, plus its bias, mostly is.
+double size_of(std::span<const float> row, const InputNorm& norm, double bias) {
+  double variance = 0;
+  double mean = bias;
+  for (std::size_t k = 0; k < row.size(); ++k) {
+    const double weight = row[k];
+    variance += weight * norm.gain[k] * weight * norm.gain[k];
+    mean += weight * norm.bias[k];
+  }
+  return std::sqrt(kDeviations * kDeviations * variance + mean * mean);
+}
+
 /// How large each element of a key mostly is, as it comes out of its matrix; zeros if a weight is so large that a
 /// factor could take it out of int8's reach.
 Result<Sizes> matrix_sizes(const SourceModel& source, std::uint32_t layer) {
@@ -62,22 +85,16 @@ Result<Sizes> matrix_sizes(const SourceModel& source, std::uint32_t layer) {
   }
 
   Sizes sizes(static_cast<std::size_t>(keys));
-  std::vector<float> head(static_cast<std::size_t>(c.head_size) * c.hidden);
-  for (std::uint64_t row = 0; row < queries + keys; row += c.head_size) {
-    RILL_TRY(matrix.read(row, c.head_size, head));
-    const auto is_large = [](float weight) { return std::fabs(weight) > kLargestWeight / float{kLargestFactor}; };
-    if (std::ranges::any_of(head, is_large)) return Sizes(sizes.size());
-    if (row < queries) continue;
-    for (std::size_t i = 0; i < c.head_size; ++i) {
-      double variance = 0;
-      double mean = bias[static_cast<std::size_t>(row) + i];
-      for (std::size_t k = 0; k < c.hidden; ++k) {
-        const double weight = head[i * c.hidden + k];
-        variance += weight * norm.gain[k] * weight * norm.gain[k];
-        mean += weight * norm.bias[k];
-      }
-      sizes[static_cast<std::size_t>(row - queries) + i] =
-          std::sqrt(kDeviations * kDeviations * variance + mean * mean);
+  std::vector<float> rows(kReadRows * c.hidden);
+  for (std::uint64_t first = 0; first < queries + keys; first += kReadRows) {
+    const std::uint64_t count = std::min(kReadRows, queries + keys - first);
+    const std::span<float> piece = std::span(rows).first(static_cast<std::size_t>(count * c.hidden));
+    RILL_TRY(matrix.read(first, count, piece));
+    for (std::uint64_t row = first; row < first + count; ++row) {
+      const auto weights = piece.subspan(static_cast<std::size_t>((row - first) * c.hidden), c.hidden);
+      if (may_leave_int8(weights, norm)) return Sizes(sizes.size());
+      if (row < queries) continue;
+      sizes[static_cast<std::size_t>(row - queries)] = size_of(weights, norm, bias[static_cast<std::size_t>(row)]);
     }
   }
   return sizes;

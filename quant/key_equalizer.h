@@ -17,12 +17,15 @@ namespace rill::quant {
 
 /// What a layer's keys are divided by, and its queries multiplied.
 ///
-/// The size of an element is not measured but taken from what makes it: three standard deviations of row times
-/// normalised input, and the mean, which is mostly the bias. Both elements of a rotated pair get the same factor, since
-/// rotation mixes them; where queries and keys are normalised by head, the norms' gains carry the factors.
+/// The size of an element is not measured but guessed from what makes it: three standard deviations of row times
+/// normalised input, and the mean, which is mostly the bias. One head in 27 loses by the guess, at most half as much
+/// noise again; all together lose a tenth (SmolLM2) to seven tenths (Qwen2.5) of it. Both elements of a rotated pair
+/// get the same factor, since rotation mixes them; where queries and keys are normalised by head, the norms' gains
+/// carry the factors.
 class KeyEqualizer {
  public:
   /// Reads the layer's query and key rows once. Memory: a few rows. Errors are those of FusedRows::read.
+  /// @param source  borrowed for its configuration
   static Result<KeyEqualizer> of(const SourceModel& source, std::uint32_t layer);
 
   /// True for what carries the factors: the matrix of queries and keys with its bias, or their norms.

@@ -33,7 +33,7 @@ struct Candidates {
   std::array<float, kMost> error;  ///< sum of squares
 };
 
-/// Nearest whole number, ties to even, for magnitudes below 2^22: adding 1.5 * 2^23 leaves no bits for a fraction.
+/// 1.5 * 2^23: adding it leaves magnitudes below 2^22 no bits for a fraction, and so rounds them, ties to even.
 constexpr float kShift = 12582912.0F;
 
 inline float quantize(float weight, float inverse) {
@@ -51,7 +51,8 @@ void add_candidate(Candidates& candidates, float amax, float divisor) {
 }
 
 /// The error of kLanes candidates from `first` on. Squares are summed in units of amax^2: those of tiny weights would
-/// otherwise vanish.
+/// otherwise vanish. 32-bit NEON may flush denormals here: only the square of a weight below 2^-63 amax is one, and
+/// that is the same for every candidate.
 [[gnu::always_inline]] inline void measure_lanes(Candidates& candidates, std::size_t first,
                                                  std::span<const float> weights, float amax) {
   using Lanes [[gnu::vector_size(Candidates::kLanes * sizeof(float))]] = float;

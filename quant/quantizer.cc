@@ -54,6 +54,20 @@ class Distortion {
   double largest_ = 0.0;
 };
 
+/// The pool, if the system grants its threads; else the caller alone, who writes the same file.
+struct Threads {
+  explicit Threads(std::size_t count) {
+    count = std::min(count, WorkerPool::kMaxThreads);
+    Result<PageBlock> block = PageBlock::take((count - 1) * WorkerPool::stack_bytes());
+    if (!block.ok()) return;
+    stacks = std::move(block).value();
+    static_cast<void>(pool.start(count, stacks.bytes()).ok());
+  }
+
+  PageBlock stacks;
+  WorkerPool pool;
+};
+
 /// One conversion: reads, packs, writes and keeps the report.
 class Conversion {
  public:
@@ -135,8 +149,8 @@ class Conversion {
                                   .columns = static_cast<std::size_t>(spec.columns),
                                   .group = spec.group};
     const std::size_t block_floats = format::kTileRows * shape.columns;
-    const std::size_t piece_blocks =
-        std::clamp<std::size_t>(kPieceBytes / (block_floats * sizeof(float)), 1, shape.row_blocks());
+    const std::size_t piece_blocks = std::clamp(kPieceBytes / (block_floats * sizeof(float)), pool_.threads(),
+                                                std::max(shape.row_blocks(), pool_.threads()));
     std::vector<float> rows(piece_blocks * block_floats);
     std::vector<std::byte> packed(piece_blocks * shape.block_bytes());
     Distortion distortion;
@@ -222,11 +236,8 @@ Result<QuantizeReport> quantize(const SourceModel& source, std::string_view outp
                                                        .tokenizer_section = options.tokenizer_section,
                                                        .chat_section = options.chat_section},
                                                       options.progress));
-  const std::size_t threads = std::min<std::size_t>(physical_cores(), WorkerPool::kMaxThreads);
-  RILL_ASSIGN(const PageBlock stacks, PageBlock::take((threads - 1) * WorkerPool::stack_bytes()));
-  WorkerPool pool;
-  RILL_TRY(pool.start(threads, stacks.bytes()));
-  Conversion conversion(source, rotation ? &*rotation : nullptr, writer, pool);
+  Threads threads(options.threads == 0 ? physical_cores() : options.threads);
+  Conversion conversion(source, rotation ? &*rotation : nullptr, writer, threads.pool);
   RILL_TRY(for_each_tensor(config, [&](const TensorSpec& spec) { return conversion.convert(spec); }));
   RILL_TRY(writer.finish());
 

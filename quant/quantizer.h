@@ -19,6 +19,7 @@ struct QuantizeOptions {
   bool is_rotated = false;                       ///< the same network in other coordinates: quant/rotation.h
   std::span<const std::byte> tokenizer_section;  ///< as stored; empty: none
   std::span<const std::byte> chat_section;       ///< not compressed; empty: none
+  std::size_t threads = 0;                       ///< 0: one a core; fewer where the system grants no more
   Progress progress = kNoProgress;               ///< called after each piece of at most about 1 MB; borrowed
 };
 
@@ -48,9 +49,9 @@ struct QuantizeReport {
 
 /// Quantizes a model into a .rill file, which appears under its name only when it is whole.
 /// kBadInput names the source tensor (and row) that is missing, misshapen or not finite; nothing is left behind then.
-/// Memory: one piece of rows, about 1 MB (16 rows where those are more), and a float table (norms, biases, what a
-/// rotation turns) whole.
-/// Cost: about 70 candidate scales per weight, on all cores. The file does not depend on their number.
+/// Memory: one piece of rows, about 1 MB (16 rows a thread where those are more), and a float table (norms, biases,
+/// what a rotation turns) whole. Cost: about 70 candidate scales per weight. The file does not depend on the number of
+/// threads.
 Result<QuantizeReport> quantize(const SourceModel& source, std::string_view output_path,
                                 const QuantizeOptions& options);
 

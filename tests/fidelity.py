@@ -3,103 +3,48 @@
 
     tests/fidelity.py build/models/smollm2-135m-instruct.gguf default.rill rotated.rill ...
 
-The reference is the GGUF file's own weights in a plain NumPy forward pass in float32: a model of the family "llama",
-without rope scaling. It agrees with ../shared/goldens/smollm2-135m-instruct to 5e-5 of every logit, and says so. The text
-is the blocks of 512 tokens in that folder; the second half of each is compared, under `--policy dense`. Each .rill file
-was made from the same GGUF file: `rill quantize MODEL.gguf --group 64 --rotate -o rotated.rill`.
+The reference is Hugging Face's transformers in float32 on the GGUF file's own weights: any family that it reads from such
+files. Both get blocks of 512 tokens of a text, each on its own, behind the beginning of text where the model adds one; the
+second half of each is compared, under `--policy dense`. Each .rill file was made from the same GGUF file:
+`rill quantize MODEL.gguf --group 64 --rotate -o rotated.rill`.
 
-Needs numpy and gguf (pip install numpy gguf), 2 GiB of memory, and some seconds per block and file.
+Needs torch, transformers, accelerate, gguf and safetensors (pip install), the weights in float32 in memory, and some
+seconds per block and file.
 """
 
 import argparse
 import json
 import pathlib
-import struct
 import subprocess
-import sys
 import tempfile
 
-import numpy as np
+import torch
 from gguf import GGUFReader
-from gguf.quants import dequantize
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
 
 BLOCK = 512
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-GOLDEN = ROOT.parent / "shared/goldens/smollm2-135m-instruct/wikitext2.safetensors"
+WIKITEXT = ROOT.parent / "shared/text/wikitext2-raw-test.txt"
 
 
-def read_safetensors(path):
-    raw = pathlib.Path(path).read_bytes()
-    length = struct.unpack("<Q", raw[:8])[0]
-    types = {"F32": "<f4", "I32": "<i4", "I64": "<i8"}
-    tensors = {}
-    for name, entry in json.loads(raw[8:8 + length]).items():
-        if name != "__metadata__":
-            begin, end = (8 + length + offset for offset in entry["data_offsets"])
-            tensors[name] = np.frombuffer(raw[begin:end], types[entry["dtype"]]).reshape(entry["shape"])
-    return tensors
+def blocks_of(arguments, folder):
+    """[blocks][BLOCK] ids of the text, whose lines end with a line feed, whatever the file has."""
+    text = folder / "text.txt"
+    text.write_text(pathlib.Path(arguments.text).read_text(encoding="utf-8"), encoding="utf-8")
+    done = subprocess.run([arguments.rill, "tokenize", arguments.models[0], "--file", text, "--json"], check=True,
+                          stdout=subprocess.PIPE)
+    ids = json.loads(done.stdout)["tokens"]
+    fields = GGUFReader(arguments.gguf).fields
+    adds = fields.get("tokenizer.ggml.add_bos_token")
+    first = [fields["tokenizer.ggml.bos_token_id"].contents()] if adds is not None and adds.contents() else []
+    step = BLOCK - len(first)
+    return [first + ids[at:at + step] for at in range(0, len(ids) - step + 1, step)][:arguments.blocks]
 
 
-class Float32Model:
-    """Llama in float32: RMSNorm, RoPE in halves, grouped heads, gated SiLU, a tied or untied head."""
-
-    def __init__(self, path):
-        reader = GGUFReader(path)
-        self.weights = {tensor.name: dequantize(tensor.data, tensor.tensor_type).astype(np.float32).reshape(
-            [int(size) for size in reversed(tensor.shape)]) for tensor in reader.tensors}
-        field = {name: reader.fields[f"llama.{name}"].contents() for name in (
-            "block_count", "attention.head_count", "attention.head_count_kv", "rope.freq_base",
-            "attention.layer_norm_rms_epsilon")}
-        self.layers = int(field["block_count"])
-        self.heads = int(field["attention.head_count"])
-        self.kv_heads = int(field["attention.head_count_kv"])
-        self.epsilon = float(field["attention.layer_norm_rms_epsilon"])
-        self.size = self.weights["blk.0.attn_q.weight"].shape[0] // self.heads
-        angles = np.arange(BLOCK)[:, None] * float(field["rope.freq_base"]) ** (
-            -np.arange(0, self.size, 2) / self.size)[None]
-        self.cosines = np.cos(angles).astype(np.float32)[:, None]
-        self.sines = np.sin(angles).astype(np.float32)[:, None]
-
-    def rotated(self, layer, name, x, heads):
-        # GGUF has the rotated pairs side by side.
-        weights = self.weights[f"blk.{layer}.{name}.weight"].reshape(heads, self.size // 2, 2, -1).swapaxes(1, 2)
-        vectors = (x @ weights.reshape(heads * self.size, -1).T).reshape(BLOCK, heads, self.size)
-        a, b = np.split(vectors, 2, axis=-1)
-        return np.concatenate([a * self.cosines - b * self.sines, b * self.cosines + a * self.sines], axis=-1)
-
-    def normalised(self, x, name):
-        mean = np.mean(x.astype(np.float64) ** 2, axis=-1, keepdims=True)
-        return x / np.sqrt(mean + self.epsilon).astype(np.float32) * self.weights[name + ".weight"]
-
-    def attend(self, layer, h):
-        q = self.rotated(layer, "attn_q", h, self.heads)
-        k = self.rotated(layer, "attn_k", h, self.kv_heads)
-        v = (h @ self.weights[f"blk.{layer}.attn_v.weight"].T).reshape(BLOCK, self.kv_heads, self.size)
-        mixed = np.empty_like(q)
-        for head in range(self.heads):
-            of = head * self.kv_heads // self.heads
-            scores = q[:, head] @ k[:, of].T / np.sqrt(np.float32(self.size))
-            scores += np.triu(np.full((BLOCK, BLOCK), -1e30, np.float32), 1)
-            shares = np.exp(scores - scores.max(axis=-1, keepdims=True))
-            mixed[:, head] = shares / shares.sum(axis=-1, keepdims=True) @ v[:, of]
-        return mixed.reshape(BLOCK, -1) @ self.weights[f"blk.{layer}.attn_output.weight"].T
-
-    def logits(self, ids):
-        x = self.weights["token_embd.weight"][ids]
-        for layer in range(self.layers):
-            x = x + self.attend(layer, self.normalised(x, f"blk.{layer}.attn_norm"))
-            h = self.normalised(x, f"blk.{layer}.ffn_norm")
-            gate = h @ self.weights[f"blk.{layer}.ffn_gate.weight"].T
-            up = h @ self.weights[f"blk.{layer}.ffn_up.weight"].T
-            x = x + (gate / (1 + np.exp(-gate)) * up) @ self.weights[f"blk.{layer}.ffn_down.weight"].T
-        head = self.weights.get("output.weight", self.weights["token_embd.weight"])
-        return self.normalised(x, "output_norm") @ head.T
-
-
-def log_softmax(logits):
-    logits = logits.astype(np.float64)
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+def log_probabilities(logits):
+    """Of the second half of a block, in double."""
+    return torch.log_softmax(logits[BLOCK // 2:].double(), dim=-1)
 
 
 def logits_of(rill, model, ids, folder):
@@ -107,40 +52,40 @@ def logits_of(rill, model, ids, folder):
     ids_file.write_text(" ".join(map(str, ids)))
     subprocess.run([rill, "logits", model, "--ids", ids_file, "--policy", "dense", "--out", out], check=True,
                    stdout=subprocess.DEVNULL)
-    return read_safetensors(out)["logits"]
+    return load_file(out)["logits"]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("gguf", help="the source of all the models")
     parser.add_argument("models", nargs="+", help=".rill files made from it")
-    parser.add_argument("--blocks", type=int, default=6, help="of 512 tokens, at most 16 (default 6)")
+    parser.add_argument("--blocks", type=int, default=6, help="of 512 tokens (default 6)")
+    parser.add_argument("--text", default=WIKITEXT, help="a file (default: WikiText-2's test split in ../shared)")
     parser.add_argument("--rill", default=ROOT / "build/release/rill")
     arguments = parser.parse_args()
-    golden = read_safetensors(GOLDEN)
-    blocks = golden["ids"].reshape(-1, BLOCK)[:arguments.blocks]
-    reference = Float32Model(arguments.gguf)
+    gguf = pathlib.Path(arguments.gguf)
+    reference = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32).eval()
     divergence = {model: [] for model in arguments.models}
     same_top = {model: [] for model in arguments.models}
-    worst = 0.0
-    with tempfile.TemporaryDirectory() as folder:
-        for index, ids in enumerate(blocks):
-            expected = reference.logits(ids)
-            for (block, position), row in zip(golden["positions"].reshape(-1, 2), golden["logits"]):
-                if block == index:
-                    worst = max(worst, float(np.abs(expected[position] - row).max()))
-            p = log_softmax(expected[BLOCK // 2:])
+    nll = {model: [] for model in ["float32", *arguments.models]}
+    with tempfile.TemporaryDirectory() as temporary, torch.inference_mode():
+        folder = pathlib.Path(temporary)
+        for ids in blocks_of(arguments, folder):
+            p = log_probabilities(reference(torch.tensor([ids])).logits[0])
+            follows = torch.tensor(ids[BLOCK // 2 + 1:])
+            scored = torch.arange(len(follows))
+            nll["float32"].append(-p[scored, follows])
             for model in arguments.models:
-                q = log_softmax(logits_of(arguments.rill, model, ids, pathlib.Path(folder))[BLOCK // 2:])
-                divergence[model] += list((np.exp(p) * (p - q)).sum(axis=-1))
-                same_top[model] += list(p.argmax(axis=-1) == q.argmax(axis=-1))
-    if worst > 1e-3:
-        sys.exit(f"The reference is {worst:.3g} from the golden logits: this is not the model they were made of.")
-    print(f"reference within {worst:.1e} of the golden logits")
+                q = log_probabilities(logits_of(arguments.rill, model, ids, folder))
+                divergence[model].append((p.exp() * (p - q)).sum(dim=-1))
+                same_top[model].append((p.argmax(dim=-1) == q.argmax(dim=-1)).double())
+                nll[model].append(-q[scored, follows])
+    print(f"float32: perplexity {torch.cat(nll['float32']).mean().exp():.3f}")
     for model in arguments.models:
-        of = divergence[model]
-        print(f"{model}: KL divergence {np.mean(of):.5f} +- {np.std(of) / len(of) ** 0.5:.5f} nats, same top token "
-              f"{np.mean(same_top[model]):.3f}, {len(of)} positions")
+        of = torch.cat(divergence[model])
+        print(f"{model}: KL divergence {of.mean():.5f} +- {of.std() / len(of) ** 0.5:.5f} nats, same top token "
+              f"{torch.cat(same_top[model]).mean():.3f}, {len(of)} positions; perplexity "
+              f"{torch.cat(nll[model]).mean().exp():.3f}")
 
 
 if __name__ == "__main__":
