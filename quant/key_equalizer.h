@@ -1,6 +1,6 @@
 #pragma once
 // The same network with keys whose elements are of one size. A cached key is int8 with one scale (core/cache.h), so the
-// elements that stand out take the bits of all others: in Qwen2.5 some reach 200 times the median. A score is a sum of
+// elements that stand out take the bits of all others: in Qwen2.5 some reach 40 times the median. A score is a sum of
 // products of a query's and a key's elements: each may be divided in the one and multiplied in the other.
 // Source: cross-layer equalization (arXiv 1906.04721, section 4.1), between the query's and the key's matrix. Only
 // weights change; the runtime does not know of it.
@@ -18,10 +18,10 @@ namespace rill::quant {
 /// What a layer's keys are divided by, and its queries multiplied.
 ///
 /// The size of an element is not measured but guessed from what makes it: three standard deviations of row times
-/// normalised input, and the mean, which is mostly the bias. One head in 27 loses by the guess, at most half as much
-/// noise again; all together lose a tenth (SmolLM2) to seven tenths (Qwen2.5) of it. Both elements of a rotated pair
-/// get the same factor, since rotation mixes them; where queries and keys are normalised by head, the norms' gains
-/// carry the factors.
+/// normalised input, and the mean, which is mostly the bias. Scores of real models lose a tenth (SmolLM2) to seven
+/// tenths (Qwen2.5) of their noise; one head in 27 guesses wrong and gets more, 1.6 times at most. Both elements of a
+/// rotated pair get the same factor, since rotation mixes them; where queries and keys are normalised by head, the
+/// norms' gains carry the factors.
 class KeyEqualizer {
  public:
   /// Reads the layer's query and key rows once. Memory: a few rows. Errors are those of FusedRows::read.

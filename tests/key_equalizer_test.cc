@@ -19,7 +19,7 @@
 namespace rill::quant {
 namespace {
 
-constexpr float kLarge = 200;  // over the median: Qwen2.5's first layers
+constexpr float kLarge = 40;  // times the others: as in Qwen2.5
 
 /// Makes one rotated pair of each key large, and what meets it in the queries small: the same network.
 void make_a_pair_stand_out(SyntheticModel& source) {
@@ -83,7 +83,7 @@ TEST(KeyEqualizer, QueriesGetWhatKeysAreDividedByAndValuesNothing) {
       EXPECT_EQ(of_head[i], of_head[(i + c.head_size / 2) % c.head_size]) << "a rotated pair's";
       EXPECT_TRUE(of_head[i] <= 64 && of_head[i] >= 1.0F / 64);
     }
-    EXPECT_GT(of_head[1], 0.15 * kLarge);
+    EXPECT_GT(of_head[1], 0.3 * kLarge);
   }
 
   const TensorSpec qkv{
