@@ -139,7 +139,7 @@ void join_pairs(std::uint32_t rotated, std::span<double> head) {
 }
 
 /// The sizes of a head, within bounds, over the power of two next to their geometric mean; ones for a head of zeros.
-/// But for that exponent, which their logarithms round to, only operations that IEEE 754 rounds: the same file
+/// What C libraries round each in their own way, logarithms, gives that exponent alone: short of a tie, the same
 /// everywhere.
 void set_factors(std::span<const double> sizes, std::span<float> factors) {
   const double largest = *std::ranges::max_element(sizes);
