@@ -173,4 +173,11 @@ Status FusedRows::check(const Piece& piece, std::uint64_t row, std::span<const f
                     .remedy = text("the source is damaged: get it again")});
 }
 
+Result<std::vector<float>> read_vector(const SourceModel& source, const TensorSpec& spec) {
+  RILL_ASSIGN(const FusedRows rows, FusedRows::find(source, spec));
+  std::vector<float> values(static_cast<std::size_t>(spec.columns));
+  RILL_TRY(rows.read_all(values));
+  return values;
+}
+
 }  // namespace rill::quant

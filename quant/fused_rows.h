@@ -46,4 +46,7 @@ class FusedRows {
   std::vector<Piece> pieces_;
 };
 
+/// All of one vector (a norm's gains, a bias), [spec.columns]. Errors are those of find() and read().
+Result<std::vector<float>> read_vector(const SourceModel& source, const TensorSpec& spec);
+
 }  // namespace rill::quant

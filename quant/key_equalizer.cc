@@ -21,14 +21,6 @@ constexpr double kSmallestPart = 0x1p-10;
 
 using Sizes = std::vector<double>;  // [G, d]: of a key's elements
 
-/// All of a vector of the source.
-Result<std::vector<float>> read_vector(const SourceModel& source, const TensorSpec& spec) {
-  RILL_ASSIGN(const FusedRows rows, FusedRows::find(source, spec));
-  std::vector<float> values(static_cast<std::size_t>(spec.columns));
-  RILL_TRY(rows.read_all(values));
-  return values;
-}
-
 /// The norm in front of queries and keys: its input has a mean square of 1 before gains and bias. [D]
 struct InputNorm {
   std::vector<float> gain;

@@ -82,10 +82,7 @@ Result<std::vector<float>> Rotation::gain_before(const TensorSpec& reader) const
       .layer = reader.layer,
       .rows = 1,
       .columns = config_.hidden};
-  RILL_ASSIGN(const FusedRows rows, FusedRows::find(*source_, norm));
-  std::vector<float> gain(config_.hidden);
-  RILL_TRY(rows.read_all(gain));
-  return gain;
+  return read_vector(*source_, norm);
 }
 
 Result<TurnedRows> TurnedRows::find(const SourceModel& source, const TensorSpec& spec, const Rotation* rotation) {
