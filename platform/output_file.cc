@@ -25,9 +25,11 @@ Status write_all(int descriptor, const std::string& path, std::uint64_t offset, 
   return {};
 }
 
+std::string path_of_descriptor(int descriptor) { return "/proc/self/fd/" + std::to_string(descriptor); }
+
 /// Gives a file without a name one. @returns errno, or 0
 int give_name(int descriptor, const std::string& name) {
-  const std::string link = "/proc/self/fd/" + std::to_string(descriptor);
+  const std::string link = path_of_descriptor(descriptor);
   return ::linkat(AT_FDCWD, link.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
 }
 
@@ -94,6 +96,8 @@ Status OutputFile::write(std::span<const std::byte> bytes) {
 Status OutputFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
   return write_all(descriptor_, partial_path_, offset, bytes);
 }
+
+std::string OutputFile::unfinished_path() const { return has_name_ ? partial_path_ : path_of_descriptor(descriptor_); }
 
 Status OutputFile::commit() {
   if (::fsync(descriptor_) != 0) return system_failure(text(partial_path_), "flushing to the disk");

@@ -32,6 +32,10 @@ class OutputFile {
   Status write_at(std::uint64_t offset, std::span<const std::byte> bytes);
   /// Bytes appended so far.
   std::uint64_t size() const { return size_; }
+  /// Where this process can open what has been written, before commit() gives it its name.
+  std::string unfinished_path() const;
+  /// What is appended next goes there, over what was written; all of it has to be written again before commit().
+  void rewind(std::uint64_t offset) { size_ = offset; }
   /// fsync, rename to the path, fsync of its folder. Call once, last.
   Status commit();
 

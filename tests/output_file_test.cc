@@ -44,6 +44,21 @@ TEST(OutputFile, AppearsWholeOrNotAtAll) {
 }
 
 /// kill -9 and a power cut call no destructor.
+TEST(OutputFile, CanBeReadAndWrittenAnewBeforeItHasItsName) {
+  const ScratchDirectory scratch;
+  const std::string path = scratch.file("x");
+  Result<OutputFile> file = OutputFile::create(path);
+  ASSERT_TRUE(file.ok());
+  ASSERT_TRUE(file->write(bytes_of("head draft")).ok());
+  EXPECT_EQ(content(file->unfinished_path()), "head draft");
+  EXPECT_FALSE(std::filesystem::exists(path));
+  file->rewind(5);
+  EXPECT_EQ(file->size(), 5U);
+  ASSERT_TRUE(file->write(bytes_of("final")).ok());
+  ASSERT_TRUE(file->commit().ok());
+  EXPECT_EQ(content(path), "head final");
+}
+
 TEST(OutputFile, LeavesNothingBehindWhenTheProcessEnds) {
   const ScratchDirectory scratch;
   const pid_t child = ::fork();
