@@ -56,7 +56,8 @@ Result<Engine> Engine::start_in(const ModelFile& model, const EngineOptions& opt
   EngineState& s = *engine.state_;
 
   std::span<const std::byte> weights = model.weights();
-  std::span<const std::byte> tokenizer_tables = model.tokenizer_section();
+  std::span<const std::byte> tokenizer_tables =
+      options.reads_text ? model.tokenizer_section() : std::span<const std::byte>();
   if (options.in_ram) {
     copy_out(model, weights, arena[plan.weights]);
     copy_out(model, tokenizer_tables, arena[plan.tokenizer_tables]);
@@ -124,6 +125,7 @@ std::span<std::byte> Engine::keeper_stack() {
   return stacks_of(*state_).subspan(workers * WorkerPool::stack_bytes(), WorkerPool::stack_bytes());
 }
 WorkerPool& Engine::workers() { return state_->pool; }
+void Engine::observe_inputs(const InputObserver* observer) { state_->observer = observer; }
 std::span<Token> Engine::pending() { return state_->arena[state_->plan.pending]; }
 
 Status Session::check(std::span<const Token> tokens) const {

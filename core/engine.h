@@ -38,6 +38,7 @@ struct EngineOptions {
   std::uint32_t chunk = 0;    ///< most tokens of one forward call; 0: the largest of 64, 32, ... 1 within the budget
   std::uint32_t threads = 0;  ///< the caller included; 0: physical cores, at most 8
   const kernels::KernelSet* kernels = nullptr;  ///< nullptr: the best that this CPU runs
+  bool reads_text = true;                       ///< false: ids only, without the model's tokenizer and its memory
   bool in_ram = false;  ///< copy weights and tokenizer into the arena; the mapped file is not touched after start()
   std::uint32_t sessions = 1;
   std::uint32_t logits_rows = 1;   ///< rows of logits that evaluate() makes at a time
@@ -220,6 +221,8 @@ class Engine {
   std::span<std::byte> keeper_stack();
   /// The threads that every call runs on, for whoever wants to pin them. Not while a call is under way.
   WorkerPool& workers();
+  /// Who sees the inputs of all matrices from now on, for who measures them; nullptr: nobody. Borrowed for as long.
+  void observe_inputs(const InputObserver* observer);
   /// Room for tokens between an encoder and the model, one chunk of them; whoever feeds uses it for one call.
   std::span<Token> pending();
 

@@ -139,7 +139,9 @@ Status EnginePlan::check_budget() const {
                       .remedy = text("`rill plan` shows what takes them")});
 }
 
-Result<EnginePlan> plan_engine(const ModelOutline& model, const EngineOptions& options) {
+Result<EnginePlan> plan_engine(const ModelOutline& outline, const EngineOptions& options) {
+  ModelOutline model = outline;
+  if (!options.reads_text) model.tokenizer_section = {};
   EngineOptions chosen = options;
   chosen.policy = policy_for(model.config, options.policy);
   RILL_TRY(check_options(model.config, chosen));

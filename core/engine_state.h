@@ -25,13 +25,14 @@ struct EngineState {
               std::span<std::byte> heap_block)
       : model(&file), plan(the_plan), arena(the_arena), tokenizer_heap(heap_block) {}
 
-  Machine machine() { return {.kernels = plan.options.kernels, .pool = &pool}; }
+  Machine machine() { return {.kernels = plan.options.kernels, .pool = &pool, .observer = observer}; }
 
   const ModelFile* model;
   EnginePlan plan;
   Arena arena;
   FixedHeap tokenizer_heap;
   WorkerPool pool;
+  const InputObserver* observer = nullptr;
   Weights weights;
   Buffers buffers;
   DraftedPass drafted;

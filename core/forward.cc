@@ -30,11 +30,17 @@ Projection of_expert(const Projection& all, std::size_t rows, std::size_t expert
   return one;
 }
 
+/// Which input a row belongs to.
+struct InputPlace {
+  Input input;
+  std::uint32_t layer;
+};
+
 /// The steps of the pass, each one loop over the pool.
 class Steps {
  public:
   Steps(const Weights& m, std::size_t n, Buffers& b, const Machine& machine)
-      : m_(m), n_(n), b_(b), k_(*machine.kernels), pool_(*machine.pool) {}
+      : m_(m), n_(n), b_(b), k_(*machine.kernels), pool_(*machine.pool), observer_(machine.observer) {}
 
   /// x [n, D] from the packed embedding, with the learned position of each token in the cache.
   void embed(std::span<const Token> tokens, const Occupancy& occupancy) const {
@@ -61,21 +67,25 @@ class Steps {
 
   /// int8 activations of `rows` rows, each made by fill(row, float scratch) first.
   template <typename Fill>
-  Activations quantize_rows(std::size_t columns, std::size_t rows, Fill fill) const {
+  Activations quantize_rows(InputPlace place, std::size_t columns, std::size_t rows, Fill fill) const {
     const Activations all = {.values = b_.values.data(),
                              .scales = b_.scales.data(),
                              .columns = groups_of(columns, m_.config) * m_.config.group,
                              .groups = groups_of(columns, m_.config)};
     pool_.run(rows, 1, [&](const WorkerPool::Part& part) {
       float* scratch = b_.scratch.data() + part.thread * (b_.scratch.size() / pool_.threads());
-      for (std::size_t t = part.begin; t < part.end; ++t) k_.quantize(fill(t, scratch), columns, all.from_row(t));
+      for (std::size_t t = part.begin; t < part.end; ++t) {
+        const float* const row = fill(t, scratch);
+        if (observer_ != nullptr) (*observer_)(place.input, place.layer, {row, columns});
+        k_.quantize(row, columns, all.from_row(t));
+      }
     });
     return all;
   }
 
   /// The input of attention, of an MLP or of the head: the residual stream, normalised where there is a norm.
-  Activations normalize(const Norm& norm, std::size_t first_row, std::size_t rows) const {
-    return quantize_rows(m_.config.hidden, rows, [&](std::size_t t, float* scratch) {
+  Activations normalize(const Norm& norm, InputPlace place, std::size_t first_row, std::size_t rows) const {
+    return quantize_rows(place, m_.config.hidden, rows, [&](std::size_t t, float* scratch) {
       const float* x = b_.x.data() + (first_row + t) * x_stride();
       if (norm.gain.empty()) return x;
       normalize_row(norm, x, scratch);
@@ -128,10 +138,10 @@ class Steps {
   }
 
   /// What the MLP makes of its wide rows: activation(gate) * up, or activation(up).
-  Activations activate(std::size_t rows) const {
+  Activations activate(const Layer& layer, std::size_t rows) const {
     const ModelConfig& c = m_.config;
     const auto limit = static_cast<float>(c.mlp_limit);
-    return quantize_rows(c.mlp_width, rows, [&](std::size_t t, float* row) {
+    return quantize_rows({Input::kDown, layer.index}, c.mlp_width, rows, [&](std::size_t t, float* row) {
       const float* wide = b_.wide.data() + t * wide_width(c);
       if (c.gated_mlp != 0) {
         k_.activate_gated(c.activation, wide, wide + c.mlp_width, c.mlp_width, limit, row);
@@ -172,7 +182,7 @@ class Steps {
       project(of_expert(layer.gate_up, wide_rows, b_.experts[i]), in.from_row(i / used), 1,
               b_.wide.subspan(i * wide_width(c)));
     }
-    const Activations gated = activate(n_ * used);
+    const Activations gated = activate(layer, n_ * used);
     for (std::size_t i = 0; i < n_ * used; ++i) {
       project(of_expert(layer.down, c.hidden, b_.experts[i]), gated.from_row(i), 1,
               b_.projected.subspan(i * x_stride()));
@@ -212,6 +222,7 @@ class Steps {
   Buffers& b_;
   const kernels::KernelSet& k_;
   WorkerPool& pool_;
+  const InputObserver* observer_;
 };
 
 void count_in(std::size_t n, StreamCache& cache) {
@@ -233,28 +244,29 @@ void forward(const Weights& m, std::span<const Token> tokens, Chunk kind, Stream
   step.embed(tokens, cache.occupancy);             // x       [n, D]  float32, the residual stream
   prepare_phases(m, cache, n, b.attention, pool);  // angles  [n, rotated/2]  twice: for the ring, for the sinks
   for (const Layer& layer : m.layers) {
-    const Activations h = step.normalize(layer.attention_norm, 0, n);  // h  [n, D]  int8, a scale per (token, group)
-    step.project(layer.qkv, h, n, b.qkv);                              // qkv       [n, (H + 2 G) d]  float32
+    const Activations h = step.normalize(layer.attention_norm, {Input::kQkv, layer.index}, 0,
+                                         n);  // h  [n, D]  int8, a scale per (token, group)
+    step.project(layer.qkv, h, n, b.qkv);     // qkv       [n, (H + 2 G) d]  float32
     step.normalize_heads(layer);
     const Slots staged = kind == Chunk::kFed ? b.attention.staged : drafted_slots(c, layer, cache);
     attend(m, layer, b.qkv, qkv_width(c), n, cache, staged, b.attention, *machine.kernels, pool,
            b.mixed);  // mixed     [n, H d]  float32
     // Not earlier: the chunk's first query needs the oldest slot.
     if (kind == Chunk::kFed) commit(c, layer, 0, n, cache, staged, pool);
-    const Activations mixed =
-        step.quantize_rows(mixed_width, n, [&](std::size_t t, float*) { return &b.mixed[t * mixed_width]; });
+    const Activations mixed = step.quantize_rows({Input::kOut, layer.index}, mixed_width, n,
+                                                 [&](std::size_t t, float*) { return &b.mixed[t * mixed_width]; });
     step.project(layer.out, mixed, n, b.projected);  // projected [n, D]  float32
     step.normalize_output(layer.attention_post_norm, b.projected);
     if (c.block == Block::kSequential) step.add_to_residual(b.projected);
 
-    const Activations g = step.normalize(layer.mlp_norm, 0, n);          // g         [n, D]  int8
+    const Activations g = step.normalize(layer.mlp_norm, {Input::kGateUp, layer.index}, 0, n);  // g  [n, D]  int8
     if (c.block == Block::kParallel) step.add_to_residual(b.projected);  // now that the MLP has its input
     if (c.experts > 0) {
       step.mix_experts(layer, g);  // projected [n, D]
     } else {
-      step.project(layer.gate_up, g, n, b.wide);        // wide      [n, 2 F]  float32: gates, ups; F without gates
-      const Activations gated = step.activate(n);       // gated     [n, F]  int8
-      step.project(layer.down, gated, n, b.projected);  // projected [n, D]  float32
+      step.project(layer.gate_up, g, n, b.wide);          // wide      [n, 2 F]  float32: gates, ups; F without gates
+      const Activations gated = step.activate(layer, n);  // gated     [n, F]  int8
+      step.project(layer.down, gated, n, b.projected);    // projected [n, D]  float32
     }
     step.normalize_output(layer.mlp_post_norm, b.projected);
     step.add_to_residual(b.projected);
@@ -272,10 +284,11 @@ void commit_drafted(const Weights& m, std::size_t first, StreamCache& cache, Wor
 std::span<const float> project_logits(const Weights& m, std::size_t first, std::size_t count, Buffers& b,
                                       const Machine& machine) {
   const Steps step(m, count, b, machine);
-  Activations h = step.normalize(m.final_norm, first, count);  // h         [count, D]  int8
+  constexpr InputPlace kPlace = {Input::kHead, 0};
+  Activations h = step.normalize(m.final_norm, kPlace, first, count);  // h         [count, D]  int8
   if (m.config.head_transform != 0) {
     step.project(m.head_transform, h, count, b.projected);
-    h = step.quantize_rows(m.config.hidden, count,
+    h = step.quantize_rows(kPlace, m.config.hidden, count,
                            [&](std::size_t t, float*) { return b.projected.data() + t * step.x_stride(); });
   }
   step.project(m.head, h, count, b.logits);  // logits    [count, V]  float32

@@ -8,6 +8,7 @@
 #include "core/cache.h"
 #include "core/memory_plan.h"
 #include "core/weights.h"
+#include "platform/function_ref.h"
 #include "platform/kernels/kernels.h"
 #include "platform/worker_pool.h"
 
@@ -50,10 +51,19 @@ ChunkItems plan_chunk(MemoryPlan& plan, const ModelConfig& config, const CachePo
                       std::size_t logits_rows, std::size_t threads);
 Buffers cut_chunk(const Arena& arena, const ChunkItems& items, const ModelConfig& config, std::size_t threads);
 
+/// What becomes int8 on its way, by the matrix that reads it.
+enum class Input : std::uint32_t { kQkv, kOut, kGateUp, kDown, kHead };
+inline constexpr std::size_t kInputKinds = 5;
+
+/// Sees a row of an input before it becomes int8, for who measures inputs. On any of the pool's threads.
+/// @param layer  0 for the head's
+using InputObserver = FunctionRef<void(Input input, std::uint32_t layer, std::span<const float> row)>;
+
 /// What runs the pass: one instruction set's kernels on a fixed pool of threads.
 struct Machine {
   const kernels::KernelSet* kernels = nullptr;
   WorkerPool* pool = nullptr;
+  const InputObserver* observer = nullptr;  ///< nullptr: nobody looks
 };
 
 /// Whether a chunk's tokens are the stream's, or a guess at it of which a beginning may become the stream's.
