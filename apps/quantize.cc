@@ -38,6 +38,7 @@ struct QuantizeArguments {
   std::int64_t sink_token = -1;
   bool softmax_plus_one = false;
   bool rotate = false;
+  bool no_calibration = false;
   bool report = false;
   bool json = false;
 };
@@ -127,6 +128,7 @@ Result<quant::QuantizeReport> import(const QuantizeArguments& arguments, quant::
   return quant::quantize(source, arguments.output,
                          {.group = arguments.group,
                           .is_rotated = arguments.rotate,
+                          .calibrates = !arguments.no_calibration,
                           .tokenizer_section = text_sections.tokenizer,
                           .chat_section = std::as_bytes(std::span(text_sections.chat)),
                           .progress = progress});
@@ -228,6 +230,11 @@ void add_quantize(CLI::App& app, Action& action) {
       .add_flag("--rotate", arguments->rotate,
                 "Turn the network's coordinates so that no activation stands out, which buys wider groups at the same "
                 "fidelity: with --group 64 fewer bytes and more speed. For models with RMSNorm in front")
+      ->excludes(synthetic);
+  command
+      .add_flag("--no-calibration", arguments->no_calibration,
+                "Import faster, and lose more: do not run the model on 128 random tokens to see which of its "
+                "activations are large, and share their size with the weights")
       ->excludes(synthetic);
   command.add_option("--temperature", arguments->temperature, "The model's own sampling temperature, kept in the file")
       ->check(CLI::Range(0.0, 100.0));

@@ -6,18 +6,15 @@
 #include "core/model_format.h"
 #include "quant/fused_rows.h"
 #include "quant/packed_matrix.h"
+#include "quant/size_factors.h"
 
 namespace rill::quant {
 namespace {
 
 /// Of a normal distribution, one element in 370 is larger: about the largest of a key's.
 constexpr double kDeviations = 3.0;
-/// Bounds of a factor: the int8 scales of what it divides may become subnormal numbers of binary16, but keep most bits.
-constexpr double kLargestFactor = 64.0;
 /// Rows that are read at a time.
 constexpr std::uint64_t kReadRows = 16;
-/// Elements smaller than this part of the largest, dead ones among them, count as that large.
-constexpr double kSmallestPart = 0x1p-10;
 
 using Sizes = std::vector<double>;  // [G, d]: of a key's elements
 
@@ -127,21 +124,6 @@ void join_pairs(std::uint32_t rotated, std::span<double> head) {
   const std::size_t half = rotated / 2;
   for (std::size_t i = 0; i < half; ++i) {
     head[i] = head[i + half] = std::sqrt((head[i] * head[i] + head[i + half] * head[i + half]) / 2);
-  }
-}
-
-/// The sizes of a head, within bounds, over the power of two next to their geometric mean; ones for a head of zeros.
-/// What C libraries round each in their own way, logarithms, gives that exponent alone: short of a tie, the same
-/// everywhere.
-void set_factors(std::span<const double> sizes, std::span<float> factors) {
-  const double largest = *std::ranges::max_element(sizes);
-  if (!(largest > 0) || !std::isfinite(largest)) return;
-  const auto bounded = [&](double size) { return std::max(size, largest * kSmallestPart); };
-  double exponents = 0;
-  for (const double size : sizes) exponents += std::log2(bounded(size));
-  const double mean = std::ldexp(1.0, static_cast<int>(std::lround(exponents / static_cast<double>(sizes.size()))));
-  for (std::size_t i = 0; i < sizes.size(); ++i) {
-    factors[i] = static_cast<float>(std::clamp(bounded(sizes[i]) / mean, 1 / kLargestFactor, kLargestFactor));
   }
 }
 

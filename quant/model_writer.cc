@@ -168,14 +168,27 @@ Status ModelWriter::append(std::span<const std::byte> bytes) {
   return {};
 }
 
-Status ModelWriter::finish() {
+Status ModelWriter::complete() {
   if (tensor_ != tensors_.size()) {
     return failed({.where = text("tensor ", format::name_of(tensors_[tensor_].name)),
                    .what = text("it is not complete"),
                    .expected = {},
                    .remedy = text("report this as a defect of Rill")});
   }
-  RILL_TRY(write_header());
+  return write_header();
+}
+
+void ModelWriter::rewind() {
+  for (TensorEntry& entry : tensors_) entry.crc32 = 0;
+  tensor_ = 0;
+  written_in_tensor_ = 0;
+  weights_crc_ = 0;
+  done_ = 0;
+  file_.rewind(sections_.back().offset);
+}
+
+Status ModelWriter::finish() {
+  RILL_TRY(complete());
   return file_.commit();
 }
 

@@ -44,8 +44,14 @@ class ModelWriter {
   /// Appends bytes to the tensor that is not yet complete. Padding between tensors is added by itself.
   /// kFailed if they are more than that tensor has left.
   Status append(std::span<const std::byte> bytes);
-  /// Puts the header and the tables in their places, flushes to the disk and gives the file its name. Call once, last.
+  /// Puts the header and the tables in their places: what is at unfinished_path() then is a model that runs.
   /// kFailed if a tensor is not complete.
+  Status complete();
+  /// Where this process can open it before it has its name.
+  std::string unfinished_path() const { return file_.unfinished_path(); }
+  /// Takes all tensors back: they are appended anew, over the old ones.
+  void rewind();
+  /// complete(), flushes to the disk and gives the file its name. Call once, last.
   Status finish();
   /// Size of the finished file.
   std::uint64_t file_bytes() const { return file_bytes_; }

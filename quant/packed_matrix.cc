@@ -97,7 +97,7 @@ void measure(Candidates& candidates, std::span<const float> weights, float amax)
 
 }  // namespace
 
-std::uint16_t quantize_group(std::span<const float> weights, std::span<std::int8_t> quantized) {
+std::uint16_t quantize_group(std::span<const float> weights, std::span<std::int8_t> quantized, ScaleSearch search) {
   std::fill(quantized.begin(), quantized.end(), std::int8_t{0});
   float amax = 0.0F;
   for (const float weight : weights) amax = std::max(amax, std::fabs(weight));
@@ -106,8 +106,9 @@ std::uint16_t quantize_group(std::span<const float> weights, std::span<std::int8
 
   Candidates candidates;
   add_candidate(candidates, amax, kLargestQuantized);
-  measure(candidates, weights, amax);
-  if (candidates.count == 0 || candidates.error[0] > 0.0F) {
+  const bool is_enough = search == ScaleSearch::kNone && candidates.count == 1;
+  if (!is_enough) measure(candidates, weights, amax);
+  if (!is_enough && (candidates.count == 0 || candidates.error[0] > 0.0F)) {
     candidates.count = 0;
     add_candidate(candidates, amax, kLargestQuantized);
     for (const float divisor : kDivisors) add_candidate(candidates, amax, divisor);
@@ -115,14 +116,15 @@ std::uint16_t quantize_group(std::span<const float> weights, std::span<std::int8
   }
   if (candidates.count == 0) return 0;
   const auto* const first = candidates.error.data();
-  const auto best = static_cast<std::size_t>(std::min_element(first, first + candidates.count) - first);
+  const auto best = is_enough ? 0 : static_cast<std::size_t>(std::min_element(first, first + candidates.count) - first);
   for (std::size_t i = 0; i < weights.size(); ++i) {
     quantized[i] = static_cast<std::int8_t>(quantize(weights[i], candidates.inverse[best]));
   }
   return float_to_half(candidates.scale[best]);
 }
 
-void pack_row_block(std::span<const float> rows, const format::TileShape& shape, std::span<std::byte> block) {
+void pack_row_block(std::span<const float> rows, const format::TileShape& shape, std::span<std::byte> block,
+                    ScaleSearch search) {
   std::fill(block.begin(), block.end(), std::byte{0});
   std::array<std::int8_t, kMostGroup> quantized{};
   for (std::size_t row = 0; row < rows.size() / shape.columns; ++row) {
@@ -130,7 +132,8 @@ void pack_row_block(std::span<const float> rows, const format::TileShape& shape,
     for (std::size_t group = 0; group < shape.groups(); ++group) {
       const std::size_t first = group * shape.group;
       const std::size_t count = std::min(shape.group, shape.columns - first);
-      const std::uint16_t scale = quantize_group(weights.subspan(first, count), std::span(quantized).first(count));
+      const std::uint16_t scale =
+          quantize_group(weights.subspan(first, count), std::span(quantized).first(count), search);
       std::memcpy(block.data() + shape.scales_offset(group) + row * sizeof(scale), &scale, sizeof(scale));
       for (std::size_t i = 0; i < count; ++i) block[shape.offset_in_block(row, first + i)] = std::byte(quantized[i]);
     }

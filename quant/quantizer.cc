@@ -12,10 +12,12 @@
 #include "platform/cpu.h"
 #include "platform/worker_pool.h"
 #include "quant/fused_rows.h"
+#include "quant/input_equalizer.h"
 #include "quant/key_equalizer.h"
 #include "quant/model_writer.h"
 #include "quant/packed_matrix.h"
 #include "quant/rotation.h"
+#include "quant/size_factors.h"
 #include "quant/tensor_table.h"
 
 namespace rill::quant {
@@ -68,11 +70,18 @@ struct Threads {
   WorkerPool pool;
 };
 
+/// What is done to the weights on their way.
+struct Changes {
+  const Rotation* rotation = nullptr;
+  const InputEqualizer* inputs = nullptr;
+  ScaleSearch search = ScaleSearch::kFull;
+};
+
 /// One conversion: reads, packs, writes and keeps the report.
 class Conversion {
  public:
-  Conversion(const SourceModel& source, const Rotation* rotation, ModelWriter& writer, WorkerPool& pool)
-      : source_(source), rotation_(rotation), writer_(writer), pool_(pool) {}
+  Conversion(const SourceModel& source, const Changes& changes, ModelWriter& writer, WorkerPool& pool)
+      : source_(source), changes_(changes), writer_(writer), pool_(pool) {}
 
   Status convert(const TensorSpec& spec) {
     if (spec.pattern == format::kRopeTurns) return convert_turns(spec);
@@ -80,6 +89,9 @@ class Conversion {
     if (spec.format == format::TensorFormat::kFloat32) return convert_floats(spec);
     return convert_matrix(spec);
   }
+
+  /// Of all weights that became int8, the largest magnitude.
+  float largest_weight() const { return largest_weight_; }
 
   /// The report's part that comes from the tensors.
   QuantizeReport take_report() {
@@ -92,8 +104,9 @@ class Conversion {
   }
 
  private:
-  /// Queries and keys get the factors of their layer.
+  /// Queries and keys get the factors of their layer, and all that reads or makes an input that input's.
   Status equalize(const TensorSpec& spec, std::uint64_t first, std::span<float> rows) {
+    if (changes_.inputs != nullptr) changes_.inputs->apply(spec, first, rows);
     if (!KeyEqualizer::changes(spec, source_.config())) return {};
     if (!equalizer_ || equalized_layer_ != spec.layer) {
       RILL_ASSIGN(equalizer_, KeyEqualizer::of(source_, spec.layer));
@@ -135,7 +148,7 @@ class Conversion {
   }
 
   Status convert_floats(const TensorSpec& spec) {
-    RILL_ASSIGN(const TurnedRows rows, TurnedRows::find(source_, spec, rotation_));
+    RILL_ASSIGN(const TurnedRows rows, TurnedRows::find(source_, spec, changes_.rotation));
     std::vector<float> values(static_cast<std::size_t>(spec.rows * spec.columns));
     RILL_TRY(rows.read(0, spec.rows, values));
     RILL_TRY(equalize(spec, 0, values));
@@ -144,7 +157,7 @@ class Conversion {
   }
 
   Status convert_matrix(const TensorSpec& spec) {
-    RILL_ASSIGN(const TurnedRows source_rows, TurnedRows::find(source_, spec, rotation_));
+    RILL_ASSIGN(const TurnedRows source_rows, TurnedRows::find(source_, spec, changes_.rotation));
     const format::TileShape shape{.rows = static_cast<std::size_t>(spec.rows),
                                   .columns = static_cast<std::size_t>(spec.columns),
                                   .group = spec.group};
@@ -159,6 +172,7 @@ class Conversion {
       const std::span<float> piece = std::span(rows).first(count * shape.columns);
       RILL_TRY(source_rows.read(first, count, piece));
       RILL_TRY(equalize(spec, first, piece));
+      for (const float weight : piece) largest_weight_ = std::max(largest_weight_, std::fabs(weight));
       RILL_TRY(writer_.append(pack(piece, shape, packed, distortion)));
       first += count;
     }
@@ -185,7 +199,7 @@ class Conversion {
         const std::size_t floats = std::min(block_floats, rows.size() - b * block_floats);
         const std::span<const float> block = rows.subspan(b * block_floats, floats);
         const std::span<std::byte> out = packed.subspan(b * shape.block_bytes(), shape.block_bytes());
-        pack_row_block(block, shape, out);
+        pack_row_block(block, shape, out, changes_.search);
         for (std::size_t row = 0; row < floats / shape.columns; ++row) {
           unpack_row(out, shape, row, unpacked);
           of_blocks[b].add(block.subspan(row * shape.columns, shape.columns), unpacked);
@@ -197,14 +211,30 @@ class Conversion {
   }
 
   const SourceModel& source_;
-  const Rotation* rotation_;
+  Changes changes_;
   ModelWriter& writer_;
   WorkerPool& pool_;
   std::optional<KeyEqualizer> equalizer_;  // of equalized_layer_
   std::uint32_t equalized_layer_ = 0;
   std::vector<float> unpacked_;  // [threads, columns]
+  float largest_weight_ = 0;
   QuantizeReport report_;
 };
+
+/// Writes a draft of the model, measures what its inputs are like, and leaves the writer as it was. Nothing where a
+/// weight is so large that a factor for each of its sides could take it out of int8's reach.
+Result<std::optional<InputEqualizer>> calibrate(const SourceModel& source, const ModelConfig& config,
+                                                ModelWriter& writer, WorkerPool& pool) {
+  Conversion draft(source, {.search = ScaleSearch::kNone}, writer, pool);
+  RILL_TRY(for_each_tensor(config, [&](const TensorSpec& spec) { return draft.convert(spec); }));
+  RILL_TRY(writer.complete());
+  std::optional<InputEqualizer> inputs;
+  if (double{draft.largest_weight()} * kLargestFactor * kLargestFactor <= kLargestWeight) {
+    RILL_ASSIGN(inputs, InputEqualizer::measure(writer.unfinished_path()));
+  }
+  writer.rewind();
+  return inputs;
+}
 
 }  // namespace
 
@@ -230,14 +260,25 @@ Result<QuantizeReport> quantize(const SourceModel& source, std::string_view outp
   };
   RILL_TRY(for_each_tensor(config, look_up));
 
+  const bool calibrates = options.calibrates && !rotation && InputEqualizer::applies_to(config);
+  bool is_draft = calibrates;
+  const auto show = [&](std::uint64_t done, std::uint64_t total) {
+    options.progress(calibrates && !is_draft ? total + done : done, calibrates ? 2 * total : total);
+  };
   RILL_ASSIGN(ModelWriter writer, ModelWriter::create(output_path,
                                                       {.family = source.family(),
                                                        .config = config,
                                                        .tokenizer_section = options.tokenizer_section,
                                                        .chat_section = options.chat_section},
-                                                      options.progress));
+                                                      show));
   Threads threads(options.threads == 0 ? physical_cores() : options.threads);
-  Conversion conversion(source, rotation ? &*rotation : nullptr, writer, threads.pool);
+  std::optional<InputEqualizer> inputs;
+  if (calibrates) {
+    RILL_ASSIGN(inputs, calibrate(source, config, writer, threads.pool));
+    is_draft = false;
+  }
+  Conversion conversion(source, {.rotation = rotation ? &*rotation : nullptr, .inputs = inputs ? &*inputs : nullptr},
+                        writer, threads.pool);
   RILL_TRY(for_each_tensor(config, [&](const TensorSpec& spec) { return conversion.convert(spec); }));
   RILL_TRY(writer.finish());
 

@@ -17,10 +17,13 @@ namespace rill::quant {
 struct QuantizeOptions {
   std::uint32_t group = 32;                      ///< inputs that share a scale
   bool is_rotated = false;                       ///< the same network in other coordinates: quant/rotation.h
+  bool calibrates = true;                        ///< evens out inputs by what random tokens make: input_equalizer.h;
+                                                 ///< a rotated network's are even already
   std::span<const std::byte> tokenizer_section;  ///< as stored; empty: none
   std::span<const std::byte> chat_section;       ///< not compressed; empty: none
   std::size_t threads = 0;                       ///< 0: one a core; fewer where the system grants no more
-  Progress progress = kNoProgress;               ///< called after each piece of at most about 1 MB; borrowed
+  /// Called after each piece of at most about 1 MB; a draft's bytes count as the file's do. Borrowed.
+  Progress progress = kNoProgress;
 };
 
 /// A tensor whose quantized form has no error counts as this many dB, the precision of float32 itself, so that means
@@ -50,8 +53,9 @@ struct QuantizeReport {
 /// Quantizes a model into a .rill file, which appears under its name only when it is whole.
 /// kBadInput names the source tensor (and row) that is missing, misshapen or not finite; nothing is left behind then.
 /// Memory: one piece of rows, about 1 MB (16 rows a thread where those are more), and a float table (norms, biases,
-/// what a rotation turns) whole. Cost: about 70 candidate scales per weight. The file does not depend on the number of
-/// threads.
+/// what a rotation turns) whole; with calibration an engine's arena for 128 tokens. Cost: about 70 candidate scales per
+/// weight, for calibration a draft of the file before that and a prefill of 128 tokens. The file does not depend on the
+/// number of threads.
 Result<QuantizeReport> quantize(const SourceModel& source, std::string_view output_path,
                                 const QuantizeOptions& options);
 

@@ -9,11 +9,7 @@
 #include <vector>
 
 #include "core/model_format.h"
-#include "quant/quantizer.h"
-#include "tests/support/golden.h"
-#include "tests/support/imported_model.h"
-#include "tests/support/oracle_network.h"
-#include "tests/support/scratch_directory.h"
+#include "tests/support/int8_error.h"
 #include "tests/support/synthetic_model.h"
 
 namespace rill::quant {
@@ -39,34 +35,14 @@ void make_a_pair_stand_out(SyntheticModel& source) {
   }
 }
 
-/// How far int8 moves the logits of 40 tokens from the oracle's.
-double error_of(const SyntheticModel& source) {
-  const Result<oracle::Network> network = oracle::Network::load(source);
-  const ScratchDirectory scratch;
-  const std::string path = scratch.file("model.rill");
-  EXPECT_TRUE(quantize(source, path, {}).ok());
-  const Result<ModelFile> file = ModelFile::open(path, Prefault::kNo);
-  if (!network.ok() || !file.ok()) return 1;
-  Result<Engine> engine = start(*file, {.policy = dense_policy(64)});
-  if (!engine.ok()) return 1;
-  std::vector<Token> tokens;
-  for (Token t = 0; t < 40; ++t) tokens.push_back(t * 7 % source.config().vocabulary);
-  oracle::PaperCache cache;
-  std::vector<float> expected;
-  for (const Token token : tokens) {
-    for (const double logit : network->step(token, cache)) expected.push_back(static_cast<float>(logit));
-  }
-  return rms_over_deviation(logits_of(*engine, tokens), expected);
-}
-
 TEST(KeyEqualizer, WhatStandsOutInAKeyTakesNoBitsFromTheRest) {
   SyntheticModel source(SyntheticModel::small_config());
   for (const char* const queries : {"query.0", "query.1"}) {
     for (float& weight : source.values(queries)) weight *= 8;  // random scores are all alike: nothing hangs on them
   }
-  const double error = error_of(source);
+  const double error = int8_error(source);
   make_a_pair_stand_out(source);
-  EXPECT_LE(error_of(source), 1.2 * error);
+  EXPECT_LE(int8_error(source), 1.2 * error);
 }
 
 TEST(KeyEqualizer, QueriesGetWhatKeysAreDividedByAndValuesNothing) {
