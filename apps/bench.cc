@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "apps/command.h"
+#include "apps/model_cost.h"
 #include "apps/progress.h"
 #include "platform/cpu.h"
 
@@ -109,6 +110,8 @@ Result<BenchFindings> measure(BenchArguments arguments, const ModelFile& model) 
   SpeedOptions speed_options{.threads = threads_of(arguments, plan.options.threads), .depths = arguments.depths};
   ProbeOptions probe_options{.threads = speed_options.threads, .kernels = plan.options.kernels};
   if (arguments.quick) make_quick(arguments, speed_options, probe_options);
+  const ModelCost cost(model.config(), plan.options.policy);
+  probe_options.working_set_bytes = static_cast<std::uint64_t>(cost.bytes(*std::ranges::max_element(arguments.depths)));
   BenchFindings findings;
   findings.model = arguments.model.model;
   findings.kernels = plan.options.kernels->name;

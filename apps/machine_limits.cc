@@ -190,7 +190,9 @@ Result<LimitProbe> LimitProbe::start(const ProbeOptions& options, const ThreadPi
   most = std::clamp<std::uint64_t>(most, std::uint64_t{WorkerPool::kMaxThreads} * kShare, SIZE_MAX / 4);
   const std::size_t bytes = round_up(static_cast<std::size_t>(most), kShare);
   RILL_ASSIGN(state->memory, OrdinaryPages::take(bytes));
-  const std::size_t cached = round_up(static_cast<std::size_t>(std::min<std::uint64_t>(cache / 2, bytes)), kShare);
+  const std::uint64_t working_set = options.working_set_bytes;
+  const std::uint64_t wanted = working_set > 0 && working_set <= cache ? working_set : cache / 2;
+  const std::size_t cached = round_up(static_cast<std::size_t>(std::min<std::uint64_t>(wanted, bytes)), kShare);
   state->cached = state->memory.bytes().first(std::min(bytes, cached));
   for (const std::uint32_t threads : options.threads) {
     auto crew = std::make_unique<Crew>();

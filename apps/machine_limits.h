@@ -21,7 +21,7 @@ namespace rill::apps {
 struct ThreadLimits {
   std::uint32_t threads = 0;
   Spread memory_bytes_per_s;  ///< streaming read of a buffer beyond the last-level cache
-  Spread cache_bytes_per_s;   ///< of one that fills half of it
+  Spread cache_bytes_per_s;   ///< of one inside it, of the working set's size if that fits
   Spread macs_per_s;          ///< on registers alone
 };
 
@@ -55,6 +55,9 @@ struct ProbeOptions {
   const kernels::KernelSet* kernels = nullptr;
   double seconds = 0.05;                   ///< that each measurement lasts at least
   std::uint64_t most_bytes = 1ULL << 32U;  ///< of the larger buffer
+  /// What is read again and again. As large is the smaller buffer if the last-level cache holds it, else half of that
+  /// cache: how fast a cache is depends on how much of it is read, most of all where it is shared with other machines.
+  std::uint64_t working_set_bytes = 0;
 };
 
 /// Measures a little at a time, so that other measurements can go in between.

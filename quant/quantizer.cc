@@ -230,7 +230,14 @@ Result<std::optional<InputEqualizer>> calibrate(const SourceModel& source, const
   RILL_TRY(writer.complete());
   std::optional<InputEqualizer> inputs;
   if (double{draft.largest_weight()} * kLargestFactor * kLargestFactor <= kLargestWeight) {
-    RILL_ASSIGN(inputs, InputEqualizer::measure(writer.unfinished_path()));
+    Result<InputEqualizer> measured = InputEqualizer::measure(writer.unfinished_path());
+    if (!measured.ok()) {
+      return failed({.where = text("calibration, on a draft of the file"),
+                     .what = text(measured.status().message()),
+                     .expected = {},
+                     .remedy = text("leave it out with --no-calibration")});
+    }
+    inputs = std::move(measured).value();
   }
   writer.rewind();
   return inputs;

@@ -1,0 +1,35 @@
+// `rill bench`: what it reads to find how fast memory and caches are.
+
+#include "apps/machine_limits.h"
+
+#include <gtest/gtest.h>
+
+#include "platform/cpu.h"
+
+namespace rill::apps {
+namespace {
+
+constexpr std::uint64_t kMost = 32ULL << 20U;
+
+std::uint64_t cache_buffer_for(std::uint64_t working_set_bytes) {
+  const ThreadPinning pinning;
+  Result<LimitProbe> probe = LimitProbe::start({.threads = {1},
+                                                      .kernels = &kernels::best_kernel_set(detect_cpu()),
+                                                      .seconds = 1e-4,
+                                                      .most_bytes = kMost,
+                                                      .working_set_bytes = working_set_bytes},
+                                                     pinning);
+  if (!probe.ok()) return 0;
+  probe->repeat();
+  return probe->limits().cache_buffer_bytes;
+}
+
+TEST(LimitProbe, ReadsAsMuchOfACacheAsTheModelDoes) {
+  EXPECT_EQ(cache_buffer_for(1ULL << 20U), 1ULL << 20U);
+  EXPECT_EQ(cache_buffer_for((1ULL << 20U) + 1), (1ULL << 20U) + (64U << 10U)) << "whole shares of a thread";
+  const std::uint64_t cache = last_level_cache_bytes() > 0 ? last_level_cache_bytes() : kMost;
+  EXPECT_EQ(cache_buffer_for(1ULL << 40U), std::min(cache / 2, kMost)) << "a model that no cache holds";
+}
+
+}  // namespace
+}  // namespace rill::apps
