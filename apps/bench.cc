@@ -63,7 +63,7 @@ Status check(const BenchArguments& arguments, const ModelFile& model) {
     ModelArguments each = arguments.model;
     each.threads = threads;
     if (threads == 0) return refuse("--threads", text(0), "at least 1");
-    RILL_ASSIGN(const EngineOptions options, engine_options(each, model.config(), {}));
+    RILL_ASSIGN(const EngineOptions options, engine_options(each, model.config(), {.reads_text = false}));
     RILL_TRY(plan_engine(model, options).status());
   }
   return {};
@@ -98,13 +98,13 @@ Result<std::vector<double>> instructions(const BenchArguments& arguments, const 
   if (!can_count_instructions()) return std::vector<double>();
   ModelArguments one = arguments.model;
   one.threads = 1;
-  RILL_ASSIGN(const EngineOptions options, engine_options(one, model.config(), {}));
+  RILL_ASSIGN(const EngineOptions options, engine_options(one, model.config(), {.reads_text = false}));
   RILL_ASSIGN(Engine engine, start_engine(model, options));
   return count_instructions(engine, arguments.quick ? 2 : kCountedTokens);
 }
 
 Result<BenchFindings> measure(BenchArguments arguments, const ModelFile& model) {
-  RILL_ASSIGN(const EngineOptions options, engine_options(arguments.model, model.config(), {}));
+  RILL_ASSIGN(const EngineOptions options, engine_options(arguments.model, model.config(), {.reads_text = false}));
   RILL_ASSIGN(const EnginePlan plan, plan_engine(model, options));
   const ThreadPinning pinning;
   SpeedOptions speed_options{.threads = threads_of(arguments, plan.options.threads), .depths = arguments.depths};

@@ -41,7 +41,7 @@ struct Comparison {
 /// Fills the cache, then decodes one token at a time.
 Result<Cost> measure(const ModelFile& model, const ModelArguments& arguments, std::uint32_t cache_slots,
                      std::uint32_t most_steps) {
-  RILL_ASSIGN(const EngineOptions options, engine_options(arguments, model.config(), {}));
+  RILL_ASSIGN(const EngineOptions options, engine_options(arguments, model.config(), {.reads_text = false}));
   RILL_ASSIGN(Engine engine, start_engine(model, options));
   Session& session = engine.session(0);
   // One step more than is measured: the first touches memory that the others find warm.
@@ -89,7 +89,7 @@ Status check(const ModelArguments& arguments, const PoliciesArguments& policies,
     }
     for (const ModelArguments& each :
          {with_policy(arguments, "recompute", 0, window), with_policy(arguments, "stream", sinks, window)}) {
-      RILL_ASSIGN(const EngineOptions options, engine_options(each, model.config(), {}));
+      RILL_ASSIGN(const EngineOptions options, engine_options(each, model.config(), {.reads_text = false}));
       RILL_TRY(plan_engine(model, options).status());
     }
   }
@@ -174,7 +174,7 @@ Status run_policies(const ModelArguments& arguments, const PoliciesArguments& po
   RILL_ASSIGN(const ModelFile model, open_model(arguments));
   ModelArguments stream = arguments;  // as given: a default number of sinks, or the user's own
   stream.policy = "stream";
-  RILL_ASSIGN(const EngineOptions options, engine_options(stream, model.config(), {}));
+  RILL_ASSIGN(const EngineOptions options, engine_options(stream, model.config(), {.reads_text = false}));
   const std::uint32_t sinks = options.policy.sinks;
   RILL_TRY(check(arguments, policies, model, sinks));
   RILL_ASSIGN(const std::vector<Comparison> rows, compare(arguments, policies, model, sinks));

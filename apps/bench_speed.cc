@@ -78,7 +78,7 @@ Result<SpeedBench> SpeedBench::start(const ModelFile& model, const ModelArgument
 }
 
 Status SpeedBench::add_engine(const ModelFile& model, const ModelArguments& arguments, const ThreadPinning& pinning) {
-  RILL_ASSIGN(const EngineOptions options, engine_options(arguments, model.config(), {}));
+  RILL_ASSIGN(const EngineOptions options, engine_options(arguments, model.config(), {.reads_text = false}));
   // All of them are there at once, and share the mapped file.
   std::uint64_t taken = 0;
   for (const Engine& other : engines_) taken += other.plan().memory.arena_bytes();

@@ -34,7 +34,8 @@ Status run_logits(const LogitsArguments& arguments) {
       const EngineOptions options,
       engine_options(arguments.model, model.config(),
                      {.dense_capacity = static_cast<std::uint32_t>(std::min<std::size_t>(ids.size(), UINT32_MAX)),
-                      .logits_rows = 8}));
+                      .logits_rows = 8,
+                      .reads_text = false}));
   RILL_ASSIGN(Engine engine, start_engine(model, options));
   RILL_ASSIGN(auto file,
               quant::SafetensorsWriter::create(arguments.output, "logits", ids.size(), model.config().vocabulary));

@@ -149,6 +149,7 @@ Result<EngineOptions> engine_options(const ModelArguments& a, const ModelConfig&
   RILL_ASSIGN(options.policy, parse_policy(a, config, needs));
   options.chunk = a.chunk;
   options.threads = a.threads;
+  options.reads_text = needs.reads_text;
   options.in_ram = a.in_ram;
   options.logits_rows = needs.logits_rows;
   options.keeps_state = needs.keeps_state;

@@ -54,6 +54,7 @@ struct StreamNeeds {
   std::optional<std::uint32_t> system_tokens = {};  ///< what --sinks system stands for; without, it is refused
   std::uint32_t logits_rows = 1;
   bool keeps_state = false;  ///< --state
+  bool reads_text = true;    ///< false: the engine is given ids only, and takes no tokenizer
 };
 
 /// kUsage for what cannot be understood or does not go together.

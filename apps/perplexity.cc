@@ -301,10 +301,11 @@ Status run_perplexity(const PerplexityArguments& arguments) {
   const std::uint32_t capacity = arguments.blocks > 0
                                      ? arguments.blocks
                                      : static_cast<std::uint32_t>(std::min<std::size_t>(tokens.size(), UINT32_MAX));
-  RILL_ASSIGN(
-      const EngineOptions options,
-      engine_options(model_arguments, model.config(),
-                     {.dense_capacity = capacity, .logits_rows = 16, .keeps_state = arguments.state.is_asked_for()}));
+  RILL_ASSIGN(const EngineOptions options, engine_options(model_arguments, model.config(),
+                                                          {.dense_capacity = capacity,
+                                                           .logits_rows = 16,
+                                                           .keeps_state = arguments.state.is_asked_for(),
+                                                           .reads_text = false}));
   RILL_ASSIGN(Engine engine, start_engine(model, options));
 
   SessionKeeper keeper;
