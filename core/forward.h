@@ -51,7 +51,7 @@ ChunkItems plan_chunk(MemoryPlan& plan, const ModelConfig& config, const CachePo
                       std::size_t logits_rows, std::size_t threads);
 Buffers cut_chunk(const Arena& arena, const ChunkItems& items, const ModelConfig& config, std::size_t threads);
 
-/// What becomes int8 on its way, by the matrix that reads it.
+/// What becomes int8 on its way, by the matrix that reads it. A matrix before the head counts as the head.
 enum class Input : std::uint32_t { kQkv, kOut, kGateUp, kDown, kHead };
 inline constexpr std::size_t kInputKinds = 5;
 

@@ -58,15 +58,21 @@ bool InputEqualizer::applies_to(const ModelConfig& config) {
   return std::ranges::any_of(kInputs, [&](Input input) { return can_divide(input, config); });
 }
 
+bool InputEqualizer::changes(const TensorSpec& spec) {
+  constexpr std::array kChanged = {format::kAttentionNorm, format::kQkv,  format::kMlpNorm,   format::kRouter,
+                                   format::kGateUp,        format::kDown, format::kFinalNorm, format::kHead};
+  return std::ranges::find(kChanged, spec.pattern) != kChanged.end();
+}
+
 Result<InputEqualizer> InputEqualizer::measure(std::string_view path) {
   RILL_ASSIGN(const ModelFile model, ModelFile::open(path));
   const ModelConfig& c = model.config();
-  // Learned positions end; a sink token is fed in front.
+  // Learned positions end. A sink token that is fed in front has a slot beside those asked for.
   const std::size_t count =
       c.position == Position::kLearned ? std::min<std::size_t>(kTokens, c.context_length - 1) : kTokens;
   // One thread: sums in another order would have other bits.
   const EngineOptions options = {
-      .policy = dense_policy(static_cast<std::uint32_t>(count + 1)), .threads = 1, .reads_text = false};
+      .policy = dense_policy(static_cast<std::uint32_t>(count)), .threads = 1, .reads_text = false};
   RILL_ASSIGN(Engine engine, Engine::start(model, options));
   std::array<std::vector<double>, kInputKinds> sums;  // of squares, [layers, width]
   for (const Input input : kInputs) {

@@ -29,6 +29,8 @@ class InputEqualizer {
  public:
   /// True if a model of this configuration has inputs that can be divided.
   static bool applies_to(const ModelConfig& config);
+  /// True for what some model's factors change.
+  static bool changes(const TensorSpec& spec);
   /// Runs a model over the random tokens, on one thread, and measures.
   /// @param path  a .rill file of the network as the source has it; not needed afterwards
   /// Errors are those of ModelFile::open and Engine::start. Memory: the engine's arena with a window of 128. Cost: a

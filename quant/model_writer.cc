@@ -71,7 +71,7 @@ Result<ModelWriter> ModelWriter::create(std::string_view path, const ModelParts&
       3U + (parts.tokenizer_section.empty() ? 0U : 1U) + (parts.chat_section.empty() ? 0U : 1U);
 
   const std::uint64_t table_end = sizeof(format::FileHeader) + writer.header_.section_count * sizeof(SectionEntry);
-  RILL_TRY(writer.pad_to(table_end));  // zeros until finish() knows the checksums
+  RILL_TRY(writer.pad_to(table_end));  // zeros until complete() knows the checksums
   const std::vector<format::ConfigEntry> config = make_config_section(parts.config);
   RILL_TRY(writer.write_section(Section::kConfig, std::as_bytes(std::span(config))));
   RILL_TRY(writer.write_section(Section::kTensors, std::as_bytes(std::span(writer.tensors_))));
@@ -178,13 +178,16 @@ Status ModelWriter::complete() {
   return write_header();
 }
 
-void ModelWriter::rewind() {
+Status ModelWriter::rewind() {
+  constexpr std::array<std::byte, sizeof(format::FileHeader)> kZeros{};
+  RILL_TRY(file_.write_at(0, kZeros));
   for (TensorEntry& entry : tensors_) entry.crc32 = 0;
   tensor_ = 0;
   written_in_tensor_ = 0;
   weights_crc_ = 0;
   done_ = 0;
   file_.rewind(sections_.back().offset);
+  return {};
 }
 
 Status ModelWriter::finish() {

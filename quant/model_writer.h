@@ -49,8 +49,8 @@ class ModelWriter {
   Status complete();
   /// Where this process can open it before it has its name.
   std::string unfinished_path() const { return file_.unfinished_path(); }
-  /// Takes all tensors back: they are appended anew, over the old ones.
-  void rewind();
+  /// Takes all tensors back: they are appended anew, over the old ones, and until then there is no model.
+  Status rewind();
   /// complete(), flushes to the disk and gives the file its name. Call once, last.
   Status finish();
   /// Size of the finished file.

@@ -90,7 +90,7 @@ class Conversion {
     return convert_matrix(spec);
   }
 
-  /// Of all weights that became int8, the largest magnitude.
+  /// Of all weights that an InputEqualizer could change, the largest magnitude.
   float largest_weight() const { return largest_weight_; }
 
   /// The report's part that comes from the tensors.
@@ -172,7 +172,9 @@ class Conversion {
       const std::span<float> piece = std::span(rows).first(count * shape.columns);
       RILL_TRY(source_rows.read(first, count, piece));
       RILL_TRY(equalize(spec, first, piece));
-      for (const float weight : piece) largest_weight_ = std::max(largest_weight_, std::fabs(weight));
+      if (InputEqualizer::changes(spec)) {
+        for (const float weight : piece) largest_weight_ = std::max(largest_weight_, std::fabs(weight));
+      }
       RILL_TRY(writer_.append(pack(piece, shape, packed, distortion)));
       first += count;
     }
@@ -239,7 +241,7 @@ Result<std::optional<InputEqualizer>> calibrate(const SourceModel& source, const
     }
     inputs = std::move(measured).value();
   }
-  writer.rewind();
+  RILL_TRY(writer.rewind());
   return inputs;
 }
 

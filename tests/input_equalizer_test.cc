@@ -76,6 +76,11 @@ std::vector<Network> networks() {
     c.position = Position::kLearned;
     c.context_length = 65;
   });
+  add("sink_token", [](ModelConfig& c) {
+    c.position = Position::kLearned;
+    c.context_length = 65;
+    c.sink_token = 1;
+  });
   add("alibi", [](ModelConfig& c) { c.position = Position::kAlibi; });
   return all;
 }

@@ -43,7 +43,6 @@ TEST(OutputFile, AppearsWholeOrNotAtAll) {
   EXPECT_EQ(content(path), "01ab456789");
 }
 
-/// kill -9 and a power cut call no destructor.
 TEST(OutputFile, CanBeReadAndWrittenAnewBeforeItHasItsName) {
   const ScratchDirectory scratch;
   const std::string path = scratch.file("x");
@@ -59,6 +58,7 @@ TEST(OutputFile, CanBeReadAndWrittenAnewBeforeItHasItsName) {
   EXPECT_EQ(content(path), "head final");
 }
 
+/// kill -9 and a power cut call no destructor.
 TEST(OutputFile, LeavesNothingBehindWhenTheProcessEnds) {
   const ScratchDirectory scratch;
   const pid_t child = ::fork();

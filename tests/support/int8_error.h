@@ -22,12 +22,15 @@ inline double int8_error(const SyntheticModel& source, const quant::QuantizeOpti
   const Result<quant::QuantizeReport> report = quant::quantize(source, path, options);
   EXPECT_TRUE(report.ok()) << report.status().message();
   const Result<ModelFile> file = ModelFile::open(path, Prefault::kNo);
+  EXPECT_TRUE(file.ok()) << file.status().message();
   if (!network.ok() || !file.ok()) return 1;
   Result<Engine> engine = start(*file, {.policy = dense_policy(64)});
+  EXPECT_TRUE(engine.ok()) << engine.status().message();
   if (!engine.ok()) return 1;
   std::vector<Token> tokens;
   for (Token t = 0; t < 40; ++t) tokens.push_back(t * 7 % source.config().vocabulary);
   oracle::PaperCache cache;
+  if (source.config().sink_token != kNoToken) network->step(source.config().sink_token, cache);
   std::vector<float> expected;
   for (const Token token : tokens) {
     for (const double logit : network->step(token, cache)) expected.push_back(static_cast<float>(logit));
