@@ -227,9 +227,10 @@ void add_quantize(CLI::App& app, Action& action) {
       ->check(CLI::Range(16U, 256U))
       ->capture_default_str();
   command
-      .add_flag("--rotate", arguments->rotate,
-                "Turn the network's coordinates so that no activation stands out, which buys wider groups at the same "
-                "fidelity: with --group 64 fewer bytes and more speed. For models with RMSNorm in front")
+      .add_flag(
+          "--rotate", arguments->rotate,
+          "Instead of calibration, turn the network's coordinates so that no activation stands out. For models with "
+          "RMSNorm in front")
       ->excludes(synthetic);
   command
       .add_flag("--no-calibration", arguments->no_calibration,
