@@ -138,10 +138,10 @@ class Steps {
   }
 
   /// What the MLP makes of its wide rows: activation(gate) * up, or activation(up).
-  Activations activate(const Layer& layer, std::size_t rows) const {
+  Activations activate(InputPlace place, std::size_t rows) const {
     const ModelConfig& c = m_.config;
     const auto limit = static_cast<float>(c.mlp_limit);
-    return quantize_rows({Input::kDown, layer.index}, c.mlp_width, rows, [&](std::size_t t, float* row) {
+    return quantize_rows(place, c.mlp_width, rows, [&](std::size_t t, float* row) {
       const float* wide = b_.wide.data() + t * wide_width(c);
       if (c.gated_mlp != 0) {
         k_.activate_gated(c.activation, wide, wide + c.mlp_width, c.mlp_width, limit, row);
@@ -182,7 +182,7 @@ class Steps {
       project(of_expert(layer.gate_up, wide_rows, b_.experts[i]), in.from_row(i / used), 1,
               b_.wide.subspan(i * wide_width(c)));
     }
-    const Activations gated = activate(layer, n_ * used);
+    const Activations gated = activate({Input::kDown, layer.index}, n_ * used);
     for (std::size_t i = 0; i < n_ * used; ++i) {
       project(of_expert(layer.down, c.hidden, b_.experts[i]), gated.from_row(i), 1,
               b_.projected.subspan(i * x_stride()));
@@ -244,29 +244,30 @@ void forward(const Weights& m, std::span<const Token> tokens, Chunk kind, Stream
   step.embed(tokens, cache.occupancy);             // x       [n, D]  float32, the residual stream
   prepare_phases(m, cache, n, b.attention, pool);  // angles  [n, rotated/2]  twice: for the ring, for the sinks
   for (const Layer& layer : m.layers) {
-    const Activations h = step.normalize(layer.attention_norm, {Input::kQkv, layer.index}, 0,
-                                         n);  // h  [n, D]  int8, a scale per (token, group)
-    step.project(layer.qkv, h, n, b.qkv);     // qkv       [n, (H + 2 G) d]  float32
+    const auto of = [&](Input input) { return InputPlace{input, layer.index}; };
+    // h  [n, D]  int8, a scale per (token, group)
+    const Activations h = step.normalize(layer.attention_norm, of(Input::kQkv), 0, n);
+    step.project(layer.qkv, h, n, b.qkv);  // qkv       [n, (H + 2 G) d]  float32
     step.normalize_heads(layer);
     const Slots staged = kind == Chunk::kFed ? b.attention.staged : drafted_slots(c, layer, cache);
     attend(m, layer, b.qkv, qkv_width(c), n, cache, staged, b.attention, *machine.kernels, pool,
            b.mixed);  // mixed     [n, H d]  float32
     // Not earlier: the chunk's first query needs the oldest slot.
     if (kind == Chunk::kFed) commit(c, layer, 0, n, cache, staged, pool);
-    const Activations mixed = step.quantize_rows({Input::kOut, layer.index}, mixed_width, n,
-                                                 [&](std::size_t t, float*) { return &b.mixed[t * mixed_width]; });
+    const auto row_of_mixed = [&](std::size_t t, float*) { return &b.mixed[t * mixed_width]; };
+    const Activations mixed = step.quantize_rows(of(Input::kOut), mixed_width, n, row_of_mixed);
     step.project(layer.out, mixed, n, b.projected);  // projected [n, D]  float32
     step.normalize_output(layer.attention_post_norm, b.projected);
     if (c.block == Block::kSequential) step.add_to_residual(b.projected);
 
-    const Activations g = step.normalize(layer.mlp_norm, {Input::kGateUp, layer.index}, 0, n);  // g  [n, D]  int8
-    if (c.block == Block::kParallel) step.add_to_residual(b.projected);  // now that the MLP has its input
+    const Activations g = step.normalize(layer.mlp_norm, of(Input::kGateUp), 0, n);  // g         [n, D]  int8
+    if (c.block == Block::kParallel) step.add_to_residual(b.projected);              // now that the MLP has its input
     if (c.experts > 0) {
       step.mix_experts(layer, g);  // projected [n, D]
     } else {
-      step.project(layer.gate_up, g, n, b.wide);          // wide      [n, 2 F]  float32: gates, ups; F without gates
-      const Activations gated = step.activate(layer, n);  // gated     [n, F]  int8
-      step.project(layer.down, gated, n, b.projected);    // projected [n, D]  float32
+      step.project(layer.gate_up, g, n, b.wide);  // wide      [n, 2 F]  float32: gates, ups; F without gates
+      const Activations gated = step.activate(of(Input::kDown), n);  // gated     [n, F]  int8
+      step.project(layer.down, gated, n, b.projected);               // projected [n, D]  float32
     }
     step.normalize_output(layer.mlp_post_norm, b.projected);
     step.add_to_residual(b.projected);
