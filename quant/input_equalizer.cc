@@ -10,7 +10,7 @@
 namespace rill::quant {
 namespace {
 
-/// Of 128, 512 and 2,048 tokens, random ones or prose, none gave sizes that were clearly better.
+/// In a simulation, 512 random tokens and 128 to 2,048 of prose gave the same fidelity but for its noise.
 constexpr std::size_t kTokens = 128;
 
 constexpr std::array kInputs = {Input::kQkv, Input::kGateUp, Input::kDown, Input::kHead};
