@@ -20,7 +20,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 // A step of recomputation may take many seconds: with a cache of this cost, fewer steps make the median.
-constexpr double kPatience_s = 30;
+constexpr double kPolicyPatience_s = 30;
 constexpr std::uint32_t kFewestSteps = 3;
 
 /// What a decode step costs under one policy.
@@ -56,7 +56,7 @@ Result<Cost> measure(const ModelFile& model, const ModelArguments& arguments, st
     RILL_ASSIGN([[maybe_unused]] const std::span<const float> logits, session.prefill({&token, 1}));
     seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
     spent_s += seconds.back();
-    if (seconds.size() >= kFewestSteps && spent_s > kPatience_s) break;
+    if (seconds.size() >= kFewestSteps && spent_s > kPolicyPatience_s) break;
   }
   const auto middle = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);
   std::nth_element(seconds.begin(), middle, seconds.end());

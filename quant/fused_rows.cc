@@ -16,7 +16,7 @@ constexpr std::uint64_t kBlockRows = 64;
 
 Text shape_text(std::uint64_t rows, std::uint64_t columns) { return text('[', rows, ", ", columns, ']'); }
 
-Status bad(const Text& where, const Text& what, const Text& expected) {
+Status bad_rows(const Text& where, const Text& what, const Text& expected) {
   return bad_input({.where = where,
                     .what = what,
                     .expected = expected,
@@ -29,8 +29,8 @@ Result<FusedRows> FusedRows::find(const SourceModel& source, const TensorSpec& s
   FusedRows fused(source, spec);
   for (const TensorPart& part : parts_of(spec, source.config(), source.names())) RILL_TRY(fused.add(part));
   if (!fused.pieces_.empty()) return fused;
-  return bad(text(source.format()),
-             text("there is no tensor for ", tensor_name(spec.pattern, spec.layer, spec.is_bias)), {});
+  return bad_rows(text(source.format()),
+                  text("there is no tensor for ", tensor_name(spec.pattern, spec.layer, spec.is_bias)), {});
 }
 
 Status FusedRows::add(const TensorPart& part) {
@@ -50,14 +50,14 @@ Status FusedRows::add(const TensorPart& part) {
       continue;
     }
     if (tensor->rows != shape.rows || tensor->columns != shape.columns) {
-      return bad(text(source_->format(), ", tensor ", printable(tensor->name)),
-                 text("shape ", shape_text(tensor->rows, tensor->columns)),
-                 text(shape_text(shape.rows, shape.columns), " as its configuration implies"));
+      return bad_rows(text(source_->format(), ", tensor ", printable(tensor->name)),
+                      text("shape ", shape_text(tensor->rows, tensor->columns)),
+                      text(shape_text(shape.rows, shape.columns), " as its configuration implies"));
     }
     pieces_.push_back({.tensor = tensor, .name = &name, .rows = rows});
     return {};
   }
-  return bad(text(source_->format()), text("there is no tensor ", missing), {});
+  return bad_rows(text(source_->format()), text("there is no tensor ", missing), {});
 }
 
 std::uint64_t FusedRows::source_row(Rows order, std::uint64_t row) const {

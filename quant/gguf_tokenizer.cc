@@ -20,7 +20,7 @@ constexpr std::string_view kMergesKey = "tokenizer.ggml.merges";
 constexpr std::string_view kPretokenizerKey = "tokenizer.ggml.pre";
 constexpr std::string_view kSpaceSymbol = "\xe2\x96\x81";  // U+2581, which SentencePiece writes for a space
 
-Status bad(const Text& where, const Text& what, const Text& expected) {
+Status bad_tokenizer(const Text& where, const Text& what, const Text& expected) {
   return bad_input({.where = where, .what = what, .expected = expected, .remedy = text("convert the model again")});
 }
 
@@ -78,7 +78,8 @@ Result<SourceTokenizer> Reader::read() {
   RILL_ASSIGN(const auto model, file_.find_string(kKey));
   if (!model || *model == "none" || *model == "no_vocab") return SourceTokenizer();
   if (*model != "gpt2" && *model != "llama") {
-    return bad(file_.where(kKey), text("tokenizer ", printable(*model), " is not known"), text("gpt2 or llama"));
+    return bad_tokenizer(file_.where(kKey), text("tokenizer ", printable(*model), " is not known"),
+                         text("gpt2 or llama"));
   }
   RILL_TRY(read_tokens());
   RILL_TRY(read_types());
@@ -90,9 +91,10 @@ Result<SourceTokenizer> Reader::read() {
 
 Status Reader::read_tokens() {
   RILL_ASSIGN(const auto tokens, file_.find_strings(kTokensKey));
-  if (!tokens || tokens->size() == 0) return bad(file_.where(kTokensKey), text("no tokens"), text("a vocabulary"));
+  if (!tokens || tokens->size() == 0)
+    return bad_tokenizer(file_.where(kTokensKey), text("no tokens"), text("a vocabulary"));
   if (tokens->size() >= kNoToken) {
-    return bad(file_.where(kTokensKey), text(tokens->size(), " tokens"), text("fewer than ", kNoToken));
+    return bad_tokenizer(file_.where(kTokensKey), text(tokens->size(), " tokens"), text("fewer than ", kNoToken));
   }
   spellings_.assign(tokens->begin(), tokens->end());
   return {};
@@ -103,12 +105,13 @@ Status Reader::read_types() {
   types_.assign(spellings_.size(), TokenType::kNormal);
   if (!types) return {};
   if (types->size() != spellings_.size()) {
-    return bad(file_.where(kTypesKey), text(types->size(), " types"), text(spellings_.size(), ", one for each token"));
+    return bad_tokenizer(file_.where(kTypesKey), text(types->size(), " types"),
+                         text(spellings_.size(), ", one for each token"));
   }
   for (std::size_t i = 0; i < types->size(); ++i) {
     const std::int32_t type = (*types)[i];
     if (type < static_cast<std::int32_t>(TokenType::kNormal) || type > static_cast<std::int32_t>(TokenType::kByte)) {
-      return bad(file_.where(kTypesKey), text("token ", i, " has type ", type), text("1 to 6"));
+      return bad_tokenizer(file_.where(kTypesKey), text("token ", i, " has type ", type), text("1 to 6"));
     }
     types_[i] = static_cast<TokenType>(type);
     if (types_[i] == TokenType::kControl) out_.special.push_back(static_cast<Token>(i));
@@ -139,7 +142,7 @@ Status Reader::read_token_id(std::string_view key, Token& token) const {
   RILL_ASSIGN(const auto id, file_.find_u64(key));
   if (!id) return {};
   if (*id >= spellings_.size()) {
-    return bad(file_.where(key), text("token ", *id), text("an id below ", spellings_.size()));
+    return bad_tokenizer(file_.where(key), text("token ", *id), text("an id below ", spellings_.size()));
   }
   token = static_cast<Token>(*id);
   return {};
@@ -186,8 +189,9 @@ Status Reader::read_bpe_tokens() {
       if (!bytes) {  // no merge makes it: older converters left the type of added tokens at normal
         out_.added.push_back(token);
       } else if (!normal_.emplace(spellings_[i], token).second) {
-        return bad(file_.where(kTokensKey), text("tokens ", normal_.at(spellings_[i]), " and ", token, " are the same"),
-                   text("every token once"));
+        return bad_tokenizer(file_.where(kTokensKey),
+                             text("tokens ", normal_.at(spellings_[i]), " and ", token, " are the same"),
+                             text("every token once"));
       }
     }
     out_.tokens.push_back(bytes ? std::move(*bytes) : std::string(spellings_[i]));
@@ -198,7 +202,7 @@ Status Reader::read_bpe_tokens() {
 
 Status Reader::read_merges() {
   RILL_ASSIGN(const auto merges, file_.find_strings(kMergesKey));
-  if (!merges) return bad(file_.where(kMergesKey), text("missing"), text("the merges of a byte-level BPE"));
+  if (!merges) return bad_tokenizer(file_.where(kMergesKey), text("missing"), text("the merges of a byte-level BPE"));
   out_.merges.reserve(merges->size());
   std::size_t rank = 0;
   for (const std::string_view merge : *merges) RILL_TRY(read_merge(merge, rank++));
@@ -217,16 +221,16 @@ Status Reader::read_merge(std::string_view merge, std::size_t rank) {
       return {};
     }
   }
-  return bad(text(file_.where(kMergesKey), ", merge ", rank), text("\"", printable(merge), "\""),
-             text("two normal tokens, with a space between, that join to a third"));
+  return bad_tokenizer(text(file_.where(kMergesKey), ", merge ", rank), text("\"", printable(merge), "\""),
+                       text("two normal tokens, with a space between, that join to a third"));
 }
 
 Status Reader::read_pattern() {
   RILL_ASSIGN(const auto name, file_.find_string(kPretokenizerKey));
   RILL_ASSIGN(const auto architecture, file_.find_string("general.architecture"));
   if (!name && architecture == "llama") {  // Llama 3's own, or another's: a wrong pattern is not noticed
-    return bad(file_.where(kPretokenizerKey), text("missing: the file is older than the key"),
-               text("the name of the pattern that cuts text into words"));
+    return bad_tokenizer(file_.where(kPretokenizerKey), text("missing: the file is older than the key"),
+                         text("the name of the pattern that cuts text into words"));
   }
   const char* pattern = pattern_for_pretokenizer(name.value_or(pretokenizer_of(architecture.value_or(""))));
   if (pattern == nullptr) {
@@ -246,8 +250,8 @@ Status Reader::read_sentencepiece() {
   RILL_ASSIGN(const auto prefixed, file_.find_bool("tokenizer.ggml.add_space_prefix"));
   RILL_ASSIGN(const auto found, file_.find_floats(kScoresKey));
   if (!found || found->size() != spellings_.size()) {
-    return bad(file_.where(kScoresKey), found ? text(found->size(), " scores") : text("missing"),
-               text(spellings_.size(), ", one for each token"));
+    return bad_tokenizer(file_.where(kScoresKey), found ? text(found->size(), " scores") : text("missing"),
+                         text(spellings_.size(), ", one for each token"));
   }
   std::vector<float> scores(spellings_.size());
   std::vector<std::int32_t> types(spellings_.size());

@@ -21,7 +21,7 @@ namespace {
 /// After so many bytes the pages read so far are given back: an import stays small however large its source.
 constexpr std::uint64_t kForgetAfterBytes = std::uint64_t{16} << 20U;
 
-Status bad(const Text& where, const Text& what, const Text& expected) {
+Status bad_directory(const Text& where, const Text& what, const Text& expected) {
   return bad_input({.where = where,
                     .what = what,
                     .expected = expected,
@@ -89,8 +89,8 @@ Status HuggingfaceModel::refuse_strangers(const std::vector<NeededTensor>& neede
     std::string_view bare = name;
     if (bare.starts_with(config_.family->optional_prefix)) bare.remove_prefix(config_.family->optional_prefix.size());
     if (known.contains(name) || known.contains(bare) || is_ignored(name)) continue;
-    return bad(shards_.file(place).where(*place.tensor), text("not a part of the ", family(), " network"),
-               text("only what the family names, in ", config().layers, " layers"));
+    return bad_directory(shards_.file(place).where(*place.tensor), text("not a part of the ", family(), " network"),
+                         text("only what the family names, in ", config().layers, " layers"));
   }
   return {};
 }
@@ -116,8 +116,8 @@ Status HuggingfaceModel::place_tensor(const NeededTensor& needed) {
         .transposed = transposed};
     return {};
   }
-  return bad(text(directory_, ", tensor ", needed.names.front()), text("missing"),
-             text("[", needed.shape.rows, ", ", needed.shape.columns, "]"));
+  return bad_directory(text(directory_, ", tensor ", needed.names.front()), text("missing"),
+                       text("[", needed.shape.rows, ", ", needed.shape.columns, "]"));
 }
 
 /// A tied model's file may have a head that is not the embedding: transformers 5 takes it then.
@@ -175,10 +175,10 @@ Status HuggingfaceModel::check_tensor(const SafetensorsShards::Place& place, con
       spelt.append("]");
       return spelt;
     };
-    return bad(where, spell(tensor.shape), text(spell(expected), " by config.json"));
+    return bad_directory(where, spell(tensor.shape), text(spell(expected), " by config.json"));
   }
   if (!SafetensorsFile::is_real(*tensor.type)) {
-    return bad(where, text("elements of ", tensor.type->name), text("F32, F16, BF16 or F64"));
+    return bad_directory(where, text("elements of ", tensor.type->name), text("F32, F16, BF16 or F64"));
   }
   return {};
 }

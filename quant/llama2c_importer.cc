@@ -39,7 +39,7 @@ constexpr std::array<std::string_view, kFields> kFieldNames = {"dim",        "hi
                                                                "n_kv_heads", "vocab_size", "seq_len"};
 
 /// Without a magic number any file may come here, so the sentence says what it was taken for.
-Status bad(const Text& where, const Text& what, const Text& expected) {
+Status bad_checkpoint(const Text& where, const Text& what, const Text& expected) {
   return bad_input({.where = text(where, ", read as a llama2.c checkpoint"),
                     .what = what,
                     .expected = expected,
@@ -96,18 +96,18 @@ Status Llama2cModel::read() {
 Status Llama2cModel::read_header() {
   std::array<std::int32_t, kFields> fields{};
   if (bytes_.size() < kHeaderBytes) {
-    return bad(text(name_), text(bytes_.size(), " bytes"), text("a header of at least ", kHeaderBytes));
+    return bad_checkpoint(text(name_), text(bytes_.size(), " bytes"), text("a header of at least ", kHeaderBytes));
   }
   std::memcpy(fields.data(), bytes_.data(), kHeaderBytes);
   if (static_cast<std::uint32_t>(fields[0]) == kNewerMagic) {
-    return bad(text(name_), text("a llama2.c checkpoint of version ", fields[1]),
-               text("version 0 (export.py with --version 0)"));
+    return bad_checkpoint(text(name_), text("a llama2.c checkpoint of version ", fields[1]),
+                          text("version 0 (export.py with --version 0)"));
   }
   for (std::size_t i = 0; i < kFields; ++i) {
     const bool may_be_negative = kFieldNames[i] == "vocab_size";
     if (fields[i] == 0 || (fields[i] < 0 && !may_be_negative)) {
-      return bad(text(name_, ", field ", kFieldNames[i], " at offset ", i * sizeof(std::int32_t)), text(fields[i]),
-                 text(may_be_negative ? "a number that is not 0" : "a number above 0"));
+      return bad_checkpoint(text(name_, ", field ", kFieldNames[i], " at offset ", i * sizeof(std::int32_t)),
+                            text(fields[i]), text(may_be_negative ? "a number that is not 0" : "a number above 0"));
     }
   }
   const auto field = [&](std::size_t i) { return static_cast<std::uint32_t>(fields[i]); };
@@ -120,7 +120,8 @@ Status Llama2cModel::read_header() {
   config_.tied_head = fields[5] < 0 ? 0 : 1;
   config_.context_length = field(6);
   if (config_.hidden % config_.heads != 0) {
-    return bad(text(name_, ", field n_heads at offset 12"), text(config_.heads), text("a divisor of dim, ", fields[0]));
+    return bad_checkpoint(text(name_, ", field n_heads at offset 12"), text(config_.heads),
+                          text("a divisor of dim, ", fields[0]));
   }
   config_.head_size = config_.hidden / config_.heads;
   return {};
@@ -140,7 +141,7 @@ Status Llama2cModel::place_tensors() {
   const Size phases = Size(config_.context_length) * Size(config_.head_size / 2) * Size(2);
   const Size expected = (total + phases) * Size(sizeof(float)) + Size(kHeaderBytes);
   if (expected.wrapped || expected.value != bytes_.size()) {
-    return bad(text(name_), text(bytes_.size(), " bytes"), text(expected.value, " from its header"));
+    return bad_checkpoint(text(name_), text(bytes_.size(), " bytes"), text(expected.value, " from its header"));
   }
   Size offset = kHeaderBytes;
   for (const TensorName& name : kNames) {

@@ -24,7 +24,7 @@ constexpr std::size_t kMostDimensions = 8;
 constexpr int kHeaderDepth = 3;  // the header, a tensor, its shape
 constexpr std::string_view kMetadata = "__metadata__";
 
-Status bad(const Text& where, const Text& what, const Text& expected) {
+Status bad_file(const Text& where, const Text& what, const Text& expected) {
   return bad_input(
       {.where = where, .what = what, .expected = expected, .remedy = text("copy or download the file again")});
 }
@@ -39,8 +39,8 @@ Result<std::vector<std::uint64_t>> read_integers(const json& entry, const char* 
   const auto found = entry.find(key);
   if (found == entry.end() || !found->is_array() || found->size() > kMostDimensions ||
       !std::ranges::all_of(*found, [](const json& number) { return number.is_number_unsigned(); })) {
-    return bad(where, found == entry.end() ? text("no ", key) : text(key, " of another kind"),
-               text("an array of at most ", kMostDimensions, " non-negative integers below 2^64"));
+    return bad_file(where, found == entry.end() ? text("no ", key) : text(key, " of another kind"),
+                    text("an array of at most ", kMostDimensions, " non-negative integers below 2^64"));
   }
   return found->get<std::vector<std::uint64_t>>();
 }
@@ -50,20 +50,20 @@ Result<std::vector<std::uint64_t>> read_integers(const json& entry, const char* 
 Result<SafetensorsTensor> read_tensor(const std::string& name, const json& entry, std::uint64_t data_offset,
                                       std::uint64_t data_bytes, std::string_view file) {
   const Text where = text(file, ", tensor ", legible(name));
-  if (!entry.is_object()) return bad(where, text("a JSON ", entry.type_name()), text("an object"));
+  if (!entry.is_object()) return bad_file(where, text("a JSON ", entry.type_name()), text("an object"));
   const auto type = entry.find("dtype");
-  if (type == entry.end() || !type->is_string()) return bad(where, text("no dtype"), text("the name of a type"));
+  if (type == entry.end() || !type->is_string()) return bad_file(where, text("no dtype"), text("the name of a type"));
   SafetensorsTensor tensor{.name = name, .type = find_type(type->get_ref<const std::string&>()), .shape = {}};
   if (tensor.type == nullptr) {
-    return bad(where, text("the dtype \"", legible(type->get_ref<const std::string&>()), "\" is not known"),
-               text("F32, F16, BF16 or another of the format's whole-byte types"));
+    return bad_file(where, text("the dtype \"", legible(type->get_ref<const std::string&>()), "\" is not known"),
+                    text("F32, F16, BF16 or another of the format's whole-byte types"));
   }
   RILL_ASSIGN(tensor.shape, read_integers(entry, "shape", where));
   RILL_ASSIGN(const std::vector<std::uint64_t> range, read_integers(entry, "data_offsets", where));
   if (range.size() != 2 || range[0] > range[1] || range[1] > data_bytes) {
-    return range.size() != 2 ? bad(where, text(range.size(), " data_offsets"), text("two: begin and end"))
-                             : bad(where, text("data_offsets ", range[0], " to ", range[1]),
-                                   text("begin <= end <= ", data_bytes, ", the bytes of data in the file"));
+    return range.size() != 2 ? bad_file(where, text(range.size(), " data_offsets"), text("two: begin and end"))
+                             : bad_file(where, text("data_offsets ", range[0], " to ", range[1]),
+                                        text("begin <= end <= ", data_bytes, ", the bytes of data in the file"));
   }
   Size elements = 1;
   for (const std::uint64_t extent : tensor.shape) elements = elements * Size(extent);
@@ -72,9 +72,9 @@ Result<SafetensorsTensor> read_tensor(const std::string& name, const json& entry
   tensor.offset = data_offset + range[0];  // cannot wrap: both lie in the file
   tensor.bytes = range[1] - range[0];
   if (needed.wrapped || needed.value != tensor.bytes) {
-    return bad(text(where, " at offset ", tensor.offset), text(tensor.bytes, " bytes"),
-               needed.wrapped ? text("a shape whose size fits 64 bits")
-                              : text(needed.value, " for ", tensor.elements, " elements of ", tensor.type->name));
+    return bad_file(text(where, " at offset ", tensor.offset), text(tensor.bytes, " bytes"),
+                    needed.wrapped ? text("a shape whose size fits 64 bits")
+                                   : text(needed.value, " for ", tensor.elements, " elements of ", tensor.type->name));
   }
   return tensor;
 }
@@ -111,17 +111,17 @@ Result<SafetensorsFile> SafetensorsFile::parse(std::span<const std::byte> bytes,
 Status SafetensorsFile::read_header() {
   std::uint64_t length = 0;
   if (bytes_.size() < kLengthBytes) {
-    return bad(text(name_), text(bytes_.size(), " bytes"), text("a safetensors file: at least ", kLengthBytes));
+    return bad_file(text(name_), text(bytes_.size(), " bytes"), text("a safetensors file: at least ", kLengthBytes));
   }
   std::memcpy(&length, bytes_.data(), sizeof length);
   if (length > kMostHeaderBytes || !fits(length, kLengthBytes, bytes_.size())) {
-    return bad(text(name_, ", header length at offset 0"), text(length),
-               text("at most ", std::min<std::uint64_t>(kMostHeaderBytes, bytes_.size() - kLengthBytes)));
+    return bad_file(text(name_, ", header length at offset 0"), text(length),
+                    text("at most ", std::min<std::uint64_t>(kMostHeaderBytes, bytes_.size() - kLengthBytes)));
   }
   const Text where = text(name_, ", header at offset ", kLengthBytes);
   const std::string_view header(reinterpret_cast<const char*>(bytes_.data()) + kLengthBytes,
                                 static_cast<std::size_t>(length));
-  if (!header.starts_with('{')) return bad(where, text("does not begin with a brace"), text("a JSON object"));
+  if (!header.starts_with('{')) return bad_file(where, text("does not begin with a brace"), text("a JSON object"));
   RILL_ASSIGN(const json document, parse_json(header, where, {.bytes = kMostHeaderBytes, .depth = kHeaderDepth}));
 
   data_offset_ = kLengthBytes + length;
@@ -142,15 +142,15 @@ Status SafetensorsFile::check_gaps() const {
   std::uint64_t covered = data_offset_;
   for (const SafetensorsTensor& tensor : tensors_) {
     if (tensor.offset != covered) {
-      return bad(where(tensor),
-                 text(tensor.offset < covered ? "overlaps the tensor before it" : "leaves a gap before it"),
-                 text("its data at offset ", covered));
+      return bad_file(where(tensor),
+                      text(tensor.offset < covered ? "overlaps the tensor before it" : "leaves a gap before it"),
+                      text("its data at offset ", covered));
     }
     covered += tensor.bytes;
   }
   if (covered != bytes_.size()) {
-    return bad(text(name_, ", offset ", covered), text(bytes_.size() - covered, " bytes belong to no tensor"),
-               text("the file's end"));
+    return bad_file(text(name_, ", offset ", covered), text(bytes_.size() - covered, " bytes belong to no tensor"),
+                    text("the file's end"));
   }
   return {};
 }
@@ -183,7 +183,7 @@ Status SafetensorsFile::read_floats(const SafetensorsTensor& tensor, std::uint64
   } else if (type == "F64") {
     convert<double>(from, out, [](double value) { return static_cast<float>(value); });
   } else {
-    return bad(where(tensor), text("elements of ", type), text("F32, F16, BF16 or F64"));
+    return bad_file(where(tensor), text("elements of ", type), text("F32, F16, BF16 or F64"));
   }
   return {};
 }

@@ -31,6 +31,7 @@ class Part {
   static constexpr std::size_t kMostPayload = std::size_t{2} << 20U;  ///< of what speaks: 21 s at 48 kHz in one event
   static constexpr std::chrono::milliseconds kFirstWait{100};
   static constexpr std::chrono::milliseconds kLongestWait{30'000};
+  static constexpr std::chrono::seconds kTimeToAnswer{30};  ///< it may have to load its models first
 
   /// @param most_memory   bytes of data and stack that a process of ours may take; what needs more fails there
   /// @param most_payload  bytes of audio in one event; 0 for parts that send none

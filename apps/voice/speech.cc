@@ -6,8 +6,6 @@
 namespace rill::apps {
 namespace {
 
-// A part may have to load its models first.
-constexpr std::chrono::seconds kTimeToAnswer{30};
 // A sentence has 240 bytes: whoever speaks for longer about one does not end.
 constexpr std::size_t kMostSeconds = 120;
 
@@ -37,7 +35,7 @@ Status PartRecognizer::hear(std::span<const Sample> samples) {
 Result<std::string> PartRecognizer::end() {
   RILL_TRY(part_->send("audio-stop", nlohmann::json::object()));
   std::optional<std::string> streamed;  // the words of a service that tells them one by one
-  const auto deadline = Part::Clock::now() + kTimeToAnswer;
+  const auto deadline = Part::Clock::now() + Part::kTimeToAnswer;
   for (;;) {
     RILL_ASSIGN(const WyomingEvent event, part_->receive(deadline));
     if (event.type == "error")
@@ -64,7 +62,7 @@ Status PartSpeaker::say(std::string_view words, Listener listener) {
   if (resampler_.has_value()) resampler_->restart();
   half_sample_.reset();
   std::size_t made = 0;
-  auto deadline = Part::Clock::now() + kTimeToAnswer;  // of the next audio
+  auto deadline = Part::Clock::now() + Part::kTimeToAnswer;  // of the next audio
   for (;;) {
     RILL_ASSIGN(const WyomingEvent event, part_->receive(deadline));
     if (event.type == "error") {
@@ -83,7 +81,7 @@ Status PartSpeaker::say(std::string_view words, Listener listener) {
     if (!resampler_.has_value() || resampler_->rate() != rate) resampler_.emplace(rate);
     const std::size_t before = made;
     const bool goes_on = give(event.payload, listener, made);
-    if (made > before) deadline = Part::Clock::now() + kTimeToAnswer;
+    if (made > before) deadline = Part::Clock::now() + Part::kTimeToAnswer;
     if (made > kMostSeconds * kSampleRate) {
       return part_->lose(failed({.where = {},
                                  .what = text("it spoke for ", kMostSeconds, " s about one sentence"),

@@ -8,7 +8,6 @@
 namespace rill::apps {
 namespace {
 
-constexpr std::chrono::seconds kTimeToAnswer{30};                    // a process of ours loads its model first
 constexpr std::uint64_t kHealthy = std::uint64_t{kSampleRate} * 10;  // a stream that held so long went well
 constexpr int kMostEvents = 16;  // of one look: a service that talks without end is not listened to so
 
@@ -77,7 +76,7 @@ Status PartWakeWord::find_name(const nlohmann::json& info) {
 Status PartWakeWord::check() {
   if (!part_->is_own_process()) {
     RILL_TRY(part_->send("describe", nlohmann::json::object()));
-    const auto deadline = Part::Clock::now() + kTimeToAnswer;
+    const auto deadline = Part::Clock::now() + Part::kTimeToAnswer;
     for (;;) {
       RILL_ASSIGN(const WyomingEvent event, part_->receive(deadline));
       if (event.type != "info") continue;
@@ -91,7 +90,7 @@ Status PartWakeWord::check() {
   RILL_TRY(begin());
   RILL_TRY(hear(silence));
   RILL_TRY(part_->send("audio-stop", nlohmann::json::object()));
-  const auto deadline = Part::Clock::now() + kTimeToAnswer;
+  const auto deadline = Part::Clock::now() + Part::kTimeToAnswer;
   for (;;) {
     RILL_ASSIGN(const WyomingEvent event, part_->receive(deadline));
     if (event.type == "not-detected" || event.type == "detection") {
