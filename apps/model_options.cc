@@ -125,8 +125,9 @@ void add_model_arguments(CLI::App& command, ModelArguments& a) {
                   "Prefill chunk, 1 to 4096 tokens; never changes a bit of the result (default: chosen by the plan)")
       ->check(above_zero());
   command
-      .add_option("--threads", a.threads,
-                  "Worker threads, the caller included, 1 to 64 (default: physical cores, at most 8)")
+      .add_option(
+          "--threads", a.threads,
+          "Worker threads, the caller included, 1 to 64 (default: physical cores, at most 8;\nfewer under a CPU quota)")
       ->check(above_zero());
   command.add_option("--kernels", a.kernels, "Force a kernel set; `rill kernels` lists them");
   command.add_flag("--in-ram", a.in_ram, "Copy the weights into the arena instead of mapping the file");

@@ -36,7 +36,7 @@ inline constexpr std::uint32_t kMostWindow = 1U << 22U;
 struct EngineOptions {
   CachePolicy policy = stream_policy(4, 1020);
   std::uint32_t chunk = 0;    ///< most tokens of one forward call; 0: the largest of 64, 32, ... 1 within the budget
-  std::uint32_t threads = 0;  ///< the caller included; 0: physical cores, at most 8
+  std::uint32_t threads = 0;  ///< the caller included; 0: usable_cores(), at most 8
   const kernels::KernelSet* kernels = nullptr;  ///< nullptr: the best that this CPU runs
   bool reads_text = true;                       ///< false: ids only, without the model's tokenizer and its memory
   bool in_ram = false;  ///< copy weights and tokenizer into the arena; the mapped file is not touched after start()

@@ -7,6 +7,7 @@
 #include "core/session_state.h"
 #include "core/state_file.h"
 #include "platform/cpu.h"
+#include "platform/cpu_quota.h"
 
 // The arena, low to high addresses, in the plan's order; items start on 64 bytes:
 //
@@ -145,7 +146,7 @@ Result<EnginePlan> plan_engine(const ModelOutline& outline, const EngineOptions&
   EngineOptions chosen = options;
   chosen.policy = policy_for(model.config, options.policy);
   RILL_TRY(check_options(model.config, chosen));
-  if (chosen.threads == 0) chosen.threads = std::min(physical_cores(), 8U);
+  if (chosen.threads == 0) chosen.threads = std::min(usable_cores(), 8U);
   if (chosen.kernels == nullptr) chosen.kernels = &kernels::best_kernel_set(detect_cpu());
   std::size_t heap_bytes = 0;
   if (!model.tokenizer_section.empty()) {

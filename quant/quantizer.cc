@@ -9,7 +9,7 @@
 
 #include "core/memory_plan.h"
 #include "core/model_tensors.h"
-#include "platform/cpu.h"
+#include "platform/cpu_quota.h"
 #include "platform/worker_pool.h"
 #include "quant/fused_rows.h"
 #include "quant/input_equalizer.h"
@@ -280,7 +280,7 @@ Result<QuantizeReport> quantize(const SourceModel& source, std::string_view outp
                                                        .tokenizer_section = options.tokenizer_section,
                                                        .chat_section = options.chat_section},
                                                       show));
-  Threads threads(options.threads == 0 ? physical_cores() : options.threads);
+  Threads threads(options.threads == 0 ? usable_cores() : options.threads);
   std::optional<InputEqualizer> inputs;
   if (calibrates) {
     RILL_ASSIGN(inputs, calibrate(source, config, writer, threads.pool));
