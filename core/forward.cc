@@ -125,7 +125,7 @@ class Steps {
 
   void project(const Projection& w, const Activations& in, std::size_t rows, std::span<float> out) const {
     const kernels::TileShape& shape = w.weights.shape;
-    const std::size_t grain = rows > kFewRows ? kernels::kBlocksTogether : 1;
+    const std::size_t grain = rows > kFewRows ? k_.blocks_together : 1;
     pool_.run(shape.row_blocks(), grain, [&](const WorkerPool::Part& part) {
       k_.multiply(w.weights, part.begin, part.end, in, rows, out.data(), shape.padded_rows());
       if (w.bias.empty()) return;

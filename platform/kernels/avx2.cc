@@ -18,6 +18,7 @@ inline __m256i dot_bytes(__m256i sum, __m256i weights, __m256i x) {
   return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 constexpr int kShift = 0;  // signed times signed needs no correction
+constexpr std::size_t kBlocksTogether = 1;
 constexpr bool kWideParts = false;
 constexpr std::size_t kFewTokens = 8;  // up to here taking the weights apart costs as much as it gains
 

@@ -74,6 +74,7 @@ inline IntLanes over_256(IntLanes a) { return {_mm512_srai_epi32(a.v, 8)}; }
 inline IntLanes times_256(IntLanes a) { return {_mm512_slli_epi32(a.v, 8)}; }
 
 constexpr int kShift = 128;  // vpdpbusd's unsigned side
+constexpr std::size_t kBlocksTogether = 2;
 constexpr bool kWideParts = true;
 
 #include "platform/kernels/lane_rules.h"

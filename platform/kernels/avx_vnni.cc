@@ -11,6 +11,7 @@ namespace rill::kernels::avx_vnni {
 namespace {
 
 constexpr int kShift = 128;  // of activations: vpdpbusd's unsigned side
+constexpr std::size_t kBlocksTogether = 1;
 constexpr bool kWideParts = true;
 constexpr std::size_t kFewTokens = 2;
 

@@ -36,9 +36,6 @@ struct Activations {
   }
 };
 
-/// Row blocks that the widest kernels multiply together: whoever shares a matrix out does it in multiples of them.
-inline constexpr std::size_t kBlocksTogether = 2;
-
 /// Most query heads that meet the same keys and values at a time.
 inline constexpr std::size_t kMostQueries = 6;
 
@@ -73,6 +70,7 @@ struct KernelSet {
   std::string_view name;
   CpuFeatures needs;
   int shift = 0;  ///< what is added to activations to make the unsigned side of a dot product: 0 or 128
+  std::size_t blocks_together = 1;  ///< row blocks that meet many tokens at a time: share a matrix out in multiples
 
   /// out[t, 16 b + r] = sum over groups of dot(w, x) * (w scale * x scale), for row blocks [first_block, end_block).
   /// @param out  [tokens, out_stride], out_stride >= the padded rows
@@ -163,15 +161,16 @@ struct KernelSet {
 };
 
 /// A set's row of functions, from those of its file: multiply_matrix and dot_wide, and lane_rules.h's.
-#define RILL_KERNEL_ROW(set_name, set_needs)                                                                          \
-  {                                                                                                                   \
-    .name = (set_name), .needs = (set_needs), .shift = kShift, .multiply = multiply_matrix, .dot_wide = dot_wide,     \
-    .exponentiate = exponentiate, .rms_normalize = rms_normalize, .layer_normalize = layer_normalize,                 \
-    .quantize = quantize, .quantize_vector = quantize_vector, .quantize_query = quantize_query,                       \
-    .weight_scale = weight_scale, .quantize_weights = quantize_weights, .dequantize = dequantize,                     \
-    .dequantize_each = dequantize_each, .activate = activate, .activate_gated = activate_gated, .hadamard = hadamard, \
-    .soft_cap = soft_cap, .rotate = rotate, .multiply_elements = multiply_elements, .add = add_arrays,                \
-    .scale = scale_array, .read = read_bytes, .dot_products = dot_products                                            \
+#define RILL_KERNEL_ROW(set_name, set_needs)                                                                         \
+  {                                                                                                                  \
+    .name = (set_name), .needs = (set_needs), .shift = kShift, .blocks_together = kBlocksTogether,                   \
+    .multiply = multiply_matrix, .dot_wide = dot_wide, .exponentiate = exponentiate, .rms_normalize = rms_normalize, \
+    .layer_normalize = layer_normalize, .quantize = quantize, .quantize_vector = quantize_vector,                    \
+    .quantize_query = quantize_query, .weight_scale = weight_scale, .quantize_weights = quantize_weights,            \
+    .dequantize = dequantize, .dequantize_each = dequantize_each, .activate = activate,                              \
+    .activate_gated = activate_gated, .hadamard = hadamard, .soft_cap = soft_cap, .rotate = rotate,                  \
+    .multiply_elements = multiply_elements, .add = add_arrays, .scale = scale_array, .read = read_bytes,             \
+    .dot_products = dot_products                                                                                     \
   }
 
 /// Every set that was built for this architecture, slowest first; "scalar" always is.

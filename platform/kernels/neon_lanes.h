@@ -128,6 +128,7 @@ inline IntLanes load_int32(const std::int32_t* p) {
 }
 
 constexpr int kShift = 0;  // ARM multiplies signed by signed
+constexpr std::size_t kBlocksTogether = 1;
 
 #include "platform/kernels/lane_rules.h"
 

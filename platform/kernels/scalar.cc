@@ -14,6 +14,7 @@ namespace {
 #include "platform/kernels/plain_lanes.h"
 
 constexpr int kShift = 0;
+constexpr std::size_t kBlocksTogether = 1;
 constexpr bool kWideParts = false;
 
 #include "platform/kernels/lane_rules.h"
