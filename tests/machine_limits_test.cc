@@ -14,11 +14,11 @@ constexpr std::uint64_t kMost = 32ULL << 20U;
 std::uint64_t cache_buffer_for(std::uint64_t working_set_bytes) {
   const ThreadPinning pinning;
   Result<LimitProbe> probe = LimitProbe::start({.threads = {1},
-                                                      .kernels = &kernels::best_kernel_set(detect_cpu()),
-                                                      .seconds = 1e-4,
-                                                      .most_bytes = kMost,
-                                                      .working_set_bytes = working_set_bytes},
-                                                     pinning);
+                                                .kernels = &kernels::best_kernel_set(detect_cpu()),
+                                                .seconds = 1e-4,
+                                                .most_bytes = kMost,
+                                                .working_set_bytes = working_set_bytes},
+                                               pinning);
   if (!probe.ok()) return 0;
   probe->repeat();
   return probe->limits().cache_buffer_bytes;
