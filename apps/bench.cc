@@ -179,7 +179,7 @@ void add_bench(CLI::App& app, Action& action) {
     command.add_option(name, values, help)->delimiter(',')->allow_extra_args(false);
   };
   list("--threads", arguments->threads,
-       "Numbers of threads, the caller included: a list (default: 1 and all, at most 8)");
+       "Numbers of threads, the caller included: a list (default: 1 and what other commands take)");
   list("--depth", arguments->depths, "Tokens of the stream before the measured ones: a list (default: 0,1024)");
   command
       .add_option("--repetitions", arguments->repetitions,

@@ -12,7 +12,6 @@
 namespace rill {
 namespace {
 
-// Nothing here allocates: who plans the memory asks for the cores.
 constexpr std::size_t kMostPath = 4096;
 using Path = std::array<char, kMostPath>;
 
@@ -107,11 +106,11 @@ std::optional<double> cpu_quota(const char* root) {
   return least;
 }
 
-unsigned usable_cores() {
-  const unsigned cores = physical_cores();
-  const std::optional<double> quota = cpu_quota();
+unsigned cores_within(std::optional<double> quota, unsigned cores) {
   if (!quota || *quota >= cores) return cores;
   return std::max(1U, static_cast<unsigned>(*quota));
 }
+
+unsigned usable_cores() { return cores_within(cpu_quota(), physical_cores()); }
 
 }  // namespace rill

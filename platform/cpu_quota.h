@@ -13,6 +13,9 @@ namespace rill {
 /// @param root  what stands before /proc and /sys: for tests
 std::optional<double> cpu_quota(const char* root = "");
 
+/// How many of so many cores a quota keeps busy: whole ones, at least 1.
+unsigned cores_within(std::optional<double> quota, unsigned cores);
+
 /// Physical cores that this process may use and has the time for, at least 1.
 unsigned usable_cores();
 

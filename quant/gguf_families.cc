@@ -140,7 +140,7 @@ Status refine_mpt(const GgufKeys& keys, ModelConfig& /*c*/, GgufPositions& posit
   return {};
 }
 
-constexpr GgufFamily kFamilies[] = {
+constexpr GgufFamily kGgufFamilies[] = {
     {.architecture = "llama", .family = "llama", .names = kLlama, .refine = refine_llama},
     {.architecture = "smollm3", .family = "smollm3", .names = kLlama, .refine = refine_adjacent_pairs},
     {.architecture = "qwen2", .family = "qwen2", .names = kHalves},
@@ -154,6 +154,6 @@ constexpr GgufFamily kFamilies[] = {
 
 }  // namespace
 
-std::span<const GgufFamily> gguf_families() { return kFamilies; }
+std::span<const GgufFamily> gguf_families() { return kGgufFamilies; }
 
 }  // namespace rill::quant

@@ -221,7 +221,7 @@ constexpr std::string_view kGpt2Masks[] = {".attn.bias", ".attn.masked_bias"};
 
 namespace names = huggingface_names;
 
-constexpr HuggingfaceFamily kFamilies[] = {
+constexpr HuggingfaceFamily kHuggingfaceFamilies[] = {
     {.model_type = "llama", .family = "llama", .ignored = kRopeTables, .names = names::kLlama},
     {.model_type = "mistral",
      .family = "mistral",
@@ -271,6 +271,6 @@ constexpr HuggingfaceFamily kFamilies[] = {
 
 }  // namespace
 
-std::span<const HuggingfaceFamily> huggingface_families() { return kFamilies; }
+std::span<const HuggingfaceFamily> huggingface_families() { return kHuggingfaceFamilies; }
 
 }  // namespace rill::quant

@@ -76,6 +76,15 @@ TEST_F(CpuQuota, IsNoneWhereNothingOfItMakesSense) {
   EXPECT_FALSE(cpu_quota(root().c_str()));
 }
 
+TEST(UsableCores, AreThoseThatAQuotaKeepsBusy) {
+  EXPECT_EQ(cores_within({}, 8), 8U);
+  EXPECT_EQ(cores_within(0.01, 8), 1U);
+  EXPECT_EQ(cores_within(1.5, 8), 1U);
+  EXPECT_EQ(cores_within(2.0, 8), 2U);
+  EXPECT_EQ(cores_within(7.99, 8), 7U);
+  EXPECT_EQ(cores_within(1e18, 8), 8U);
+}
+
 TEST(UsableCores, AreAtLeastOneAndNoMoreThanThereAre) {
   EXPECT_GE(usable_cores(), 1U);
   EXPECT_LE(usable_cores(), physical_cores());

@@ -46,16 +46,14 @@ target_include_directories(rill_flags INTERFACE $<BUILD_INTERFACE:${PROJECT_SOUR
 set(own_options
   # A multiply-add is fused only where the source says so: otherwise bits would depend on the compiler (DESIGN 5).
   -ffp-contract=off
+  # In batches GCC takes a source for a header, where a type whose parts are one file's alone is a mistake.
+  $<$<AND:$<CXX_COMPILER_ID:GNU>,$<BOOL:$<TARGET_PROPERTY:UNITY_BUILD>>>:-Wno-subobject-linkage>
   # 32-bit ARM: GCC 7 changed how some arguments are passed, which matters to nobody who compiles all of it.
   $<$<AND:$<CXX_COMPILER_ID:GNU>,$<EQUAL:${CMAKE_SIZEOF_VOID_P},4>>:-Wno-psabi>
   # 32-bit NEON takes denormals for zero: clang makes its instructions of the lanes that are written as scalars for that.
   $<$<AND:$<CXX_COMPILER_ID:Clang>,$<EQUAL:${CMAKE_SIZEOF_VOID_P},4>>:-fno-slp-vectorize>)
 if(RILL_WARNINGS)
   list(APPEND own_options -Wall -Wextra -Wconversion -Wshadow -Wnon-virtual-dtor -Wold-style-cast)
-endif()
-if(CMAKE_UNITY_BUILD)
-  # GCC takes a source that another includes for a header, where a type whose parts are one file's alone is a mistake.
-  list(APPEND own_options $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
 endif()
 if(RILL_WARNINGS_AS_ERRORS)
   list(APPEND own_options -Werror)
