@@ -158,9 +158,7 @@ class Stories260K : public testing::Test {
     const std::string vocabulary = shared_path("models/stories260K/tok512.model");
     const ImportedModel model(checkpoint, vocabulary, "none", group);
     ASSERT_TRUE(model.ok());
-    const auto source = quant::open_source_model(checkpoint, vocabulary);
-    ASSERT_TRUE(source.ok());
-    const auto oracle = oracle::Network::load(**source);
+    const auto oracle = oracle::Network::open(checkpoint, vocabulary);
     ASSERT_TRUE(oracle.ok());
     Result<Engine> engine = start(model.file(), {.policy = stream_policy(4, 508)});
     ASSERT_TRUE(engine.ok());

@@ -90,11 +90,10 @@ constexpr double kStreamTolerance = 0.054;
 TEST_P(EveryFamily, StreamsAsTheOracleDoesForTenWindowsPastEviction) {
   const std::string family = GetParam();
   RILL_NEED_SHARED("goldens/" + family);
-  const auto source = quant::open_source_model(shared_path("goldens/" + family), "");
-  ASSERT_TRUE(source.ok()) << source.status().message();
-  const auto oracle = oracle::Network::load(**source);
+  const auto oracle = oracle::Network::open(shared_path("goldens/" + family));
+  ASSERT_TRUE(oracle.ok()) << oracle.status().message();
   const ImportedModel model(shared_path("goldens/" + family));
-  ASSERT_TRUE(oracle.ok() && model.ok());
+  ASSERT_TRUE(model.ok());
   const std::vector<Token> tokens = random_tokens(150, 320);
   for (const std::uint32_t sinks : {0U, 1U, 4U}) {
     const CachePolicy policy = stream_policy(sinks, 12);

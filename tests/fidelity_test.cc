@@ -38,9 +38,7 @@ class Stories260KPerplexity : public testing::Test {
     const std::string vocabulary = shared_path("models/stories260K/tok512.model");
     const ImportedModel model(checkpoint, vocabulary, "none", group);
     ASSERT_TRUE(model.ok());
-    const auto source = quant::open_source_model(checkpoint, vocabulary);
-    ASSERT_TRUE(source.ok());
-    auto oracle = oracle::Network::load(**source);
+    auto oracle = oracle::Network::open(checkpoint, vocabulary);
     ASSERT_TRUE(oracle.ok());
     if (rounds) oracle->round_as(model.file());
     Result<Engine> engine = start(model.file(), {.policy = dense_policy(600)});

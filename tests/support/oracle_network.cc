@@ -80,6 +80,11 @@ Result<Network> Network::load(const quant::SourceModel& source) {
   return network;
 }
 
+Result<Network> Network::open(const std::string& path, const std::string& tokenizer) {
+  RILL_ASSIGN(const auto source, quant::open_source_model(path, tokenizer));
+  return load(*source);
+}
+
 void Network::round_as(const ModelFile& file) {
   is_rounded_ = true;
   config_.group = file.config().group;

@@ -55,6 +55,8 @@ class PaperCache {
 class Network {
  public:
   static Result<Network> load(const quant::SourceModel& source);
+  /// The same of a source by its path. @param tokenizer  of a source that has none; empty: it has one, or needs none
+  static Result<Network> open(const std::string& path, const std::string& tokenizer = {});
   /// Rounds from now on where DESIGN 5 does: the matrices become those of the model's file; what a matrix multiplies is
   /// rounded to int8 by groups, keys (rotated) and values by heads, queries and weights to 15 bits. Every sum stays in
   /// double. For dense streams only: a cached key is rounded where it stands.
