@@ -8,8 +8,9 @@
 namespace rill {
 
 /// Cores' worth of time that this process and its siblings may take: the least quota of its control groups (versions 1
-/// and 2) and of those around them, nothing if there is none. Source: Linux, Documentation/admin-guide/cgroup-v2.rst
-/// ("cpu.max") and Documentation/scheduler/sched-bwc.rst.
+/// and 2) and of those around them. Nothing if there is none, or if they are not mounted below /sys/fs/cgroup, where
+/// systems mount them. Source: Linux, Documentation/admin-guide/cgroup-v2.rst ("cpu.max") and
+/// Documentation/scheduler/sched-bwc.rst.
 /// @param root  what stands before /proc and /sys: for tests
 std::optional<double> cpu_quota(const char* root = "");
 

@@ -238,6 +238,7 @@ void add_all(const KernelSet& set) {
   add("multiply/1_token/cache", set, multiply, kRowsInCache, std::size_t{1}, limits.cache_bytes);
   add("multiply/1_token/memory", set, multiply, kRowsBeyondCache, std::size_t{1}, limits.memory_bytes);
   add("multiply/4_tokens/memory", set, multiply, kRowsBeyondCache, std::size_t{4}, limits.memory_bytes);
+  add("multiply/6_tokens/memory", set, multiply, kRowsBeyondCache, std::size_t{6}, limits.memory_bytes);
   add("multiply/64_tokens", set, multiply, kRowsInCache, std::size_t{64}, limits.macs);
   add("multiply/512_tokens", set, multiply, kRowsInCache, std::size_t{512}, limits.macs);
   // One query a KV head: Llama-2, MPT and Pythia. Three: a token of SmolLM2. Six: two of its tokens.
