@@ -14,6 +14,7 @@ constexpr int kShift = 128;  // of activations: vpdpbusd's unsigned side
 constexpr std::size_t kBlocksTogether = 1;
 constexpr bool kWideParts = true;
 constexpr std::size_t kFewTokens = 2;
+constexpr bool kStraightGroups = true;
 
 /// sum + dot products of four bytes each; x is shifted up by 128, so the sum must have begun at -128 times the sum of
 /// the weights.
@@ -62,7 +63,9 @@ void multiply_block(const std::byte* block, const TileShape& shape, const Activa
 
 void multiply_many(const Matrix& w, std::size_t first_block, std::size_t end_block, const Activations& x,
                    std::size_t tokens, float* out, std::size_t out_stride) {
-  const auto multiply_one = w.shape.group == 32 ? multiply_block<8> : multiply_block<0>;
+  const auto multiply_one = w.shape.group == 32   ? multiply_block<8>
+                            : w.shape.group == 64 ? multiply_block<16>
+                                                  : multiply_block<0>;
   for (std::size_t block = first_block; block < end_block; ++block) {
     multiply_one(w.blocks + block * w.shape.block_bytes(), w.shape, x, tokens, out + block * kTileRows, out_stride);
   }

@@ -1,6 +1,7 @@
 // What the two 256-bit sets share: 16 lanes as two ymm registers, and the matrix loop of a decode step over a dot
-// product of bytes that each set defines as dot_bytes(sum, weights, x), with the shift that it needs of x, and
-// kFewTokens, up to which that loop is taken. To be included once, inside a set's unnamed namespace (see lane_rules.h).
+// product of bytes that each set defines as dot_bytes(sum, weights, x), with the shift that it needs of x, kFewTokens,
+// up to which that loop is taken, and kStraightGroups, whether it is straight code for a group whose size is known. To
+// be included once, inside a set's unnamed namespace (see lane_rules.h).
 
 struct Lanes {
   __m256 lo;
@@ -114,43 +115,58 @@ inline __m256i broadcast_four(const std::int8_t* p) {
   return _mm256_set1_epi32(four);
 }
 
+inline void prefetch(const std::byte* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
+
 /// The line of scales and the tiles of a group, some groups before they are wanted.
 inline void prefetch_group(const std::byte* tiles, std::size_t group_bytes) {
-  for (std::size_t at = 0; at <= group_bytes; at += kAlignment) {
-    _mm_prefetch(reinterpret_cast<const char*>(tiles + at + kReadAhead), _MM_HINT_T0);
+  for (std::size_t at = 0; at <= group_bytes; at += kAlignment) prefetch(tiles + at + kReadAhead);
+}
+
+/// One tile times kTokens tokens, whose activations begin at `a`; the shift's own dot products go to excess.
+template <int kTokens, bool kFindsExcess>
+inline void multiply_tile(const std::byte* tile, const std::int8_t* a, std::size_t columns, IntLanes (&sums)[kTokens],
+                          IntLanes& excess) {
+  const __m256i lo = load_bytes(tile);
+  const __m256i hi = load_bytes(tile + 32);
+  if constexpr (kFindsExcess && kShift != 0) {
+    const __m256i shift = _mm256_set1_epi8(static_cast<char>(kShift));
+    excess = {dot_bytes(excess.lo, lo, shift), dot_bytes(excess.hi, hi, shift)};
+  }
+  for (std::size_t t = 0; t < kTokens; ++t) {
+    const __m256i four = broadcast_four(a + t * columns);
+    sums[t] = {dot_bytes(sums[t].lo, lo, four), dot_bytes(sums[t].hi, hi, four)};
   }
 }
 
 /// One row block and a run of its groups times kTokens tokens. Adds to out unless the run begins the row.
-/// @tparam kTiles  tiles of a group, 0 if only known at run time: known, a group is straight code
+/// @tparam kTiles  tiles of a group, 0 if only known at run time
 /// @param known  [groups] of the run, the weights' dot products with the shift; nullptr: every weight is read once, and
 ///               they are found on the way
 template <int kTokens, std::size_t kTiles, bool kIsKnown>
 inline void multiply_run(const std::byte* block, const TileShape& shape, std::size_t begin, std::size_t end,
                          const IntLanes* known, const Activations& x, float* out, std::size_t out_stride) {
   const std::size_t group_bytes = kTiles != 0 ? kTiles * kTileBytes : shape.group_bytes();
-  const __m256i shift = _mm256_set1_epi8(static_cast<char>(kShift));
   Lanes y[kTokens];
   for (std::size_t t = 0; t < kTokens; ++t) y[t] = begin == 0 ? all(0.0F) : load(out + t * out_stride);
   for (std::size_t g = begin; g < end; ++g) {
     const std::byte* tiles = block + shape.tiles_offset(g);
     const auto* scales = reinterpret_cast<const __m128i*>(block + shape.scales_offset(g));
     const std::int8_t* a = x.values + g * shape.group;
-    if constexpr (!kIsKnown) prefetch_group(tiles, group_bytes);
     IntLanes sums[kTokens];
     for (auto& lanes : sums) lanes = int_all(0);
     IntLanes excess = kIsKnown ? known[g - begin] : int_all(0);
+    if constexpr (kIsKnown || kStraightGroups) {
+      if constexpr (!kIsKnown) prefetch_group(tiles, group_bytes);
 #pragma GCC unroll 16
-    for (std::size_t at = 0; at < group_bytes; at += kTileBytes, a += kTileColumns) {
-      const __m256i lo = load_bytes(tiles + at);
-      const __m256i hi = load_bytes(tiles + at + 32);
-      if constexpr (!kIsKnown && kShift != 0) {
-        excess = {dot_bytes(excess.lo, lo, shift), dot_bytes(excess.hi, hi, shift)};
+      for (std::size_t at = 0; at < group_bytes; at += kTileBytes, a += kTileColumns) {
+        multiply_tile<kTokens, !kIsKnown>(tiles + at, a, x.columns, sums, excess);
       }
-      for (std::size_t t = 0; t < kTokens; ++t) {
-        const __m256i four = broadcast_four(a + t * x.columns);
-        sums[t].lo = dot_bytes(sums[t].lo, lo, four);
-        sums[t].hi = dot_bytes(sums[t].hi, hi, four);
+    } else {
+      prefetch(block + shape.scales_offset(g) + kReadAhead);
+#pragma GCC unroll 4
+      for (std::size_t at = 0; at < group_bytes; at += kTileBytes, a += kTileColumns) {
+        prefetch(tiles + at + kReadAhead);
+        multiply_tile<kTokens, true>(tiles + at, a, x.columns, sums, excess);
       }
     }
     const Lanes w = {_mm256_cvtph_ps(_mm_loadu_si128(scales)), _mm256_cvtph_ps(_mm_loadu_si128(scales + 1))};
@@ -180,7 +196,9 @@ void multiply_few(const std::byte* block, const TileShape& shape, const Activati
 void multiply_matrix(const Matrix& w, std::size_t first_block, std::size_t end_block, const Activations& x,
                      std::size_t tokens, float* out, std::size_t out_stride) {
   if (tokens > kFewTokens) return multiply_many(w, first_block, end_block, x, tokens, out, out_stride);
-  const auto multiply_one = w.shape.group == 32 ? multiply_few<8> : multiply_few<0>;
+  const auto multiply_one = w.shape.group == 32   ? multiply_few<8>
+                            : w.shape.group == 64 ? multiply_few<16>
+                                                  : multiply_few<0>;
   for (std::size_t block = first_block; block < end_block; ++block) {
     multiply_one(w.blocks + block * w.shape.block_bytes(), w.shape, x, tokens, out + block * kTileRows, out_stride);
   }
