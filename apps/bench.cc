@@ -112,6 +112,7 @@ Result<BenchFindings> measure(BenchArguments arguments, const ModelFile& model) 
   if (arguments.quick) make_quick(arguments, speed_options, probe_options);
   const ModelCost cost(model.config(), plan.options.policy);
   probe_options.working_set_bytes = static_cast<std::uint64_t>(cost.bytes(*std::ranges::max_element(arguments.depths)));
+  probe_options.on_huge_pages = options.in_ram || are_huge_pages(model.bytes());
   BenchFindings findings;
   findings.model = arguments.model.model;
   findings.kernels = plan.options.kernels->name;
@@ -155,9 +156,9 @@ Status run_bench(const BenchArguments& arguments) {
 }
 
 constexpr const char* kFooter =
-    "Limits: a streaming read of ordinary pages, by the kernel set's widest loads, over more than the last-level cache "
-    "and over half of it; and the set's dot products of bytes on registers alone. The best of all repetitions is the "
-    "limit.\n"
+    "Limits: a streaming read by the kernel set's widest loads, of pages as the weights have (huge or ordinary), over "
+    "more than the last-level cache and over what a token reads or half of that cache; and the set's dot products of "
+    "bytes on registers alone. The best of all repetitions is the limit.\n"
     "Decode: one token at a time. Bytes of a token: every matrix with its scales (a tied head once), norms, and the "
     "keys and values that it sees. Its share is of the read limit on as many threads, of memory if a token's bytes "
     "exceed the last-level cache, else of the cache.\n"

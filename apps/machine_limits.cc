@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/memory_plan.h"
+#include "platform/process_memory.h"
 #include "platform/size.h"
 #include "platform/worker_pool.h"
 
@@ -21,10 +22,10 @@ constexpr std::size_t kShare = 64 * 1024;  // buffers are cut among threads at m
 constexpr std::uint64_t kAssumedCache = 32ULL << 20U;
 constexpr std::uint64_t kLeastMemoryBuffer = 256ULL << 20U;
 
-/// Memory of ordinary pages: what a mapped model file has.
-class OrdinaryPages {
+/// Memory of huge pages or of ordinary ones, as far as the system does what it is asked.
+class Pages {
  public:
-  static Result<OrdinaryPages> take(std::size_t bytes) {
+  static Result<Pages> take(std::size_t bytes, bool are_huge) {
     void* address = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (address == MAP_FAILED) {
       const Status reason = system_failure(text("bench"), "taking memory");
@@ -33,28 +34,24 @@ class OrdinaryPages {
                           .expected = {},
                           .remedy = text("free some memory: the read limit is measured beyond the last-level cache")});
     }
-    OrdinaryPages pages;
+    ::madvise(address, bytes, are_huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    Pages pages;
     pages.bytes_ = {static_cast<std::byte*>(address), bytes};
-    pages.is_ordinary_ = ::madvise(address, bytes, MADV_NOHUGEPAGE) == 0;
     return pages;
   }
-  OrdinaryPages() = default;
-  OrdinaryPages(OrdinaryPages&& other) noexcept
-      : bytes_(std::exchange(other.bytes_, {})), is_ordinary_(other.is_ordinary_) {}
-  OrdinaryPages& operator=(OrdinaryPages&& other) noexcept {
+  Pages() = default;
+  Pages(Pages&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+  Pages& operator=(Pages&& other) noexcept {
     std::swap(bytes_, other.bytes_);
-    std::swap(is_ordinary_, other.is_ordinary_);
     return *this;
   }
-  ~OrdinaryPages() {
+  ~Pages() {
     if (!bytes_.empty()) ::munmap(bytes_.data(), bytes_.size());
   }
   std::span<std::byte> bytes() const { return bytes_; }
-  bool is_ordinary() const { return is_ordinary_; }
 
  private:
   std::span<std::byte> bytes_;
-  bool is_ordinary_ = false;
 };
 
 /// What one of so many threads touches of the buffer.
@@ -97,6 +94,8 @@ std::uint64_t cache_file(int index, const char* name) {
 
 }  // namespace
 
+bool are_huge_pages(std::span<const std::byte> mapped) { return huge_page_bytes(mapped) >= mapped.size() / 2; }
+
 std::string cpu_name() {
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line);) {
@@ -124,7 +123,7 @@ const ThreadLimits& MachineLimits::at(std::uint32_t threads) const {
 struct LimitProbe::State {
   ProbeOptions options;
   std::uint64_t last_level_cache = 0;
-  OrdinaryPages memory;
+  Pages memory;
   std::span<std::byte> cached;  // the part of it that stays in the cache
   bool pinned = true;
   std::vector<std::unique_ptr<Crew>> crews;
@@ -189,7 +188,7 @@ Result<LimitProbe> LimitProbe::start(const ProbeOptions& options, const ThreadPi
   if (const std::uint64_t available = available_bytes(); available > 0) most = std::min(most, available / 4);
   most = std::clamp<std::uint64_t>(most, std::uint64_t{WorkerPool::kMaxThreads} * kShare, SIZE_MAX / 4);
   const std::size_t bytes = round_up(static_cast<std::size_t>(most), kShare);
-  RILL_ASSIGN(state->memory, OrdinaryPages::take(bytes));
+  RILL_ASSIGN(state->memory, Pages::take(bytes, options.on_huge_pages));
   const std::uint64_t working_set = options.working_set_bytes;
   const std::uint64_t wanted = working_set > 0 && working_set <= cache ? working_set : cache / 2;
   const std::size_t cached = round_up(static_cast<std::size_t>(std::min<std::uint64_t>(wanted, bytes)), kShare);
@@ -226,7 +225,7 @@ MachineLimits LimitProbe::limits() const {
                        .last_level_cache_bytes = s.last_level_cache,
                        .memory_buffer_bytes = s.memory.bytes().size(),
                        .cache_buffer_bytes = s.cached.size(),
-                       .pages = s.memory.is_ordinary() ? "ordinary" : "as the system likes",
+                       .pages = are_huge_pages(s.memory.bytes()) ? "huge" : "ordinary",
                        .pinned = s.pinned,
                        .by_threads = {}};
   for (const auto& crew : s.crews) {

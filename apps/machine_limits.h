@@ -30,7 +30,7 @@ struct MachineLimits {
   std::uint64_t last_level_cache_bytes = 0;  ///< 0 if the system does not say
   std::uint64_t memory_buffer_bytes = 0;
   std::uint64_t cache_buffer_bytes = 0;
-  std::string_view pages;  ///< of the buffers
+  std::string_view pages;  ///< of the buffers: "huge" or "ordinary"
   bool pinned = false;     ///< every thread of every measurement had a CPU of its own
   std::vector<ThreadLimits> by_threads;
 
@@ -45,6 +45,8 @@ struct MachineLimits {
   }
 };
 
+/// True if most of it is on pages larger than the ordinary ones.
+bool are_huge_pages(std::span<const std::byte> mapped);
 /// The name that the CPU gives itself; "unknown" where the system does not say.
 std::string cpu_name();
 /// Of the first CPU's largest data cache; 0 where the system does not say.
@@ -58,6 +60,8 @@ struct ProbeOptions {
   /// What is read again and again. As large is the smaller buffer if the last-level cache holds it, else half of that
   /// cache: how fast a cache is depends on how much of it is read, most of all where it is shared with other machines.
   std::uint64_t working_set_bytes = 0;
+  /// Which pages the buffers shall have: those that the weights have, as huge ones are read faster.
+  bool on_huge_pages = false;
 };
 
 /// Measures a little at a time, so that other measurements can go in between.

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <system_error>
@@ -12,6 +13,10 @@
 
 namespace rill {
 namespace {
+
+/// What is written at once, up to that much and at a multiple of it, may stay in one piece of memory, and whoever maps
+/// the file has pages of that size: MappedFile says what for.
+constexpr std::size_t kPieceBytes = std::size_t{2} << 20U;
 
 Status write_all(int descriptor, const std::string& path, std::uint64_t offset, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
@@ -53,7 +58,8 @@ OutputFile::OutputFile(OutputFile&& other) noexcept
       partial_path_(std::move(other.partial_path_)),
       descriptor_(std::exchange(other.descriptor_, -1)),
       has_name_(other.has_name_),
-      size_(other.size_) {}
+      size_(other.size_),
+      pending_(std::move(other.pending_)) {}
 
 OutputFile::~OutputFile() {
   if (descriptor_ < 0) return;
@@ -88,18 +94,37 @@ Result<OutputFile> OutputFile::create(std::string_view named) {
 }
 
 Status OutputFile::write(std::span<const std::byte> bytes) {
-  RILL_TRY(write_all(descriptor_, partial_path_, size_, bytes));
-  size_ += bytes.size();
+  while (!bytes.empty()) {
+    const auto taken = bytes.first(std::min<std::size_t>(bytes.size(), kPieceBytes - size_ % kPieceBytes));
+    pending_.insert(pending_.end(), taken.begin(), taken.end());
+    size_ += taken.size();
+    bytes = bytes.subspan(taken.size());
+    if (size_ % kPieceBytes == 0) RILL_TRY(flush());
+  }
+  return {};
+}
+
+Status OutputFile::flush() {
+  RILL_TRY(write_all(descriptor_, partial_path_, size_ - pending_.size(), pending_));
+  pending_.clear();
+  return {};
+}
+
+Status OutputFile::rewind(std::uint64_t offset) {
+  RILL_TRY(flush());
+  size_ = offset;
   return {};
 }
 
 Status OutputFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
+  RILL_TRY(flush());
   return write_all(descriptor_, partial_path_, offset, bytes);
 }
 
 std::string OutputFile::unfinished_path() const { return has_name_ ? partial_path_ : path_of_descriptor(descriptor_); }
 
 Status OutputFile::commit() {
+  RILL_TRY(flush());
   if (::fsync(descriptor_) != 0) return system_failure(text(partial_path_), "flushing to the disk");
   if (!has_name_) {
     ::unlink(partial_path_.c_str());  // of a process that had our number, and ended in this place

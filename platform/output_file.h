@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "platform/status.h"
 
@@ -26,27 +27,29 @@ class OutputFile {
   OutputFile& operator=(const OutputFile&) = delete;
   ~OutputFile();
 
-  /// Appends bytes.
+  /// Appends bytes. They reach the file in large pieces: an error may be that of an earlier call.
   Status write(std::span<const std::byte> bytes);
-  /// Overwrites bytes at an offset that lies in what has been written.
+  /// Overwrites bytes at an offset that lies in what has been written; whatever was appended before reaches the file.
   Status write_at(std::uint64_t offset, std::span<const std::byte> bytes);
   /// Bytes appended so far.
   std::uint64_t size() const { return size_; }
-  /// Where this process can open what has been written, before commit() gives it its name.
+  /// Where this process can open what has reached the file, before commit() gives it its name.
   std::string unfinished_path() const;
   /// What is appended next goes there, over what was written; all of it has to be written again before commit().
-  void rewind(std::uint64_t offset) { size_ = offset; }
+  Status rewind(std::uint64_t offset);
   /// fsync, rename to the path, fsync of its folder. Call once, last.
   Status commit();
 
  private:
   OutputFile(std::string path, std::string partial_path, int descriptor, bool has_name);
+  Status flush();
 
   std::string path_;
   std::string partial_path_;
   int descriptor_;
   bool has_name_;  // partial_path_ is there
   std::uint64_t size_ = 0;
+  std::vector<std::byte> pending_;  // the last of them, which are not yet in the file
 };
 
 }  // namespace rill

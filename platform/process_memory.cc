@@ -29,11 +29,12 @@ std::string_view read_anew(int descriptor, std::span<char> buffer) {
 }
 
 /// A mapping, as /proc/self/smaps tells of it.
-struct FileMapping {
+struct Mapping {
   std::uint64_t begin = 0;
   std::uint64_t end = 0;
   bool is_read_only_file = false;
-  std::uint64_t own_kib = 0;  ///< what was written there (by the dynamic linker, before it made it read-only)
+  std::uint64_t own_kib = 0;   ///< what was written there (by the dynamic linker, before it made it read-only)
+  std::uint64_t huge_kib = 0;  ///< on pages larger than the ordinary ones
 
   /// Lets its pages go if the file has them all. One that is written and swapped out is no dirty page any more.
   void release() const {
@@ -43,6 +44,38 @@ struct FileMapping {
     ::madvise(address, static_cast<std::size_t>(end - begin), MADV_DONTNEED);
   }
 };
+
+/// Calls visit(mapping) for all there are.
+template <typename Visit>
+void for_each_mapping(Visit visit) {
+  std::FILE* const maps = std::fopen("/proc/self/smaps", "re");
+  if (maps == nullptr) return;
+  std::array<char, 512> line{};
+  Mapping mapping;
+  while (std::fgets(line.data(), line.size(), maps) != nullptr) {
+    // "begin-end r-xp offset device inode /path", then a line a figure.
+    Mapping next;
+    std::array<char, 5> permissions{};
+    unsigned long inode = 0;
+    unsigned long kib = 0;
+    if (std::sscanf(line.data(), "%" SCNx64 "-%" SCNx64 " %4s %*s %*s %lu", &next.begin, &next.end, permissions.data(),
+                    &inode) == 4) {
+      visit(mapping);
+      mapping = next;
+      const std::string_view seen(permissions.data());
+      mapping.is_read_only_file = inode != 0 && (seen == "r-xp" || seen == "r--p");
+    } else if (std::sscanf(line.data(), "Private_Dirty: %lu", &kib) == 1 ||
+               std::sscanf(line.data(), "Anonymous: %lu", &kib) == 1 ||
+               std::sscanf(line.data(), "Swap: %lu", &kib) == 1) {
+      mapping.own_kib += kib;
+    } else if (std::sscanf(line.data(), "AnonHugePages: %lu", &kib) == 1 ||
+               std::sscanf(line.data(), "FilePmdMapped: %lu", &kib) == 1) {
+      mapping.huge_kib += kib;
+    }
+  }
+  visit(mapping);
+  std::fclose(maps);
+}
 
 }  // namespace
 
@@ -75,34 +108,20 @@ std::uint64_t peak_resident_bytes() {
   return std::max(peak_kib * 1024, resident_bytes());
 }
 
+std::uint64_t huge_page_bytes(std::span<const std::byte> mapped) {
+  const auto begin = reinterpret_cast<std::uintptr_t>(mapped.data());
+  std::uint64_t kib = 0;
+  for_each_mapping([&](const Mapping& mapping) {
+    if (mapping.begin < begin + mapped.size() && begin < mapping.end) kib += mapping.huge_kib;
+  });
+  return kib * 1024;
+}
+
 void release_startup_memory() {
 #ifdef __GLIBC__
   ::malloc_trim(0);
 #endif
-  std::FILE* const maps = std::fopen("/proc/self/smaps", "re");
-  if (maps == nullptr) return;
-  std::array<char, 512> line{};
-  FileMapping mapping;
-  while (std::fgets(line.data(), line.size(), maps) != nullptr) {
-    // "begin-end r-xp offset device inode /path", then a line a figure.
-    FileMapping next;
-    std::array<char, 5> permissions{};
-    unsigned long inode = 0;
-    unsigned long kib = 0;
-    if (std::sscanf(line.data(), "%" SCNx64 "-%" SCNx64 " %4s %*s %*s %lu", &next.begin, &next.end, permissions.data(),
-                    &inode) == 4) {
-      mapping.release();
-      mapping = next;
-      const std::string_view seen(permissions.data());
-      mapping.is_read_only_file = inode != 0 && (seen == "r-xp" || seen == "r--p");
-    } else if (std::sscanf(line.data(), "Private_Dirty: %lu", &kib) == 1 ||
-               std::sscanf(line.data(), "Anonymous: %lu", &kib) == 1 ||
-               std::sscanf(line.data(), "Swap: %lu", &kib) == 1) {
-      mapping.own_kib += kib;
-    }
-  }
-  mapping.release();
-  std::fclose(maps);
+  for_each_mapping([](const Mapping& mapping) { mapping.release(); });
 }
 
 }  // namespace rill

@@ -1,7 +1,9 @@
 #pragma once
 // What the system says this process takes.
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace rill {
 
@@ -11,6 +13,10 @@ namespace rill {
 std::uint64_t resident_bytes();
 /// The most there ever was of this program.
 std::uint64_t peak_resident_bytes();
+
+/// How much of the mappings that these bytes lie in is on pages larger than the ordinary ones (2 MiB on most machines);
+/// 0 where the system does not say.
+std::uint64_t huge_page_bytes(std::span<const std::byte> mapped);
 
 /// Lets go of what only the start needed: what was freed on the heap, where the C library can tell (glibc), and the
 /// pages of the program's and its libraries' files (dynamic linking, reading the command line). The latter were never

@@ -186,8 +186,7 @@ Status ModelWriter::rewind() {
   written_in_tensor_ = 0;
   weights_crc_ = 0;
   done_ = 0;
-  file_.rewind(sections_.back().offset);
-  return {};
+  return file_.rewind(sections_.back().offset);
 }
 
 Status ModelWriter::finish() {

@@ -48,10 +48,11 @@ TEST(OutputFile, CanBeReadAndWrittenAnewBeforeItHasItsName) {
   const std::string path = scratch.file("x");
   Result<OutputFile> file = OutputFile::create(path);
   ASSERT_TRUE(file.ok());
-  ASSERT_TRUE(file->write(bytes_of("head draft")).ok());
+  ASSERT_TRUE(file->write(bytes_of("???? draft")).ok());
+  ASSERT_TRUE(file->write_at(0, bytes_of("head")).ok());
   EXPECT_EQ(content(file->unfinished_path()), "head draft");
   EXPECT_FALSE(std::filesystem::exists(path));
-  file->rewind(5);
+  ASSERT_TRUE(file->rewind(5).ok());
   EXPECT_EQ(file->size(), 5U);
   ASSERT_TRUE(file->write(bytes_of("final")).ok());
   ASSERT_TRUE(file->commit().ok());
@@ -139,6 +140,35 @@ TEST(OutputFile, CountsWhatIsAppendedAndMovesWithItsBytes) {
     ASSERT_TRUE(file.commit().ok());
   }
   EXPECT_EQ(content(path), "Abcdef") << "destroying a committed file takes nothing away";
+}
+
+/// Bytes go to the system in pieces of 2 MiB, whatever the pieces are in which they are appended.
+TEST(OutputFile, HoldsWhatWasAppendedHoweverItWasCut) {
+  const ScratchDirectory scratch;
+  const std::string path = scratch.file("x");
+  std::string all(7'000'003, '\0');
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<char>(i * 2'654'435'761U >> 13U);
+  const std::string_view view = all;
+  Result<OutputFile> file = OutputFile::create(path);
+  ASSERT_TRUE(file.ok());
+  std::size_t at = 0;
+  for (const std::size_t piece : {1, 2'097'151, 1, 2'097'151, 5, 2'500'000}) {
+    ASSERT_TRUE(file->write(bytes_of(view.substr(at, piece))).ok());
+    at += piece;
+    ASSERT_EQ(file->size(), at);
+    if (piece == 5) {
+      ASSERT_TRUE(file->write_at(at - 3, bytes_of("!!!")).ok());
+      at -= 4;
+      ASSERT_TRUE(file->rewind(at).ok());
+    }
+  }
+  while (at < all.size()) {
+    const std::string_view piece = view.substr(at, 9'973);
+    ASSERT_TRUE(file->write(bytes_of(piece)).ok());
+    at += piece.size();
+  }
+  ASSERT_TRUE(file->commit().ok());
+  EXPECT_TRUE(content(path) == all);
 }
 
 TEST(OutputFile, ThatCannotTakeItsNameSaysSoAndLeavesNothing) {
