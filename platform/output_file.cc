@@ -95,7 +95,8 @@ Result<OutputFile> OutputFile::create(std::string_view named) {
 
 Status OutputFile::write(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    const auto taken = bytes.first(std::min<std::size_t>(bytes.size(), kPieceBytes - size_ % kPieceBytes));
+    const auto in_piece = static_cast<std::size_t>(size_ % kPieceBytes);
+    const auto taken = bytes.first(std::min(bytes.size(), kPieceBytes - in_piece));
     pending_.insert(pending_.end(), taken.begin(), taken.end());
     size_ += taken.size();
     bytes = bytes.subspan(taken.size());
