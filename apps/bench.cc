@@ -112,8 +112,9 @@ Result<BenchFindings> measure(BenchArguments arguments, const ModelFile& model) 
   if (arguments.quick) make_quick(arguments, speed_options, probe_options);
   const ModelCost cost(model.config(), plan.options.policy);
   probe_options.working_set_bytes = static_cast<std::uint64_t>(cost.bytes(*std::ranges::max_element(arguments.depths)));
-  probe_options.on_huge_pages = options.in_ram || are_huge_pages(model.bytes());
   BenchFindings findings;
+  findings.weights_pages = options.in_ram ? "huge" : pages_of(model.bytes());  // the arena asks for them
+  probe_options.on_huge_pages = findings.weights_pages == "huge";
   findings.model = arguments.model.model;
   findings.kernels = plan.options.kernels->name;
   findings.is_quick = arguments.quick;
@@ -124,6 +125,8 @@ Result<BenchFindings> measure(BenchArguments arguments, const ModelFile& model) 
     RILL_ASSIGN(SpeedBench speed, SpeedBench::start(model, arguments.model, speed_options, pinning));
     RILL_TRY(repeat(arguments, probe, speed, findings));
     findings.limits = probe.limits();
+    if (options.in_ram)
+      findings.weights_pages = findings.limits.pages;  // what the system grants to the one and the other
     findings.pinned = speed.pinned() && findings.limits.pinned;
     findings.decode = speed.decode();
     findings.prefill = speed.prefill();

@@ -36,6 +36,7 @@ struct BenchFindings {
   std::uint32_t window = 0;  ///< of the stream past its window, and of the latency
   bool is_quick = false;     ///< nothing was measured long enough to mean anything
   std::uint32_t repetitions = 0;
+  std::string_view weights_pages;  ///< as limits.pages
   bool pinned = false;
   MachineLimits limits;
   std::vector<SpeedRow> decode;

@@ -51,6 +51,7 @@ ordered_json machine_json(const BenchFindings& f) {
                     {"memory_buffer_bytes", limits.memory_buffer_bytes},
                     {"cache_buffer_bytes", limits.cache_buffer_bytes},
                     {"pages", limits.pages},
+                    {"weights_pages", f.weights_pages},
                     {"pinned", f.pinned},
                     {"by_threads", ordered_json::array()}};
   for (const ThreadLimits& t : limits.by_threads) {
@@ -121,10 +122,11 @@ void print_limits(const BenchFindings& f) {
   std::printf(
       "%s, kernels %.*s, threads %s\n", limits.cpu.c_str(), static_cast<int>(f.kernels.size()), f.kernels.data(),
       f.pinned ? "each on a CPU of its own" : "NOT pinned: more of them than CPUs, or the system does not allow it");
-  std::printf("last-level cache %s; read over %s of memory and %s inside the cache, %.*s pages\n",
+  std::printf("last-level cache %s; read over %s of memory and %s inside the cache, %.*s pages; weights: %.*s pages\n",
               limits.last_level_cache_bytes > 0 ? human_bytes(limits.last_level_cache_bytes).c_str() : "unknown",
               human_bytes(limits.memory_buffer_bytes).c_str(), human_bytes(limits.cache_buffer_bytes).c_str(),
-              static_cast<int>(limits.pages.size()), limits.pages.data());
+              static_cast<int>(limits.pages.size()), limits.pages.data(), static_cast<int>(f.weights_pages.size()),
+              f.weights_pages.data());
   std::printf("best, and (least, median) of %u repetitions\n\n", f.repetitions);
   std::printf("limits   threads   memory, GB/s            cache, GB/s             int8, GMAC/s\n");
   for (const ThreadLimits& t : limits.by_threads) {

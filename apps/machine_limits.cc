@@ -25,7 +25,7 @@ constexpr std::uint64_t kLeastMemoryBuffer = 256ULL << 20U;
 /// Memory of huge pages or of ordinary ones, as far as the system does what it is asked.
 class Pages {
  public:
-  static Result<Pages> take(std::size_t bytes, bool are_huge) {
+  static Result<Pages> take(std::size_t bytes, bool wants_huge) {
     void* address = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (address == MAP_FAILED) {
       const Status reason = system_failure(text("bench"), "taking memory");
@@ -34,7 +34,7 @@ class Pages {
                           .expected = {},
                           .remedy = text("free some memory: the read limit is measured beyond the last-level cache")});
     }
-    ::madvise(address, bytes, are_huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    ::madvise(address, bytes, wants_huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
     Pages pages;
     pages.bytes_ = {static_cast<std::byte*>(address), bytes};
     return pages;
@@ -94,7 +94,9 @@ std::uint64_t cache_file(int index, const char* name) {
 
 }  // namespace
 
-bool are_huge_pages(std::span<const std::byte> mapped) { return huge_page_bytes(mapped) >= mapped.size() / 2; }
+std::string_view pages_of(std::span<const std::byte> mapped) {
+  return huge_page_bytes(mapped) > mapped.size() / 2 ? "huge" : "ordinary";
+}
 
 std::string cpu_name() {
   std::ifstream file("/proc/cpuinfo");
@@ -225,7 +227,7 @@ MachineLimits LimitProbe::limits() const {
                        .last_level_cache_bytes = s.last_level_cache,
                        .memory_buffer_bytes = s.memory.bytes().size(),
                        .cache_buffer_bytes = s.cached.size(),
-                       .pages = are_huge_pages(s.memory.bytes()) ? "huge" : "ordinary",
+                       .pages = pages_of(s.memory.bytes()),
                        .pinned = s.pinned,
                        .by_threads = {}};
   for (const auto& crew : s.crews) {

@@ -45,8 +45,8 @@ struct MachineLimits {
   }
 };
 
-/// True if most of it is on pages larger than the ordinary ones.
-bool are_huge_pages(std::span<const std::byte> mapped);
+/// "huge" if most of it is on huge pages, else "ordinary".
+std::string_view pages_of(std::span<const std::byte> mapped);
 /// The name that the CPU gives itself; "unknown" where the system does not say.
 std::string cpu_name();
 /// Of the first CPU's largest data cache; 0 where the system does not say.
@@ -60,7 +60,8 @@ struct ProbeOptions {
   /// What is read again and again. As large is the smaller buffer if the last-level cache holds it, else half of that
   /// cache: how fast a cache is depends on how much of it is read, most of all where it is shared with other machines.
   std::uint64_t working_set_bytes = 0;
-  /// Which pages the buffers shall have: those that the weights have, as huge ones are read faster.
+  /// Which pages the buffers shall have, if the system gives them: such as the weights have, as huge ones are read
+  /// faster.
   bool on_huge_pages = false;
 };
 

@@ -19,11 +19,14 @@ std::span<std::byte> stacks_of(const EngineState& s) {
 
 /// Copies a part of the model, and lets go of the file's pages on the way: it is never in memory twice.
 void copy_out(const ModelFile& model, std::span<const std::byte> part, std::span<std::byte> to) {
-  constexpr std::size_t kStepBytes = std::size_t{1} << 20U;
-  for (std::size_t at = 0; at < part.size(); at += kStepBytes) {
-    const std::span<const std::byte> step = part.subspan(at, std::min(kStepBytes, part.size() - at));
-    std::ranges::copy(step, to.subspan(at).begin());
+  // Up to a multiple of 2 MiB in the file, which may be one page: a step then has one of them at most.
+  constexpr std::size_t kStepBytes = std::size_t{2} << 20U;
+  const auto first = static_cast<std::size_t>(part.data() - model.bytes().data());
+  for (std::size_t at = 0; at < part.size();) {
+    const std::size_t step = std::min(kStepBytes - (first + at) % kStepBytes, part.size() - at);
+    std::ranges::copy(part.subspan(at, step), to.subspan(at).begin());
     model.forget_pages();
+    at += step;
   }
 }
 

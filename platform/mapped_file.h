@@ -9,7 +9,8 @@
 
 namespace rill {
 
-/// Whether a mapping's pages are read when they are first touched, or all before open() returns.
+/// Whether a mapping's pages are read when they are first touched, or all before open() returns: on huge pages then,
+/// where the system gives them.
 enum class Prefault : bool { kNo, kYes };
 
 /// A whole file mapped read-only. Owns the mapping; views of bytes() end with it.

@@ -27,7 +27,8 @@ class OutputFile {
   OutputFile& operator=(const OutputFile&) = delete;
   ~OutputFile();
 
-  /// Appends bytes. They reach the file in large pieces: an error may be that of an earlier call.
+  /// Appends bytes. They reach the file in large pieces: an error may be about those of an earlier call. After an error
+  /// of any call the file can only be destroyed.
   Status write(std::span<const std::byte> bytes);
   /// Overwrites bytes at an offset that lies in what has been written; whatever was appended before reaches the file.
   Status write_at(std::uint64_t offset, std::span<const std::byte> bytes);

@@ -34,7 +34,7 @@ struct Mapping {
   std::uint64_t end = 0;
   bool is_read_only_file = false;
   std::uint64_t own_kib = 0;   ///< what was written there (by the dynamic linker, before it made it read-only)
-  std::uint64_t huge_kib = 0;  ///< on pages larger than the ordinary ones
+  std::uint64_t huge_kib = 0;  ///< on huge pages
 
   /// Lets its pages go if the file has them all. One that is written and swapped out is no dirty page any more.
   void release() const {
@@ -69,7 +69,8 @@ void for_each_mapping(Visit visit) {
                std::sscanf(line.data(), "Swap: %lu", &kib) == 1) {
       mapping.own_kib += kib;
     } else if (std::sscanf(line.data(), "AnonHugePages: %lu", &kib) == 1 ||
-               std::sscanf(line.data(), "FilePmdMapped: %lu", &kib) == 1) {
+               std::sscanf(line.data(), "FilePmdMapped: %lu", &kib) == 1 ||
+               std::sscanf(line.data(), "ShmemPmdMapped: %lu", &kib) == 1) {
       mapping.huge_kib += kib;
     }
   }
@@ -114,7 +115,7 @@ std::uint64_t huge_page_bytes(std::span<const std::byte> mapped) {
   for_each_mapping([&](const Mapping& mapping) {
     if (mapping.begin < begin + mapped.size() && begin < mapping.end) kib += mapping.huge_kib;
   });
-  return kib * 1024;
+  return std::min<std::uint64_t>(kib * 1024, mapped.size());  // it may be a part of its mapping
 }
 
 void release_startup_memory() {

@@ -7,15 +7,15 @@
 
 namespace rill {
 
-// Each reads a small file, which its first call opens and which stays open; allocates nothing.
+// These two read a small file each, which its first call opens and which stays open; allocates nothing.
 
 /// Resident memory now, in bytes; 0 where the system does not say.
 std::uint64_t resident_bytes();
 /// The most there ever was of this program.
 std::uint64_t peak_resident_bytes();
 
-/// How much of the mappings that these bytes lie in is on pages larger than the ordinary ones (2 MiB on most machines);
-/// 0 where the system does not say.
+/// How much of these bytes is mapped by huge pages (2 MiB on most machines), at most: where they are a part of a
+/// mapping the system tells of all of it. 0 where it does not say.
 std::uint64_t huge_page_bytes(std::span<const std::byte> mapped);
 
 /// Lets go of what only the start needed: what was freed on the heap, where the C library can tell (glibc), and the

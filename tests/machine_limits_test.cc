@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <string>
+
 #include "platform/cpu.h"
 
 namespace rill::apps {
@@ -29,6 +32,29 @@ TEST(LimitProbe, ReadsAsMuchOfACacheAsTheModelDoes) {
   EXPECT_EQ(cache_buffer_for((1ULL << 20U) + 1), (1ULL << 20U) + (64U << 10U)) << "whole shares of a thread";
   const std::uint64_t cache = last_level_cache_bytes() > 0 ? last_level_cache_bytes() : kMost;
   EXPECT_EQ(cache_buffer_for(1ULL << 40U), std::min(cache / 2, kMost)) << "a model that no cache holds";
+}
+
+TEST(LimitProbe, ReadsThePagesThatItIsAskedFor) {
+  const ThreadPinning pinning;
+  const auto pages_for = [&](bool on_huge_pages) {
+    Result<LimitProbe> probe = LimitProbe::start({.threads = {1},
+                                                  .kernels = &kernels::best_kernel_set(detect_cpu()),
+                                                  .seconds = 1e-4,
+                                                  .most_bytes = kMost,
+                                                  .on_huge_pages = on_huge_pages},
+                                                 pinning);
+    if (!probe.ok()) return std::string("none");
+    probe->repeat();
+    return std::string(probe->limits().pages);
+  };
+  EXPECT_EQ(pages_for(false), "ordinary");
+  std::ifstream setting("/sys/kernel/mm/transparent_hugepage/enabled");
+  std::string enabled;
+  if (!std::getline(setting, enabled) || enabled.find("[never]") != std::string::npos) {
+    GTEST_SKIP() << "this system gives no huge pages";
+  }
+  EXPECT_EQ(pages_for(true), "huge");
+  EXPECT_EQ(pages_of({}), "ordinary");
 }
 
 }  // namespace

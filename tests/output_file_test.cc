@@ -1,10 +1,12 @@
 #include "platform/output_file.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -25,13 +27,16 @@ std::string content(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
+/// So that a part of it has reached the file.
+std::string more_than_a_piece() { return std::string(3'000'000, '?'); }
+
 TEST(OutputFile, AppearsWholeOrNotAtAll) {
   const ScratchDirectory scratch;
   const std::string path = scratch.file("x");
   {
     Result<OutputFile> file = OutputFile::create(path);
     ASSERT_TRUE(file.ok());
-    ASSERT_TRUE(file->write(bytes_of("unfinished")).ok());
+    ASSERT_TRUE(file->write(bytes_of(more_than_a_piece())).ok());
     EXPECT_FALSE(std::filesystem::exists(path));
   }
   EXPECT_TRUE(std::filesystem::is_empty(scratch.path())) << "something was left behind";
@@ -65,7 +70,7 @@ TEST(OutputFile, LeavesNothingBehindWhenTheProcessEnds) {
   const pid_t child = ::fork();
   if (child == 0) {
     Result<OutputFile> file = OutputFile::create(scratch.file("x"));
-    ::_exit(file.ok() && file->write(bytes_of("unfinished")).ok() ? 0 : 1);
+    ::_exit(file.ok() && file->write(bytes_of(more_than_a_piece())).ok() ? 0 : 1);
   }
   int status = 0;
   ASSERT_EQ(::waitpid(child, &status, 0), child);
@@ -101,7 +106,7 @@ TEST(OutputFile, LeavesTheOldFileUntilTheNewOneIsWhole) {
   std::ofstream(path) << "old";
   {
     Result<OutputFile> file = OutputFile::create(path);
-    ASSERT_TRUE(file.ok() && file->write(bytes_of("new")).ok());
+    ASSERT_TRUE(file.ok() && file->write(bytes_of(more_than_a_piece())).ok());
     EXPECT_EQ(content(path), "old");
   }
   EXPECT_EQ(content(path), "old");
@@ -152,7 +157,7 @@ TEST(OutputFile, HoldsWhatWasAppendedHoweverItWasCut) {
   Result<OutputFile> file = OutputFile::create(path);
   ASSERT_TRUE(file.ok());
   std::size_t at = 0;
-  for (const std::size_t piece : {1, 2'097'151, 1, 2'097'151, 5, 2'500'000}) {
+  for (const std::size_t piece : {1U, 2'097'151U, 1U, 2'097'151U, 5U, 2'500'000U}) {
     ASSERT_TRUE(file->write(bytes_of(view.substr(at, piece))).ok());
     at += piece;
     ASSERT_EQ(file->size(), at);
@@ -169,6 +174,43 @@ TEST(OutputFile, HoldsWhatWasAppendedHoweverItWasCut) {
   }
   ASSERT_TRUE(file->commit().ok());
   EXPECT_TRUE(content(path) == all);
+}
+
+/// The most that any file may have, as a full disk would have it.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) {
+    std::signal(SIGXFSZ, SIG_IGN);
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit = {.rlim_cur = bytes, .rlim_max = before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  FileSizeLimit(const FileSizeLimit&) = delete;
+  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+  ~FileSizeLimit() { ::setrlimit(RLIMIT_FSIZE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+/// What was appended waits for its piece: whichever call brings it to the file says that there is no room.
+TEST(OutputFile, SaysThatTheDiskIsFullAtTheLatestWhenItIsCommitted) {
+  const ScratchDirectory scratch;
+  const auto fails = [&](const char* which, auto call) {
+    const std::string path = scratch.file("x");
+    Result<OutputFile> file = OutputFile::create(path);
+    ASSERT_TRUE(file.ok());
+    const FileSizeLimit limit(1000);
+    ASSERT_TRUE(file->write(bytes_of(std::string(1001, '?'))).ok()) << which;
+    const Status status = call(*file);
+    EXPECT_EQ(status.code(), Code::kFailed) << which;
+    EXPECT_NE(status.message().find("File too large"), std::string_view::npos) << which << ": " << status.message();
+  };
+  fails("commit", [](OutputFile& file) { return file.commit(); });
+  fails("write_at", [](OutputFile& file) { return file.write_at(0, bytes_of("!")); });
+  fails("rewind", [](OutputFile& file) { return file.rewind(5); });
+  fails("write", [](OutputFile& file) { return file.write(bytes_of(more_than_a_piece())); });
+  EXPECT_TRUE(std::filesystem::is_empty(scratch.path()));
 }
 
 TEST(OutputFile, ThatCannotTakeItsNameSaysSoAndLeavesNothing) {
