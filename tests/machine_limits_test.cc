@@ -14,17 +14,23 @@ namespace {
 
 constexpr std::uint64_t kMost = 32ULL << 20U;
 
-std::uint64_t cache_buffer_for(std::uint64_t working_set_bytes) {
+/// What a probe finds in one repetition; nothing if it cannot start.
+MachineLimits limits_for(std::uint64_t working_set_bytes, bool on_huge_pages) {
   const ThreadPinning pinning;
   Result<LimitProbe> probe = LimitProbe::start({.threads = {1},
                                                 .kernels = &kernels::best_kernel_set(detect_cpu()),
                                                 .seconds = 1e-4,
                                                 .most_bytes = kMost,
-                                                .working_set_bytes = working_set_bytes},
+                                                .working_set_bytes = working_set_bytes,
+                                                .on_huge_pages = on_huge_pages},
                                                pinning);
-  if (!probe.ok()) return 0;
+  if (!probe.ok()) return {};
   probe->repeat();
-  return probe->limits().cache_buffer_bytes;
+  return probe->limits();
+}
+
+std::uint64_t cache_buffer_for(std::uint64_t working_set_bytes) {
+  return limits_for(working_set_bytes, false).cache_buffer_bytes;
 }
 
 TEST(LimitProbe, ReadsAsMuchOfACacheAsTheModelDoes) {
@@ -35,25 +41,13 @@ TEST(LimitProbe, ReadsAsMuchOfACacheAsTheModelDoes) {
 }
 
 TEST(LimitProbe, ReadsThePagesThatItIsAskedFor) {
-  const ThreadPinning pinning;
-  const auto pages_for = [&](bool on_huge_pages) {
-    Result<LimitProbe> probe = LimitProbe::start({.threads = {1},
-                                                  .kernels = &kernels::best_kernel_set(detect_cpu()),
-                                                  .seconds = 1e-4,
-                                                  .most_bytes = kMost,
-                                                  .on_huge_pages = on_huge_pages},
-                                                 pinning);
-    if (!probe.ok()) return std::string("none");
-    probe->repeat();
-    return std::string(probe->limits().pages);
-  };
-  EXPECT_EQ(pages_for(false), "ordinary");
+  EXPECT_EQ(limits_for(0, false).pages, "ordinary");
   std::ifstream setting("/sys/kernel/mm/transparent_hugepage/enabled");
   std::string enabled;
   if (!std::getline(setting, enabled) || enabled.find("[never]") != std::string::npos) {
     GTEST_SKIP() << "this system gives no huge pages";
   }
-  EXPECT_EQ(pages_for(true), "huge");
+  EXPECT_EQ(limits_for(0, true).pages, "huge");
   EXPECT_EQ(pages_of({}), "ordinary");
 }
 

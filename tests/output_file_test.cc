@@ -1,12 +1,10 @@
 #include "platform/output_file.h"
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -15,6 +13,7 @@
 #include <string_view>
 #include <utility>
 
+#include "tests/support/file_size_limit.h"
 #include "tests/support/scratch_directory.h"
 
 namespace rill {
@@ -175,23 +174,6 @@ TEST(OutputFile, HoldsWhatWasAppendedHoweverItWasCut) {
   ASSERT_TRUE(file->commit().ok());
   EXPECT_TRUE(content(path) == all);
 }
-
-/// The most that any file may have, as a full disk would have it.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) {
-    std::signal(SIGXFSZ, SIG_IGN);
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit limit = {.rlim_cur = bytes, .rlim_max = before_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  FileSizeLimit(const FileSizeLimit&) = delete;
-  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
-  ~FileSizeLimit() { ::setrlimit(RLIMIT_FSIZE, &before_); }
-
- private:
-  rlimit before_{};
-};
 
 /// What was appended waits for its piece: whichever call brings it to the file says that there is no room.
 TEST(OutputFile, SaysThatTheDiskIsFullAtTheLatestWhenItIsCommitted) {

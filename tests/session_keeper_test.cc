@@ -8,7 +8,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <fstream>
 #include <functional>
 #include <iterator>
@@ -17,6 +16,7 @@
 #include <vector>
 
 #include "core/conversation.h"
+#include "tests/support/file_size_limit.h"
 #include "tests/support/imported_model.h"
 #include "tests/support/shared_data.h"
 
@@ -236,19 +236,17 @@ TEST_F(KeptConversation, OfAnotherPolicyOrModelIsRefusedByName) {
 }
 
 TEST_F(KeptConversation, GoesOnWithoutAStateWhenTheDiskRefusesIt) {
-  std::signal(SIGXFSZ, SIG_IGN);
   Talk talk(model(), stream_policy(4, 60), path_);
   ASSERT_TRUE(talk.enter("").ok());
   const std::string first = talk.say("One");
   ASSERT_TRUE(talk.keeper().settle().ok());
   const std::string before = bytes();
-  rlimit limit{};
-  ::getrlimit(RLIMIT_FSIZE, &limit);
-  const rlimit small = {.rlim_cur = 100, .rlim_max = limit.rlim_max};
-  ::setrlimit(RLIMIT_FSIZE, &small);
-  talk.say("Two");
-  const Status status = talk.keeper().settle();
-  ::setrlimit(RLIMIT_FSIZE, &limit);
+  Status status;
+  {
+    const FileSizeLimit limit(100);
+    talk.say("Two");
+    status = talk.keeper().settle();
+  }
   EXPECT_EQ(status.code(), Code::kFailed);
   EXPECT_NE(status.message().find("writing failed: File too large"), std::string_view::npos) << status.message();
   EXPECT_FALSE(talk.say("Three").empty());

@@ -4,10 +4,8 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
-#include <csignal>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -17,6 +15,7 @@
 
 #include "core/checksum.h"
 #include "core/model_format.h"
+#include "tests/support/file_size_limit.h"
 #include "tests/support/scratch_directory.h"
 
 namespace rill {
@@ -294,26 +293,9 @@ TEST_F(StateFileTest, ThatIsReadOnlyOrNoFileSaysSo) {
   EXPECT_NE(open().status().message().find("no regular file"), std::string_view::npos);
 }
 
-/// While it lives, no file of this process may grow beyond so many bytes: what a full disk is to a program.
-class FileLimit {
- public:
-  explicit FileLimit(rlim_t bytes) {
-    std::signal(SIGXFSZ, SIG_IGN);
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit limit = {.rlim_cur = bytes, .rlim_max = before_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  FileLimit(const FileLimit&) = delete;
-  FileLimit& operator=(const FileLimit&) = delete;
-  ~FileLimit() { ::setrlimit(RLIMIT_FSIZE, &before_); }
-
- private:
-  rlimit before_{};
-};
-
 TEST_F(StateFileTest, AFullDiskIsFoundAtOnceAndLeavesAnEmptyFile) {
   {
-    const FileLimit limit(kSlot + 100);
+    const FileSizeLimit limit(kSlot + 100);
     const Result<StateFile> file = open();
     EXPECT_EQ(file.status().code(), Code::kFailed);
     EXPECT_NE(file.status().message().find("taking its room on the disk failed"), std::string_view::npos)
@@ -328,7 +310,7 @@ TEST_F(StateFileTest, ASaveThatTheDiskRefusesIsSaidAndTheOneBeforeItStays) {
   {
     Result<StateFile> file = open();
     ASSERT_TRUE(file.ok());
-    const FileLimit limit(1000);  // slot A, which is next
+    const FileSizeLimit limit(1000);  // slot A, which is next
     const Status status = save(*file, 3);
     EXPECT_EQ(status.code(), Code::kFailed);
     EXPECT_NE(status.message().find("writing failed"), std::string_view::npos) << status.message();
