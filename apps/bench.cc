@@ -113,8 +113,8 @@ Result<BenchFindings> measure(BenchArguments arguments, const ModelFile& model) 
   const ModelCost cost(model.config(), plan.options.policy);
   probe_options.working_set_bytes = static_cast<std::uint64_t>(cost.bytes(*std::ranges::max_element(arguments.depths)));
   BenchFindings findings;
-  findings.weights_pages = options.in_ram ? "huge" : pages_of(model.bytes());  // the arena asks for them
-  probe_options.on_huge_pages = findings.weights_pages == "huge";
+  const std::string_view mapped_pages = pages_of(model.bytes());
+  probe_options.on_huge_pages = options.in_ram || mapped_pages == "huge";  // as the arena asks for them
   findings.model = arguments.model.model;
   findings.kernels = plan.options.kernels->name;
   findings.is_quick = arguments.quick;
@@ -125,8 +125,7 @@ Result<BenchFindings> measure(BenchArguments arguments, const ModelFile& model) 
     RILL_ASSIGN(SpeedBench speed, SpeedBench::start(model, arguments.model, speed_options, pinning));
     RILL_TRY(repeat(arguments, probe, speed, findings));
     findings.limits = probe.limits();
-    if (options.in_ram)
-      findings.weights_pages = findings.limits.pages;  // what the system grants to the one and the other
+    findings.weights_pages = options.in_ram ? findings.limits.pages : mapped_pages;
     findings.pinned = speed.pinned() && findings.limits.pinned;
     findings.decode = speed.decode();
     findings.prefill = speed.prefill();

@@ -97,7 +97,6 @@ Status OutputFile::write(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const auto in_piece = static_cast<std::size_t>(size_ % kPieceBytes);
     const auto taken = bytes.first(std::min(bytes.size(), kPieceBytes - in_piece));
-    if (pending_.size() + taken.size() > kPieceBytes / 4) pending_.reserve(kPieceBytes);  // rather than twice and more
     pending_.insert(pending_.end(), taken.begin(), taken.end());
     size_ += taken.size();
     bytes = bytes.subspan(taken.size());

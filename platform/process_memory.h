@@ -7,7 +7,7 @@
 
 namespace rill {
 
-// These two read a small file each, which its first call opens and which stays open; allocates nothing.
+// These two read a small file each, which the first call opens and which stays open; they allocate nothing.
 
 /// Resident memory now, in bytes; 0 where the system does not say.
 std::uint64_t resident_bytes();

@@ -115,11 +115,9 @@ inline __m256i broadcast_four(const std::int8_t* p) {
   return _mm256_set1_epi32(four);
 }
 
-inline void prefetch(const std::byte* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
-
 /// The line of scales and the tiles of a group, some groups before they are wanted.
 inline void prefetch_group(const std::byte* tiles, std::size_t group_bytes) {
-  for (std::size_t at = 0; at <= group_bytes; at += kAlignment) prefetch(tiles + at + kReadAhead);
+  for (std::size_t at = 0; at <= group_bytes; at += kAlignment) __builtin_prefetch(tiles + at + kReadAhead);
 }
 
 /// One tile times kTokens tokens, whose activations begin at `a`; the shift's own dot products go to excess.
@@ -162,10 +160,10 @@ inline void multiply_run(const std::byte* block, const TileShape& shape, std::si
         multiply_tile<kTokens, !kIsKnown>(tiles + at, a, x.columns, sums, excess);
       }
     } else {
-      prefetch(block + shape.scales_offset(g) + kReadAhead);
+      __builtin_prefetch(block + shape.scales_offset(g) + kReadAhead);
 #pragma GCC unroll 4
       for (std::size_t at = 0; at < group_bytes; at += kTileBytes, a += kTileColumns) {
-        prefetch(tiles + at + kReadAhead);
+        __builtin_prefetch(tiles + at + kReadAhead);
         multiply_tile<kTokens, true>(tiles + at, a, x.columns, sums, excess);
       }
     }
