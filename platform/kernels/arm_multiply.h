@@ -95,9 +95,11 @@ inline void multiply_block(const MultiplyRun* runs, const std::byte* block, cons
   const std::size_t panel = passes == 1 ? x.groups : 2 * (pairs == 0 ? 1 : pairs);
   for (std::size_t begin = 0; begin < x.groups; begin += panel) {
     const std::size_t end = begin + panel < x.groups ? begin + panel : x.groups;
+    const NextLines next = NextLines::behind(block, shape, begin, end);
     for (std::size_t pass = 0; pass < passes; ++pass) {
       const std::size_t t = tokens * pass / passes;
       const std::size_t count = tokens * (pass + 1) / passes - t;
+      if (passes > 1) next.fetch(pass, pass + 1, passes);
       runs[count - 1](block, shape, begin, end, x.from_row(t), out + t * out_stride, out_stride);
     }
   }

@@ -116,12 +116,13 @@ void multiply_block(const std::byte* block, const TileShape& shape, const Activa
     const std::size_t end = begin + panel_groups < x.groups ? begin + panel_groups : x.groups;
     for (std::size_t g = begin; g < end; ++g) {
       const std::byte* const tiles = block + shape.tiles_offset(g);
-      prefetch_group(tiles, shape.group_bytes());
       fill_group(tiles, shape.group_bytes(), (g - begin) * shape.group_bytes(),
                  panel.first_sums + (g - begin) * kTileRows, panel);
     }
+    const NextLines next = NextLines::behind(block, shape, begin, end);
     for (std::size_t t = 0; t < tokens; t += kPassTokens) {
       const std::size_t pass = tokens - t < kPassTokens ? tokens - t : kPassTokens;
+      next.fetch(t, t + pass, tokens);
       kPasses[pass - 1](panel, block, shape, begin, end, x.from_row(t), out + t * out_stride, out_stride);
     }
   }

@@ -46,11 +46,12 @@ void multiply_block(const std::byte* block, const TileShape& shape, const Activa
   for (std::size_t begin = 0; begin < x.groups; begin += kPanelGroups) {
     const std::size_t end = begin + kPanelGroups < x.groups ? begin + kPanelGroups : x.groups;
     for (std::size_t g = begin; g < end; ++g) {
-      prefetch_group(block + shape.tiles_offset(g), shape.group_bytes());
       excess[g - begin] = excess_of(block + shape.tiles_offset(g), shape.group_bytes());
     }
+    const NextLines next = NextLines::behind(block, shape, begin, end);
     std::size_t t = 0;
     const auto run = [&]<int kTokens>() {
+      next.fetch(t, t + kTokens, tokens);
       multiply_run<kTokens, kTiles, true>(block, shape, begin, end, excess, x.from_row(t), y + t * out_stride,
                                           out_stride);
       t += kTokens;

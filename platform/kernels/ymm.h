@@ -115,11 +115,6 @@ inline __m256i broadcast_four(const std::int8_t* p) {
   return _mm256_set1_epi32(four);
 }
 
-/// The line of scales and the tiles of a group, some groups before they are wanted.
-inline void prefetch_group(const std::byte* tiles, std::size_t group_bytes) {
-  for (std::size_t at = 0; at <= group_bytes; at += kAlignment) __builtin_prefetch(tiles + at + kReadAhead);
-}
-
 /// One tile times kTokens tokens, whose activations begin at `a`; the shift's own dot products go to excess.
 template <int kTokens, bool kFindsExcess>
 inline void multiply_tile(const std::byte* tile, const std::int8_t* a, std::size_t columns, IntLanes (&sums)[kTokens],
@@ -154,7 +149,9 @@ inline void multiply_run(const std::byte* block, const TileShape& shape, std::si
     for (auto& lanes : sums) lanes = int_all(0);
     IntLanes excess = kIsKnown ? known[g - begin] : int_all(0);
     if constexpr (kIsKnown || kStraightGroups) {
-      if constexpr (!kIsKnown) prefetch_group(tiles, group_bytes);
+      if constexpr (!kIsKnown) {  // the tiles of a later group, and a line of scales
+        for (std::size_t at = 0; at <= group_bytes; at += kAlignment) __builtin_prefetch(tiles + at + kReadAhead);
+      }
 #pragma GCC unroll 16
       for (std::size_t at = 0; at < group_bytes; at += kTileBytes, a += kTileColumns) {
         multiply_tile<kTokens, !kIsKnown>(tiles + at, a, x.columns, sums, excess);
