@@ -145,7 +145,7 @@ Status run_bench(const BenchArguments& arguments) {
     if (!arguments.threads.empty()) model.threads = arguments.threads.front();
     return run_policies(model, arguments.policies, arguments.plot);
   }
-  RILL_ASSIGN(const ModelFile model, open_model(arguments.model));
+  RILL_ASSIGN(const ModelFile model, ModelFile::open(arguments.model.model));
   RILL_TRY(check(arguments, model));
   RILL_ASSIGN(const BenchFindings findings, measure(arguments, model));
   if (arguments.model.json) {

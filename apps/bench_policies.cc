@@ -171,7 +171,7 @@ Result<std::vector<Comparison>> compare(const ModelArguments& arguments, const P
 }  // namespace
 
 Status run_policies(const ModelArguments& arguments, const PoliciesArguments& policies, const std::string& plot) {
-  RILL_ASSIGN(const ModelFile model, open_model(arguments));
+  RILL_ASSIGN(const ModelFile model, ModelFile::open(arguments.model));
   ModelArguments stream = arguments;  // as given: a default number of sinks, or the user's own
   stream.policy = "stream";
   RILL_ASSIGN(const EngineOptions options, engine_options(stream, model.config(), {.reads_text = false}));

@@ -130,7 +130,7 @@ Status talk(const ChatArguments& arguments, ChatSetting& setting, SessionKeeper&
 
 Status run_chat(const ChatArguments& arguments) {
   RILL_TRY(prepare_sandbox(arguments.sandbox, arguments.state.file));
-  RILL_ASSIGN(const ModelFile model, open_model(arguments.model));
+  RILL_ASSIGN(const ModelFile model, ModelFile::open(arguments.model.model));
   if (model.chat_section().empty()) {
     return bad_usage({.where = text(model.name()),
                       .what = text("the model has no chat form"),

@@ -29,7 +29,7 @@ struct GenerateArguments {
 
 Status run_generate(const GenerateArguments& arguments) {
   RILL_TRY(prepare_sandbox(arguments.sandbox, {}));
-  RILL_ASSIGN(const ModelFile model, open_model(arguments.model));
+  RILL_ASSIGN(const ModelFile model, ModelFile::open(arguments.model.model));
   std::vector<Token> prompt;
   if (!arguments.ids.empty()) {
     RILL_ASSIGN(prompt, read_ids(arguments.ids, model.config().vocabulary));

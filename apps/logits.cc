@@ -25,7 +25,7 @@ struct LogitsArguments {
 };
 
 Status run_logits(const LogitsArguments& arguments) {
-  RILL_ASSIGN(const ModelFile model, open_model(arguments.model));
+  RILL_ASSIGN(const ModelFile model, ModelFile::open(arguments.model.model));
   RILL_ASSIGN(const std::vector<Token> ids, read_ids(arguments.ids, model.config().vocabulary));
   if (ids.empty())
     return bad_input(

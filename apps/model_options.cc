@@ -214,10 +214,6 @@ Result<std::uint64_t> parse_size(std::string_view option, std::string_view writt
        .remedy = {}});
 }
 
-Result<ModelFile> open_model(const ModelArguments& a) {
-  return ModelFile::open(a.model, a.in_ram ? Prefault::kNo : Prefault::kYes);
-}
-
 Result<Engine> start_engine(const ModelFile& model, EngineOptions options, std::span<const ItemBeside> besides) {
   options.beside_bytes = bytes_of(besides);
   RILL_ASSIGN(const EnginePlan plan, plan_engine(model, options));
@@ -226,9 +222,11 @@ Result<Engine> start_engine(const ModelFile& model, EngineOptions options, std::
     print_ways_to_fit(stderr, outline_of(model), options);
     return plan.check_budget();
   }
-  release_startup_memory();  // what came before and the arena are never in memory together
+  // What only the start needs, the arena and the weights are never in memory together.
+  release_startup_memory();
   Result<Engine> engine = Engine::start(model, options);
   release_startup_memory();
+  if (!options.in_ram) model.prefault();
   return engine;
 }
 

@@ -75,9 +75,8 @@ Result<std::optional<std::uint32_t>> system_sinks(const ModelArguments& a, const
 /// @param option  what an error calls it: "--budget"
 Result<std::uint64_t> parse_size(std::string_view option, std::string_view written);
 
-/// Opens the model, with its pages read in where it will be run from them.
-Result<ModelFile> open_model(const ModelArguments& arguments);
-/// Plans and starts. Over budget: prints the plan and the ways to fit to standard error and returns the status.
+/// Plans, starts, and reads a mapped model's pages in. Over budget: prints the plan and the ways to fit to standard
+/// error and returns the status.
 /// @param besides  what shares the budget with the model
 Result<Engine> start_engine(const ModelFile& model, EngineOptions options, std::span<const ItemBeside> besides = {});
 

@@ -294,7 +294,7 @@ Status run_perplexity(const PerplexityArguments& arguments) {
   RILL_TRY(check_scores_place(arguments));
   RILL_TRY(check_blocks(arguments));
   RILL_ASSIGN(std::vector<NllRun> runs, earlier_runs(arguments));  // a bad file is said before the long work, not after
-  RILL_ASSIGN(const ModelFile model, open_model(arguments.model));
+  RILL_ASSIGN(const ModelFile model, ModelFile::open(arguments.model.model));
   RILL_ASSIGN(const std::vector<Token> tokens, read_tokens(arguments, model));
   ModelArguments model_arguments = arguments.model;
   if (arguments.blocks > 0) model_arguments.policy = "dense";

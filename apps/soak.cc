@@ -168,7 +168,7 @@ Status run_soak(const SoakArguments& arguments) {
                       .remedy = {}});
   }
   RILL_TRY(prepare_sandbox(arguments.sandbox, {}));
-  RILL_ASSIGN(const ModelFile model, open_model(arguments.model));
+  RILL_ASSIGN(const ModelFile model, ModelFile::open(arguments.model.model));
   // What a dense cache would take; a plan refuses what no machine has.
   constexpr std::uint64_t kMostTokens = (1U << 24U) - kWarmUp;
   const auto capacity = static_cast<std::uint32_t>(std::min(limits.tokens, kMostTokens) + kWarmUp);

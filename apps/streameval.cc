@@ -244,7 +244,7 @@ Status run_streameval(const StreamEvalArguments& arguments) {
     RILL_ASSIGN(StreamEvalRun earlier, read_labelled_streameval(argument));
     runs.push_back(std::move(earlier));
   }
-  RILL_ASSIGN(const ModelFile model, open_model(arguments.model));
+  RILL_ASSIGN(const ModelFile model, ModelFile::open(arguments.model.model));
   std::vector<Line> lines;
   std::uint32_t capacity = 0;
   {  // a tokenizer of its own only until the engine has one

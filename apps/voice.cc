@@ -146,7 +146,7 @@ Status run_voice(const VoiceArguments& arguments) {
   const bool has_room = arguments.in.starts_with("alsa:") && arguments.out.starts_with("alsa:");
   RILL_ASSIGN(const std::unique_ptr<VoiceActivity> activity, make_voice_activity(arguments.activity, has_room));
 
-  RILL_ASSIGN(const ModelFile model, open_model(arguments.model));
+  RILL_ASSIGN(const ModelFile model, ModelFile::open(arguments.model.model));
   if (model.chat_section().empty()) {
     return bad_usage({.where = text(model.name()),
                       .what = text("the model has no chat form"),

@@ -174,7 +174,7 @@ Status run_wyoming(const WyomingArguments& arguments) {
                                                            .connections = arguments.sessions,
                                                            .info = info_of(arguments)}));
   RILL_TRY(prepare_sandbox(arguments.sandbox, {}));
-  RILL_ASSIGN(const ModelFile model, open_model(arguments.model));
+  RILL_ASSIGN(const ModelFile model, ModelFile::open(arguments.model.model));
   if (model.chat_section().empty()) {
     return bad_usage({.where = text(model.name()),
                       .what = text("the model has no chat form"),

@@ -68,6 +68,7 @@ Result<Engine> Engine::start_in(const ModelFile& model, const EngineOptions& opt
     tokenizer_tables = arena[plan.tokenizer_tables];
   }
   s.weights = bind_weights(model, weights, arena[plan.layers]);
+  if (options.in_ram) model.forget_pages();  // of what was read besides what was copied
   s.buffers = cut_chunk(arena, plan.chunk, model.config(), plan.options.threads);
   s.sessions = {reinterpret_cast<Session*>(arena[plan.sessions].data()), plan.options.sessions};
   for (std::size_t i = 0; i < s.sessions.size(); ++i) {
@@ -103,6 +104,7 @@ Engine& Engine::operator=(Engine&& other) noexcept {
 
 Engine::~Engine() {
   if (state_ == nullptr) return;
+  state_->model->forget_pages();  // what only runs at the end then comes on top of nothing
   if (state_->tokenizer != nullptr) state_->tokenizer->~Tokenizer();
   state_->~EngineState();
 }

@@ -43,9 +43,9 @@ bool all_zero(std::span<const std::byte> bytes) {
 
 }  // namespace
 
-Result<ModelFile> ModelFile::open(std::string_view path, Prefault prefault) {
+Result<ModelFile> ModelFile::open(std::string_view path) {
   ModelFile model;
-  RILL_ASSIGN(model.file_, MappedFile::open(path, prefault));
+  RILL_ASSIGN(model.file_, MappedFile::open(path));
   RILL_TRY(model.read(model.file_.bytes(), text(model.file_.name())));
   return model;
 }

@@ -43,7 +43,7 @@ class ModelFile {
   /// Maps and checks a file. Reads the header and the small sections, not the weights: milliseconds for any size. After
   /// it the tensors are exactly those that the configuration implies, each with its shape, inside the file, without
   /// overlap. As MappedFile::open() if the file cannot be read, kBadInput names the section, field or tensor at fault.
-  static Result<ModelFile> open(std::string_view path, Prefault prefault = Prefault::kNo);
+  static Result<ModelFile> open(std::string_view path);
   /// The same for a model that lies in memory already (flash, a test's buffer).
   /// @param bytes  borrowed for the object's life; aligned to 64 bytes.
   /// @param name   what sentences begin with.
@@ -74,6 +74,8 @@ class ModelFile {
   std::span<const std::byte> weights() const { return sections_.stored(format::Section::kWeights); }
   /// As stored; empty if the model came without a tokenizer. What is in it is the tokenizer's to check.
   std::span<const std::byte> tokenizer_section() const { return sections_.stored(format::Section::kTokenizer); }
+  /// Reads the file's pages now and not with the first tokens, and on huge ones where the system gives them.
+  void prefault() const { file_.prefault(); }
   /// Lets go of the file's pages, for whoever has copied what is in them. They come back when they are read.
   void forget_pages() const { file_.forget_pages(); }
   /// Decompressed; empty if the model has no chat form.

@@ -9,17 +9,13 @@
 
 namespace rill {
 
-/// Whether a mapping's pages are read when they are first touched, or all before open() returns: on huge pages then,
-/// where the system gives them.
-enum class Prefault : bool { kNo, kYes };
-
 /// A whole file mapped read-only. Owns the mapping; views of bytes() end with it.
 class MappedFile {
  public:
   /// kBadInput with the system's reason if the file cannot be opened, is no regular file, or is larger than any address
   /// space; kFailed if the system lacks the memory or the descriptors at the moment. An empty file maps to an empty
   /// span.
-  static Result<MappedFile> open(std::string_view path, Prefault prefault = Prefault::kNo);
+  static Result<MappedFile> open(std::string_view path);
 
   MappedFile() = default;
   MappedFile(MappedFile&& other) noexcept;
@@ -31,6 +27,8 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return bytes_; }
   /// The path as given to open(), for messages; cut if it is very long.
   std::string_view name() const { return name_.view(); }
+  /// Reads all pages now, and not each when it is first touched: on huge pages, where the system gives them.
+  void prefault() const;
   /// Tells the system that these pages are not needed soon (a converter's way through a file larger than RAM).
   void forget_pages() const;
 

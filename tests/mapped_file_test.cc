@@ -18,8 +18,10 @@ namespace {
 
 /// @returns whether some of a mapping of the file is on huge pages
 bool is_mapped_by_huge_pages(const std::string& path) {
-  const Result<MappedFile> file = MappedFile::open(path, Prefault::kYes);
-  return file.ok() && huge_page_bytes(file->bytes()) > 0;
+  const Result<MappedFile> file = MappedFile::open(path);
+  if (!file.ok()) return false;
+  file->prefault();
+  return huge_page_bytes(file->bytes()) > 0;
 }
 
 /// By one call of the system.

@@ -86,7 +86,7 @@ TEST_P(SameBits, AsRecordedOnTheDesk) {
 
 TEST(SameBitsOfTheRealModel, AsRecordedOnTheDesk) {
   RILL_NEED_REAL_MODEL();
-  const Result<ModelFile> model = ModelFile::open(real_model(), Prefault::kNo);
+  const Result<ModelFile> model = ModelFile::open(real_model());
   ASSERT_TRUE(model.ok());
   // 18 tokens: twelve of them leave the window. Few, because an emulator runs the scalar set as well.
   for (const kernels::KernelSet* kernels : kernels::kernel_sets()) {

@@ -8,7 +8,7 @@ namespace {
 
 rill::Status ask(const char* path, const char* question) {
   // The weights: mapped read-only, and shared by every engine that uses the file.
-  RILL_ASSIGN(const rill::ModelFile model, rill::ModelFile::open(path, rill::Prefault::kYes));
+  RILL_ASSIGN(const rill::ModelFile model, rill::ModelFile::open(path));
   RILL_ASSIGN(const rill::ChatSection chat, rill::parse_chat_section(model.chat_section(), rill::text(path)));
 
   // Every byte is known before one is taken.
@@ -16,6 +16,7 @@ rill::Status ask(const char* path, const char* question) {
   RILL_ASSIGN(const rill::EnginePlan plan, rill::plan_engine(model, options));
   std::fprintf(stderr, "taking %llu bytes\n", static_cast<unsigned long long>(plan.memory.arena_bytes()));
   RILL_ASSIGN(rill::Engine engine, rill::Engine::start(model, options));
+  model.prefault();
 
   // From here on nothing is allocated.
   engine.session(0).set_sampling({.temperature = 0});

@@ -21,7 +21,7 @@ inline double int8_error(const SyntheticModel& source, const quant::QuantizeOpti
   const std::string path = scratch.file("model.rill");
   const Result<quant::QuantizeReport> report = quant::quantize(source, path, options);
   EXPECT_TRUE(report.ok()) << report.status().message();
-  const Result<ModelFile> file = ModelFile::open(path, Prefault::kNo);
+  const Result<ModelFile> file = ModelFile::open(path);
   EXPECT_TRUE(file.ok()) << file.status().message();
   if (!network.ok() || !file.ok()) return 1;
   Result<Engine> engine = start(*file, {.policy = dense_policy(64)});
