@@ -47,8 +47,9 @@ Status refuse(const char* where, const Text& what, const char* expected) {
 }
 
 Status check(const BenchArguments& arguments, const ModelFile& model) {
-  if (arguments.model.policy != "stream") {
-    return refuse("--policy", text(arguments.model.policy), "stream; --policies compares it with another");
+  if (arguments.model.policy != "stream" && arguments.model.policy != "window") {
+    return refuse("--policy", text(arguments.model.policy),
+                  "stream or window, whose streams never end; --policies measures recompute beside stream");
   }
   if (arguments.repetitions == 0) return refuse("--repetitions", text(0), "at least 1");
   if (arguments.latency_tokens > 0 && arguments.latency_tokens < 4) {
@@ -113,6 +114,7 @@ Result<BenchFindings> measure(BenchArguments arguments, const ModelFile& model) 
   const ModelCost cost(model.config(), plan.options.policy);
   probe_options.working_set_bytes = static_cast<std::uint64_t>(cost.bytes(*std::ranges::max_element(arguments.depths)));
   BenchFindings findings;
+  if (!options.in_ram) model.prefault();  // now, as its pages are looked at
   const std::string_view mapped_pages = pages_of(model.bytes());
   probe_options.on_huge_pages = options.in_ram || mapped_pages == "huge";  // as the arena asks for them
   findings.model = arguments.model.model;
@@ -167,6 +169,7 @@ constexpr const char* kFooter =
     "Prefill: 512 tokens, logits for the last. Multiply-adds of a token: all projections, the head for one row only, "
     "scores and mixing (query x key, weight x value) for each key seen. Its share is of the dot products on as many "
     "threads.\n"
+    "Without --window, decode and prefill have one that holds every depth, the stream and its latency 1020.\n"
     "The options of sampling are those of the stream whose tokens are timed one by one.\n"
     "While it measures, bench ties each thread to a CPU; no other command does.\n"
     "Example: rill bench smollm2.rill --threads 1,4 --depth 0,1024,4096 --plot roofline.svg";

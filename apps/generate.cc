@@ -39,10 +39,10 @@ Status run_generate(const GenerateArguments& arguments) {
                                            arguments.special ? SpecialTokens::kControl : SpecialTokens::kText, true));
   }
   if (prompt.empty()) {
-    return bad_usage({.where = text("generate"),
+    return bad_usage({.where = text("-p"),
                       .what = text("an empty prompt"),
                       .expected = text("at least one token"),
-                      .remedy = text("give -p TEXT or --ids FILE")});
+                      .remedy = text("give some text, or --ids FILE")});
   }
   constexpr std::uint64_t kMost = 1U << 24U;  // each of the two, so that their sum does not wrap
   const auto capacity = static_cast<std::uint32_t>(std::min<std::uint64_t>(prompt.size(), kMost) +

@@ -27,9 +27,6 @@ struct LogitsArguments {
 Status run_logits(const LogitsArguments& arguments) {
   RILL_ASSIGN(const ModelFile model, ModelFile::open(arguments.model.model));
   RILL_ASSIGN(const std::vector<Token> ids, read_ids(arguments.ids, model.config().vocabulary));
-  if (ids.empty())
-    return bad_input(
-        {.where = text(arguments.ids), .what = text("no ids"), .expected = text("at least one"), .remedy = {}});
   RILL_ASSIGN(
       const EngineOptions options,
       engine_options(arguments.model, model.config(),

@@ -155,9 +155,9 @@ Result<std::vector<Token>> read_tokens(const PerplexityArguments& arguments, con
   const std::size_t least = arguments.blocks > 0 ? arguments.blocks : 2;
   if (tokens.size() < least) {
     return bad_input({.where = text(arguments.ids.empty() ? arguments.file : arguments.ids),
-                      .what = text(tokens.size(), " tokens"),
+                      .what = text(tokens.size(), tokens.size() == 1 ? " token" : " tokens"),
                       .expected = text("at least ", least),
-                      .remedy = {}});
+                      .remedy = text("give a longer text", arguments.blocks > 0 ? " or a smaller --blocks" : "")});
   }
   return tokens;
 }

@@ -2,8 +2,25 @@
 
 #include <array>
 #include <string_view>
+#include <vector>
 
 namespace rill::apps {
+
+namespace {
+
+/// All items, and for each region what aligning them and rounding it up to whole pages takes: the sum is the region's.
+std::vector<PlanItem> with_padding(const MemoryPlan& plan) {
+  std::vector<PlanItem> items(plan.items().begin(), plan.items().end());
+  std::array<PlanItem, 2> paddings = {
+      PlanItem{.name = "padding", .bytes = plan.arena_bytes(), .region = Region::kArena},
+      PlanItem{.name = "padding", .bytes = plan.mapped_bytes(), .region = Region::kMapped},
+  };
+  for (const PlanItem& item : plan.items()) paddings[item.region == Region::kArena ? 0 : 1].bytes -= item.bytes;
+  items.insert(items.end(), paddings.begin(), paddings.end());
+  return items;
+}
+
+}  // namespace
 
 std::string human_bytes(std::uint64_t bytes) {
   constexpr std::array<const char*, 4> kUnits = {"KiB", "MiB", "GiB", "TiB"};
@@ -34,11 +51,11 @@ void print_plan(std::FILE* out, const EnginePlan& plan, std::span<const ItemBesi
                static_cast<int>(o.policy.name.size()), o.policy.name.data(), o.policy.sinks, o.policy.window, o.chunk,
                o.threads, o.threads == 1 ? "" : "s", static_cast<int>(o.kernels->name.size()), o.kernels->name.data());
   std::fprintf(out, "  %-24s %14s  %10s  %-6s  %s\n", "item", "bytes", "", "region", "lifetime");
-  for (const PlanItem& item : plan.memory.items()) {
+  for (const PlanItem& item : with_padding(plan.memory)) {
     if (item.bytes > 0) line(item.name, item.bytes, name_of(item.region), name_of(item.lifetime));
   }
-  line("arena, whole pages", plan.memory.arena_bytes(), "", "");
-  line("mapped, whole pages", plan.memory.mapped_bytes(), "", "");
+  line("arena", plan.memory.arena_bytes(), "", "");
+  line("mapped", plan.memory.mapped_bytes(), "", "");
   for (const ItemBeside& item : besides) line(item.name, item.bytes, "beside", "whole run");
   line("total", plan.total_bytes(), "", "");
   if (o.budget_bytes > 0) line(plan.fits() ? "budget (fits)" : "budget (DOES NOT FIT)", o.budget_bytes, "", "");
@@ -64,7 +81,7 @@ void print_ways_to_fit(std::FILE* out, const ModelOutline& model, const EngineOp
 
 nlohmann::ordered_json plan_json(const EnginePlan& plan, std::span<const ItemBeside> besides) {
   nlohmann::ordered_json items = nlohmann::ordered_json::array();
-  for (const PlanItem& item : plan.memory.items()) {
+  for (const PlanItem& item : with_padding(plan.memory)) {
     items.push_back({{"name", item.name},
                      {"bytes", item.bytes},
                      {"region", name_of(item.region)},

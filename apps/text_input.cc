@@ -44,7 +44,14 @@ Result<std::vector<Token>> parse_ids(std::string_view all, std::uint32_t vocabul
 
 Result<std::vector<Token>> read_ids(const std::string& path, std::uint32_t vocabulary) {
   RILL_ASSIGN(const std::string all, read_text(path));
-  return parse_ids(all, vocabulary, text(path));
+  RILL_ASSIGN(std::vector<Token> ids, parse_ids(all, vocabulary, text(path)));
+  if (ids.empty()) {
+    return bad_input({.where = text(path),
+                      .what = text("no ids"),
+                      .expected = text("at least one"),
+                      .remedy = text("write token ids into it, as `rill tokenize` prints them")});
+  }
+  return ids;
 }
 
 Result<TextTokenizer> TextTokenizer::load(const ModelFile& model, std::size_t text_bytes) {

@@ -16,7 +16,8 @@ namespace rill::apps {
 
 /// A whole file as text. kBadInput if it cannot be read.
 Result<std::string> read_text(const std::string& path);
-/// Integers separated by white space. kBadInput names the first that is no id below the vocabulary, and its line.
+/// Integers separated by white space. kBadInput names the first that is no id below the vocabulary, and its line,
+/// or says that a file has none.
 Result<std::vector<Token>> read_ids(const std::string& path, std::uint32_t vocabulary);
 Result<std::vector<Token>> parse_ids(std::string_view text, std::uint32_t vocabulary, const Text& where);
 
