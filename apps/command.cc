@@ -87,6 +87,28 @@ void make_numbers_plain(CLI::App& app) {
   }
 }
 
+/// What CLI11 says of a value that is missing, is there twice, or is too large for what it is read into, in our words.
+Status explain_value(std::string_view said, const Text& help) {
+  constexpr std::string_view kNotConverted = "Could not convert: ";  // NAME = VALUE
+  constexpr std::string_view kEquals = " = ";
+  if (said.starts_with(kNotConverted)) {
+    said.remove_prefix(kNotConverted.size());
+    const std::size_t equals = std::min(said.find(kEquals), said.size());
+    return bad_usage({.where = text(said.substr(0, equals)),
+                      .what = text(said.substr(std::min(equals + kEquals.size(), said.size()))),
+                      .expected = text("a smaller number"),
+                      .remedy = help});
+  }
+  const Text where = text(said.substr(0, said.find(": ")));
+  if (said.ends_with(" missing")) {
+    return bad_usage({.where = where, .what = text("there is no value behind it"), .expected = {}, .remedy = help});
+  }
+  if (said.find(": At Most 1 required") != std::string_view::npos) {
+    return bad_usage({.where = where, .what = text("given more than once"), .expected = {}, .remedy = help});
+  }
+  return bad_usage({.where = {}, .what = text(said), .expected = {}, .remedy = help});
+}
+
 }  // namespace
 
 CLI::Validator above_zero() {
@@ -97,9 +119,12 @@ CLI::Validator above_zero() {
       "");
 }
 
-CLI::Validator zero_or_more() {
+CLI::Validator at_least(int least) {
   return CLI::Validator(
-      [](std::string& given) { return std::strtod(given.c_str(), nullptr) >= 0 ? "" : given + ", expected 0 or more"; },
+      [least](std::string& given) {
+        const bool is_enough = std::strtod(given.c_str(), nullptr) >= least;
+        return is_enough ? "" : given + ", expected " + std::to_string(least) + " or more";
+      },
       "");
 }
 
@@ -112,7 +137,7 @@ Status explain(const CLI::App& app, const CLI::ParseError& error) {
   const bool has_too_much = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
   const bool is_option_or_command = !unexpected.empty() && (unexpected.front().starts_with('-') || chosen.empty());
   if (unexpected.empty() || !(has_too_much || (lacks_something && is_option_or_command))) {
-    return bad_usage({.where = {}, .what = text(error.what()), .expected = {}, .remedy = help});
+    return explain_value(error.what(), help);
   }
   const Text where = text(unexpected.front());
   if (unexpected.front().starts_with('-')) {

@@ -16,7 +16,7 @@ namespace rill::apps {
 
 /// For an option's check(): what a number has to be.
 CLI::Validator above_zero();
-CLI::Validator zero_or_more();
+CLI::Validator at_least(int least);
 
 /// Runs a command once its command line has been read; its status is the process's exit code and sentence.
 using Action = std::function<Status()>;

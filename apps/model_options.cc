@@ -77,8 +77,8 @@ Result<std::uint64_t> budget_of(const ModelArguments& a) {
 void add_sampling_arguments(CLI::App& command, ModelArguments& a) {
   command.add_option("--seed", a.seed, "Seed: the same seed gives the same text")->capture_default_str();
   command.add_option("--temp", a.temperature, "Temperature; 0 is greedy (default: the model's own, else 0.7)")
-      ->check(zero_or_more());
-  command.add_option("--top-k", a.top_k, "Sample from the k most probable tokens only; 0: all")->check(zero_or_more());
+      ->check(at_least(0));
+  command.add_option("--top-k", a.top_k, "Sample from the k most probable tokens only; 0: all")->check(at_least(0));
   command
       .add_option("--top-p", a.top_p,
                   "Sample from the most probable tokens that together reach p, of what --top-k left")

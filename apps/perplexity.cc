@@ -346,8 +346,7 @@ void add_perplexity(CLI::App& app, Action& action) {
   add_model_arguments(command, arguments->model);
   auto* file = command.add_option("--file", arguments->file, "A text");
   command.add_option("--ids", arguments->ids, "A file with ids instead, separated by white space")->excludes(file);
-  command.add_option("--max-tokens", arguments->max_tokens, "Use the first N tokens only")
-      ->check(CLI::Range(std::uint64_t{2}, UINT64_MAX));
+  command.add_option("--max-tokens", arguments->max_tokens, "Use the first N tokens only")->check(at_least(2));
   command
       .add_option("--blocks", arguments->blocks,
                   "Independent blocks of N tokens, the second half of each scored, N/2 tokens (llama.cpp's\nprotocol, "

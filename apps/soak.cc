@@ -215,7 +215,7 @@ void add_soak(CLI::App& app, Action& action) {
   command
       .add_option("--drift", arguments->limits.drift_nats,
                   "Fail if the NLL of the model's own text differs by more nats between the first and the last quarter")
-      ->check(zero_or_more())
+      ->check(at_least(0))
       ->capture_default_str();
   command.footer(
       "Fails (exit 1) if RSS grows by a page or is 8 MiB above the plan and what --faults holds for itself, anything\n"

@@ -215,7 +215,7 @@ void add_audio_arguments(CLI::App& command, VoiceArguments& a) {
                    "The space bar begins a question and ends it, not the voice: no noise is taken for one. Needs a "
                    "terminal");
   command.add_option("--idle", a.loop.idle_seconds, "End after so many seconds in which nobody spoke (default: never)")
-      ->check(zero_or_more());
+      ->check(at_least(0));
 }
 
 }  // namespace

@@ -55,6 +55,14 @@ TEST(CommandLine, NamesTheOptionWhoseNumberIsNone) {
             "--seed: 0x10, expected a whole number, 0 or more; see `rill chat --help`");
   EXPECT_EQ(sentence_for({"chat", "m.rill", "--threads", "0"}),
             "--threads: 0, expected more than 0; see `rill chat --help`");
+  EXPECT_EQ(sentence_for({"chat", "m.rill", "--window"}),
+            "--window: there is no value behind it; see `rill chat --help`");
+  EXPECT_EQ(sentence_for({"chat", "m.rill", "--window", "3", "--window", "4"}),
+            "--window: given more than once; see `rill chat --help`");
+  EXPECT_EQ(sentence_for({"wyoming", "m.rill", "--port", "70000"}),
+            "--port: 70000, expected a smaller number; see `rill wyoming --help`");
+  EXPECT_EQ(sentence_for({"perplexity", "m.rill", "--max-tokens", "1"}),
+            "--max-tokens: 1, expected 2 or more; see `rill perplexity --help`");
 }
 
 }  // namespace

@@ -161,7 +161,8 @@ Result<std::unique_ptr<AudioSource>> open_source(const std::string& place) {
   }
   File file(std::fopen(place.c_str(), "rb"));
   if (file == nullptr) {
-    const Status status = system_failure(text(place), "opening the recording");
+    const Status status = system_failure(text(place), "opening the recording",
+                                         text("give a WAV file, - for raw 16 kHz mono s16le, or alsa:DEVICE"));
     return bad_input({.where = {}, .what = text(status.message()), .expected = {}, .remedy = {}});
   }
   RILL_ASSIGN(const WavFormat format, read_wav_header(file.get(), place));

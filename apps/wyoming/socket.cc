@@ -62,8 +62,10 @@ Result<int> listen_on(const std::string& host, std::uint16_t port, std::string& 
       ::setsockopt(file, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer) != 0 ||
       ::setsockopt(file, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer) != 0 ||
       ::bind(file, addresses->ai_addr, addresses->ai_addrlen) != 0 || ::listen(file, 16) != 0) {
-    const Status status =
-        system_failure(text(host, ":", port), "listening", text("choose another --port, or end what listens there"));
+    const Status status = system_failure(text(host, ":", port), "listening",
+                                         errno == EADDRNOTAVAIL ? text("give --host an address of this machine")
+                                         : errno == EACCES ? text("choose a --port above 1023, or start it as root")
+                                                           : text("choose another --port, or end what listens there"));
     if (file >= 0) ::close(file);
     return status;
   }
