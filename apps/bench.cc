@@ -114,7 +114,7 @@ Result<BenchFindings> measure(BenchArguments arguments, const ModelFile& model) 
   const ModelCost cost(model.config(), plan.options.policy);
   probe_options.working_set_bytes = static_cast<std::uint64_t>(cost.bytes(*std::ranges::max_element(arguments.depths)));
   BenchFindings findings;
-  if (!options.in_ram) model.prefault();  // now, as its pages are looked at
+  if (!options.in_ram && plan.fits()) model.prefault();  // now, as its pages are looked at
   const std::string_view mapped_pages = pages_of(model.bytes());
   probe_options.on_huge_pages = options.in_ram || mapped_pages == "huge";  // as the arena asks for them
   findings.model = arguments.model.model;

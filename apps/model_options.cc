@@ -226,7 +226,7 @@ Result<Engine> start_engine(const ModelFile& model, EngineOptions options, std::
   release_startup_memory();
   Result<Engine> engine = Engine::start(model, options);
   release_startup_memory();
-  if (!options.in_ram) model.prefault();
+  if (engine.ok() && !options.in_ram) model.prefault();
   return engine;
 }
 

@@ -287,6 +287,9 @@ Status check_blocks(const PerplexityArguments& arguments) {
   if (model.window >= 0 && model.window < arguments.blocks) {
     return refuse(text("--window ", model.window), text("none, or as much as a block takes, ", arguments.blocks));
   }
+  if (arguments.max_tokens > 0 && arguments.max_tokens < arguments.blocks) {
+    return refuse(text("--max-tokens ", arguments.max_tokens), text("none, or at least a block, ", arguments.blocks));
+  }
   return {};
 }
 

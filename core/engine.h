@@ -193,7 +193,7 @@ class Engine {
  public:
   /// Takes the plan's block from the system and starts. kOverBudget if the plan is over the budget (nothing was taken
   /// then), or the system does not grant it.
-  /// @param model  borrowed for the engine's life.
+  /// @param model  borrowed for the engine's life, at whose end its pages go (others that use it read them anew).
   static Result<Engine> start(const ModelFile& model, const EngineOptions& options);
   /// The same in a block of the caller's: a static array, a region of shared memory.
   /// @param block  at least plan_engine().memory.arena_bytes(), page-aligned; borrowed for the engine's life.

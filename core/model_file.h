@@ -76,7 +76,8 @@ class ModelFile {
   std::span<const std::byte> tokenizer_section() const { return sections_.stored(format::Section::kTokenizer); }
   /// Reads the file's pages now and not with the first tokens, and on huge ones where the system gives them.
   void prefault() const { file_.prefault(); }
-  /// Lets go of the file's pages, for whoever has copied what is in them. They come back when they are read.
+  /// Lets go of the file's pages, for whoever has copied or done with what is in them. They come back when they are
+  /// read.
   void forget_pages() const { file_.forget_pages(); }
   /// Decompressed; empty if the model has no chat form.
   std::string_view chat_section() const { return {chat_.data(), chat_.size()}; }

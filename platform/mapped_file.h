@@ -27,9 +27,11 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return bytes_; }
   /// The path as given to open(), for messages; cut if it is very long.
   std::string_view name() const { return name_.view(); }
-  /// Reads all pages now, and not each when it is first touched: on huge pages, where the system gives them.
+  /// Reads all pages now, and not each when it is first touched: on huge pages, where the system gives them and nothing
+  /// was touched before.
   void prefault() const;
-  /// Tells the system that these pages are not needed soon (a converter's way through a file larger than RAM).
+  /// Tells the system that these pages are not needed soon (a converter's way through a file larger than RAM, a model
+  /// whose engine ends). They come back when they are read.
   void forget_pages() const;
 
  private:

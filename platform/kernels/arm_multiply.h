@@ -11,6 +11,8 @@
 //   kKeptTokens: of how many tokens they hold the results between groups as well
 //   kStraightTokens: for how many tokens at most a group of known size is made straight code
 
+#include "platform/kernels/next_lines.h"
+
 /// Groups of a row block that stay in a first-level cache of 32 KiB while all tokens pass: 17 KiB in groups of 32.
 constexpr std::size_t kPanelBytes = 16384;
 
@@ -95,7 +97,7 @@ inline void multiply_block(const MultiplyRun* runs, const std::byte* block, cons
   const std::size_t panel = passes == 1 ? x.groups : 2 * (pairs == 0 ? 1 : pairs);
   for (std::size_t begin = 0; begin < x.groups; begin += panel) {
     const std::size_t end = begin + panel < x.groups ? begin + panel : x.groups;
-    const NextLines next = NextLines::behind(block, shape, begin, end);
+    const NextLines next = NextLines::behind(block, shape, end, panel);
     for (std::size_t pass = 0; pass < passes; ++pass) {
       const std::size_t t = tokens * pass / passes;
       const std::size_t count = tokens * (pass + 1) / passes - t;

@@ -119,7 +119,7 @@ void multiply_block(const std::byte* block, const TileShape& shape, const Activa
       fill_group(tiles, shape.group_bytes(), (g - begin) * shape.group_bytes(),
                  panel.first_sums + (g - begin) * kTileRows, panel);
     }
-    const NextLines next = NextLines::behind(block, shape, begin, end);
+    const NextLines next = NextLines::behind(block, shape, end, panel_groups);
     for (std::size_t t = 0; t < tokens; t += kPassTokens) {
       const std::size_t pass = tokens - t < kPassTokens ? tokens - t : kPassTokens;
       next.fetch(t, t + pass, tokens);

@@ -48,7 +48,7 @@ void multiply_block(const std::byte* block, const TileShape& shape, const Activa
     for (std::size_t g = begin; g < end; ++g) {
       excess[g - begin] = excess_of(block + shape.tiles_offset(g), shape.group_bytes());
     }
-    const NextLines next = NextLines::behind(block, shape, begin, end);
+    const NextLines next = NextLines::behind(block, shape, end, kPanelGroups);
     std::size_t t = 0;
     const auto run = [&]<int kTokens>() {
       next.fetch(t, t + kTokens, tokens);

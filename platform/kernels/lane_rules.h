@@ -39,24 +39,6 @@ inline Lanes exp_lanes(Lanes x) {
 /// Measured with AVX-512: at 2 to 4 KiB a matrix is read at 93 to 98% of a plain read's speed, without it at 67 to 77%.
 constexpr std::size_t kReadAhead = 3072;
 
-/// Lines of memory that will be read next: whoever computes fetches them meanwhile, part by part, so that memory is
-/// busy all the time; into the second-level cache, as the first one is full of what is computed with.
-struct NextLines {
-  const std::byte* first;
-  std::size_t count;
-
-  /// As many groups as [begin, end) of a row block, behind them or in the next row block.
-  static NextLines behind(const std::byte* block, const TileShape& shape, std::size_t begin, std::size_t end) {
-    return {.first = block + (end < shape.groups() ? shape.scales_offset(end) : shape.block_bytes()),
-            .count = (shape.scales_offset(end) - shape.scales_offset(begin)) / kAlignment};
-  }
-  /// The share of [from, to) among `all`. Always inline: GCC drops calls of a function that does nothing else.
-  [[gnu::always_inline]] void fetch(std::size_t from, std::size_t to, std::size_t all) const {
-    const std::size_t end = count * to / all;
-    for (std::size_t i = count * from / all; i < end; ++i) __builtin_prefetch(first + i * kAlignment, 0, 2);
-  }
-};
-
 /// Calls step(offset, lanes in use) for every 16 floats of n.
 template <typename Step>
 inline void for_lanes(std::size_t n, Step step) {

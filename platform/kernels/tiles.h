@@ -46,6 +46,12 @@ struct TileShape {
   constexpr std::size_t tiles_offset(std::size_t g) const {
     return g / 2 * pair_bytes() + 2 * kScaleBytes + g % 2 * group_bytes();
   }
+  /// Where the bytes begin that a group adds to those before it: of a pair the first brings the scales of both. Of the
+  /// group behind the last: the row block's end.
+  constexpr std::size_t group_begin(std::size_t g) const {
+    if (g >= groups()) return block_bytes();
+    return g % 2 == 0 ? scales_offset(g) : tiles_offset(g);
+  }
   constexpr std::size_t group_bytes() const { return kTileRows * group; }
   constexpr std::size_t pair_bytes() const { return 2 * (kScaleBytes + group_bytes()); }
   constexpr std::size_t block_bytes() const { return (groups() + 1) / 2 * 2 * kScaleBytes + groups() * group_bytes(); }

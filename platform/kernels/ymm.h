@@ -107,6 +107,8 @@ inline IntLanes times_256(IntLanes a) { return {_mm256_slli_epi32(a.lo, 8), _mm2
 
 #include "platform/kernels/lane_rules.h"
 
+#include "platform/kernels/next_lines.h"
+
 inline __m256i load_bytes(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 /// Four int8 activations in every 32-bit lane.
 inline __m256i broadcast_four(const std::int8_t* p) {
