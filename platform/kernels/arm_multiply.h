@@ -92,16 +92,19 @@ constexpr auto kRuns = runs_of<kGroup>(std::make_index_sequence<kPassTokens>());
 inline void multiply_block(const MultiplyRun* runs, const std::byte* block, const TileShape& shape,
                            const Activations& x, std::size_t tokens, float* out, std::size_t out_stride) {
   const std::size_t passes = (tokens + kPassTokens - 1) / kPassTokens;
-  // Whole pairs of groups; a single pass reads every weight once and needs no panel.
+  if (passes == 1) {  // every weight is read once: no panel
+    runs[tokens - 1](block, shape, 0, x.groups, x, out, out_stride);
+    return;
+  }
   const std::size_t pairs = kPanelBytes / (2 * shape.group_bytes());
-  const std::size_t panel = passes == 1 ? x.groups : 2 * (pairs == 0 ? 1 : pairs);
+  const std::size_t panel = 2 * (pairs == 0 ? 1 : pairs);  // whole pairs of groups
   for (std::size_t begin = 0; begin < x.groups; begin += panel) {
     const std::size_t end = begin + panel < x.groups ? begin + panel : x.groups;
     const NextLines next = NextLines::behind(block, shape, end, panel);
     for (std::size_t pass = 0; pass < passes; ++pass) {
       const std::size_t t = tokens * pass / passes;
       const std::size_t count = tokens * (pass + 1) / passes - t;
-      if (passes > 1) next.fetch(pass, pass + 1, passes);
+      next.fetch(pass, pass + 1, passes);
       runs[count - 1](block, shape, begin, end, x.from_row(t), out + t * out_stride, out_stride);
     }
   }
